@@ -1,0 +1,111 @@
+"""The generic meta-step: any learner, objective and outer optimiser make a meta-algorithm."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta import objectives
+from jaxmeta.rollout import collect_lifetime, episode_returns
+from jaxmeta.types import (
+    Array,
+    Estimator,
+    Info,
+    Key,
+    Learner,
+    Lifetime,
+    MetaAlgorithm,
+    MetaState,
+    Objective,
+    Outer,
+    Phi,
+    PyTree,
+    Task,
+    TaskDistribution,
+    Theta,
+)
+
+
+def compose(
+    tasks: TaskDistribution,
+    learner: Learner,
+    greedy: Learner,
+    objective: Objective,
+    outer: Outer,
+    estimator: Estimator,
+    distribution: Callable[[Theta, Phi, Array], Any],
+    *,
+    adaptation_steps: int,
+    episodes: int,
+    task_chunk: int,
+) -> MetaAlgorithm:
+    """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
+
+    Args:
+      tasks: the family; only its environment and horizon are used, the tasks come with each step.
+      learner: collects, and is differentiated through.
+      greedy: the same learner acting by the mode of its distribution.
+      objective: one task's loss.
+      outer: moves ``theta``.
+      estimator: fills in advantages after each batch of episodes.
+      distribution: ``(theta, phi, obs) -> action distribution``, for the divergence that a trust region bounds.
+      adaptation_steps: K ≥ 0.
+      episodes: E ≥ 1.
+      task_chunk: tasks differentiated together, ≥ 1.
+
+    Returns:
+      The algorithm. An update that would leave ``theta`` or the optimiser non-finite is undone and counted in
+      ``Info["skipped"]``.
+    """
+    for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("episodes", episodes, 1)):
+        if value < least:
+            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    mean_objective = objectives.mean_over_tasks(objective, task_chunk)
+
+    def init_fn(key: Key) -> MetaState:
+        theta = learner.init(key)
+        return MetaState(theta, outer.init(theta))
+
+    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
+        return collect_lifetime(
+            key,
+            tasks.env,
+            task,
+            learner,
+            theta,
+            estimator,
+            adaptation_steps=adaptation_steps,
+            episodes=episodes,
+            horizon=tasks.horizon,
+            task_chunk=task_chunk,
+        )
+
+    def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
+        count = jax.tree.leaves(batch)[0].shape[0]
+        _, lifetimes = jax.vmap(adapt_fn, (0, None, 0))(jax.random.split(key, count), state.theta, batch)
+
+        divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
+        theta, opt_state, info = outer.step(
+            state.theta, state.opt_state, lambda theta: mean_objective(theta, lifetimes), divergence
+        )
+        finite = all_finite((theta, opt_state, info["loss"], info["grad_norm"]))
+        new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), MetaState(theta, opt_state), state)
+        return new_state, {**info, "skipped": 1.0 - finite.astype(jnp.float32), **summarise(lifetimes)}
+
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+
+
+def summarise(lifetimes: Lifetime) -> Info:
+    """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
+    returns = jnp.mean(episode_returns(lifetimes.trajectory), axis=(0, 2))
+    return {
+        "return_pre": returns[0],
+        "return_post": returns[-1],
+        "env_steps": jnp.sum(lifetimes.trajectory.mask),
+    }
+
+
+def all_finite(tree: PyTree) -> Array:
+    """Whether every number in a pytree is finite."""
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -1,0 +1,146 @@
+"""Returns, advantages and the linear feature baseline. Pure and unbatched; callers vmap over episodes."""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.types import Array, Estimator, Trajectory
+
+
+def discounted_returns(reward: Array, end: Array, discount: float) -> Array:
+    """Return-to-go ``G_t = r_t + γ (1 − end_t) G_{t+1}`` inside each episode of one sequence.
+
+    Args:
+      reward: ``[T]``.
+      end: 1 at the last step of an episode, however it ended, ``[T]``.
+      discount: γ in [0, 1].
+
+    Returns:
+      ``[T]``; nothing is bootstrapped beyond the sequence.
+    """
+    chex.assert_rank([reward, end], 1)
+
+    def step(future, inputs):
+        reward_t, end_t = inputs
+        total = reward_t + discount * (1.0 - end_t) * future
+        return total, total
+
+    return jax.lax.scan(step, jnp.zeros_like(reward[0]), (reward, end), reverse=True)[1]
+
+
+def generalised_advantages(
+    reward: Array,
+    value: Array,
+    next_value: Array,
+    terminated: Array,
+    truncated: Array,
+    discount: float,
+    trace_decay: float,
+) -> Array:
+    """Generalised advantage estimates, Schulman et al. 2016 (equation 16).
+
+    ``δ_t = r_t + γ (1 − terminated_t) V(s_{t+1}) − V(s_t)``; ``A_t = δ_t + γ λ (1 − end_t) A_{t+1}``, where an episode
+    ends by either flag, but only ``terminated`` stops the bootstrap.
+
+    Args:
+      reward: ``[T]``.
+      value: ``V(s_t)``, ``[T]``.
+      next_value: ``V(s_{t+1})``, of the state truly reached (not of a reset), ``[T]``.
+      terminated: ``[T]``, 0 or 1.
+      truncated: ``[T]``, 0 or 1.
+      discount: γ in [0, 1].
+      trace_decay: λ in [0, 1].
+
+    Returns:
+      Advantages, ``[T]``.
+    """
+    chex.assert_rank([reward, value, next_value, terminated, truncated], 1)
+    chex.assert_equal_shape([reward, value, next_value, terminated, truncated])
+    delta = reward + discount * (1.0 - terminated) * next_value - value
+    carry_on = (1.0 - terminated) * (1.0 - truncated)
+
+    def step(future, inputs):
+        delta_t, carry_on_t = inputs
+        advantage = delta_t + discount * trace_decay * carry_on_t * future
+        return advantage, advantage
+
+    return jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True)[1]
+
+
+def masked_mean(x: Array, mask: Array) -> Array:
+    """Mean of ``x`` where ``mask`` is 1; 0 if nowhere."""
+    return jnp.sum(x * mask) / jnp.maximum(jnp.sum(mask), 1.0)
+
+
+def standardise(x: Array, mask: Array) -> Array:
+    """Subtract the mean and divide by the standard deviation of the real steps; padding becomes 0."""
+    mean = masked_mean(x, mask)
+    variance = masked_mean(jnp.square(x - mean), mask)
+    # The epsilon keeps a batch of equal advantages at zero instead of 0/0.
+    return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
+
+
+def linear_features(obs: Array) -> Array:
+    """The features of Duan et al. 2016 (benchmark, appendix 2): ``[o, o², t, t², t³, 1]`` with ``t`` in hundreds.
+
+    Args:
+      obs: ``[E, T, O]`` with trailing observation axes of any rank.
+
+    Returns:
+      ``[E, T, 2 O + 4]``.
+    """
+    chex.assert_rank(obs, {3, 4, 5})
+    flat = jnp.clip(obs.reshape(*obs.shape[:2], -1).astype(jnp.float32), -10.0, 10.0)
+    t = jnp.broadcast_to(jnp.arange(flat.shape[1])[:, None] / 100.0, (*flat.shape[:2], 1))
+    return jnp.concatenate([flat, flat**2, t, t**2, t**3, jnp.ones_like(t)], axis=-1)
+
+
+def fit_linear(features: Array, target: Array, mask: Array, ridge: float = 1e-5) -> Array:
+    """Ridge regression on the real steps, by the normal equations.
+
+    Args:
+      features: ``[E, T, F]``.
+      target: ``[E, T]``.
+      mask: ``[E, T]``.
+      ridge: weight of ‖w‖² against the *mean* squared error.
+
+    Returns:
+      Predictions, ``[E, T]``.
+    """
+    x = (features * mask[..., None]).reshape(-1, features.shape[-1])
+    count = jnp.maximum(jnp.sum(mask), 1.0)
+    gram = x.T @ x / count + ridge * jnp.eye(x.shape[1])
+    moment = x.T @ (target * mask).reshape(-1) / count
+    return features @ jax.scipy.linalg.solve(gram, moment, assume_a="pos")
+
+
+def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
+    """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
+
+    The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
+    episode ended: there is no value to bootstrap from. Advantages are standardised over the task's real steps.
+
+    Args:
+      discount: γ in [0, 1].
+      trace_decay: λ in [0, 1].
+    """
+    _check_unit("discount", discount)
+    _check_unit("trace_decay", trace_decay)
+
+    def estimate_fn(trajectory: Trajectory) -> Trajectory:
+        mask = trajectory.mask
+        end = jnp.maximum(trajectory.terminated, trajectory.truncated)
+        returns = jax.vmap(discounted_returns, (0, 0, None))(trajectory.reward * mask, end, discount)
+        value = fit_linear(linear_features(trajectory.obs), returns, mask) * mask
+        next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1))) * (1.0 - end)
+        advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
+            trajectory.reward * mask, value, next_value, trajectory.terminated, trajectory.truncated, discount, trace_decay
+        )
+        return trajectory._replace(advantage=standardise(advantage, mask), value_target=returns * mask)
+
+    return estimate_fn
+
+
+def _check_unit(name: str, value: float) -> None:
+    if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name}: got {value}; must be in [0, 1]")

@@ -1,0 +1,174 @@
+"""What the outer loop minimises: functions of ``theta`` and one task's lifetime, and their mean over tasks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.distributions import Distribution
+from jaxmeta.estimators import masked_mean
+from jaxmeta.types import (
+    Array,
+    Divergence,
+    Info,
+    Learner,
+    Lifetime,
+    Objective,
+    Phi,
+    PyTree,
+    Surrogate,
+    Theta,
+    Trajectory,
+)
+
+
+def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
+    """The ``index``-th batch of episodes of a lifetime, leaves ``[E, T, ...]``."""
+    return jax.tree.map(lambda x: x[index], lifetime.trajectory)
+
+
+def replay_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> Phi:
+    """The fast state after all but the last batch were absorbed, as a differentiable function of ``theta``."""
+    phi = learner.begin(theta)
+    for step in range(lifetime.trajectory.mask.shape[0] - 1):
+        phi = learner.absorb(theta, phi, batch_of(lifetime, step))
+    return phi
+
+
+def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
+    """``surrogate`` on the last batch, under the policy that adaptation leads to (Finn et al. 2017, equation 4)."""
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        phi = replay_adaptation(learner, theta, lifetime)
+        last = batch_of(lifetime, -1)
+        log_prob, _ = learner.score(theta, phi, last)
+        return surrogate(log_prob, last), {}
+
+    return objective_fn
+
+
+def adapted_divergence(
+    learner: Learner,
+    distribution: Callable[[Theta, Phi, Array], Any],
+    theta: Theta,
+    lifetimes: Lifetime,
+    task_chunk: int,
+) -> Divergence:
+    """Mean KL from the post-adaptation policies of ``theta`` to those of another theta, at the last batch's states.
+
+    Args:
+      learner: replays the adaptation.
+      distribution: ``(theta, phi, obs) -> action distribution``.
+      theta: the slow weights that collected.
+      lifetimes: leaves ``[N, K + 1, E, T, ...]``.
+      task_chunk: tasks evaluated together.
+    """
+
+    def adapted(theta: Theta, lifetime: Lifetime) -> Distribution:
+        phi = replay_adaptation(learner, theta, lifetime)
+        return distribution(theta, phi, batch_of(lifetime, -1).obs)
+
+    def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime) -> Array:
+        return masked_mean(reference.kl(now), batch_of(lifetime, -1).mask)
+
+    references = jax.lax.map(lambda lifetime: adapted(theta, lifetime), lifetimes, batch_size=task_chunk)
+
+    def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution) -> tuple[Array, Info]:
+        return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}
+
+    def value_fn(new_theta: Theta) -> Array:
+        return mean_over_tasks(one_value, task_chunk)(new_theta, lifetimes, references)[0]
+
+    def one_curvature(vector: Theta, lifetime: Lifetime) -> tuple[Theta, Info]:
+        # The gradient of the KL vanishes where the two policies are equal, so its Hessian there is exactly JᵀFJ, with J
+        # the derivative through the adaptation and F the Hessian in the distribution's own parameters. That spares the
+        # third derivatives which forward-over-reverse would compute only to multiply them by zero.
+        def adapt(theta: Theta) -> Distribution:
+            return adapted(theta, lifetime)
+
+        now, moved = jax.jvp(adapt, (theta,), (vector,))
+        gradient = jax.grad(lambda other: mean_kl(now, other, lifetime))
+        cotangent = jax.jvp(gradient, (now,), (moved,))[1]
+        return jax.vjp(adapt, theta)[1](cotangent)[0], {}
+
+    def curvature_fn(vector: Theta, every: int) -> Theta:
+        thinned = jax.vmap(lambda lifetime: every_nth_step(lifetime, every))(lifetimes)
+        chunk = task_chunk * every
+        return mean_over_chunks(lambda tasks: sum_in_chunk(one_curvature, vector, tasks), (thinned,), chunk)[0]
+
+    return Divergence(value_fn, curvature_fn)
+
+
+def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
+    """A lifetime thinned to every ``every``-th time step, for curvature estimates that need not see all the data."""
+
+    def thin(name: str, leaf: Array) -> Array:
+        return leaf if name == "final_obs" else leaf[:, :, ::every]
+
+    fields = {name: thin(name, leaf) for name, leaf in lifetime.trajectory._asdict().items()}
+    return Lifetime(Trajectory(**fields))
+
+
+def mean_over_tasks(
+    function: Callable[..., tuple[Array, Info]], task_chunk: int
+) -> Callable[..., tuple[Array, Info]]:
+    """The mean of a one-task function over tasks, with its gradient taken inside chunks of tasks.
+
+    Differentiating a mean over all tasks keeps every task's activations until the backward pass. Here each chunk is
+    differentiated where it is evaluated and only the sum is carried on, so memory does not grow with the tasks, and a
+    chunk's activations stay in cache. The result may be differentiated once in reverse mode, and in forward mode over
+    that (Hessian-vector products); there is no derivative with respect to the data.
+
+    Args:
+      function: ``function(theta, *data) -> (scalar, Info)`` of one task.
+      task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller.
+
+    Returns:
+      ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
+
+    Raises:
+      ValueError: ``task_chunk`` below 1.
+    """
+    if task_chunk < 1:
+        raise ValueError(f"task_chunk: got {task_chunk}; must be at least 1")
+
+    @jax.custom_vjp
+    def mean(theta, data):
+        return mean_over_chunks(lambda chunk: sum_in_chunk(function, theta, chunk), data, task_chunk)
+
+    def forward(theta, data):
+        def chunk_gradient(chunk):
+            return jax.value_and_grad(lambda theta: sum_in_chunk(function, theta, chunk), has_aux=True)(theta)
+
+        return mean_over_chunks(chunk_gradient, data, task_chunk)
+
+    def backward(gradient, cotangents):
+        return jax.tree.map(lambda g: g * cotangents[0], gradient), None
+
+    mean.defvjp(forward, backward)
+    return lambda theta, *data: mean(theta, data)
+
+
+def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTree, ...]) -> PyTree:
+    """Sum over tasks of ``function(theta, *data)``, all tasks at once."""
+    if jax.tree.leaves(data)[0].shape[0] == 1:
+        # Without a batch axis of one, which some compilers turn into slower matrix products.
+        return function(theta, *jax.tree.map(lambda x: x[0], data))
+    results = jax.vmap(function, (None, *(0,) * len(data)))(theta, *data)
+    return jax.tree.map(lambda x: jnp.sum(x, axis=0), results)
+
+
+def mean_over_chunks(function: Callable[[PyTree], PyTree], data: PyTree, chunk: int) -> PyTree:
+    """Mean over ``N`` of ``function``, which sums over the chunk of ``data`` that it is given, in a scan's carry."""
+    count = jax.tree.leaves(data)[0].shape[0]
+    chunk = min(chunk, count)
+    whole = count - count % chunk
+    chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // chunk, chunk, *x.shape[1:]), data)
+    add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
+    first = jax.eval_shape(function, jax.tree.map(lambda x: x[0], chunks))
+    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+    total, _ = jax.lax.scan(lambda total, part: (add(total, function(part)), None), total, chunks)
+    if whole < count:
+        total = add(total, function(jax.tree.map(lambda x: x[whole:], data)))
+    return jax.tree.map(lambda x: x / count, total)

@@ -1,0 +1,184 @@
+"""The only environment-time scans: ``E`` parallel episodes in one task, and a lifetime of ``K + 1`` such batches."""
+
+from collections.abc import Callable
+
+import chex
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment
+
+from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, PyTree, Task, Theta, Trajectory
+
+
+def collect_episodes(
+    key: Key,
+    env: environment.Environment,
+    task: Task,
+    learner: Learner,
+    theta: Theta,
+    phi: Phi,
+    *,
+    episodes: int,
+    horizon: int,
+) -> tuple[Trajectory, Phi]:
+    """Act for ``episodes`` parallel episodes of at most ``horizon`` steps each in one task.
+
+    An episode that ends early is padded with ``mask`` 0 up to the horizon; one that does not is truncated there.
+    Parallel episodes share one fast state, so with ``episodes > 1`` the learner's ``act`` must leave it as it is.
+
+    Args:
+      key: PRNG key.
+      env: a gymnax environment; ``reset_env`` and ``step_env`` are used, so nothing resets by itself.
+      task: the environment's parameters.
+      learner: acts through ``learner.act``.
+      theta: slow weights.
+      phi: fast state.
+      episodes: E ≥ 1.
+      horizon: T ≥ 1, in environment steps.
+
+    Returns:
+      The trajectory, leaves ``[E, T, ...]``, its advantages zero; and the fast state after the last step.
+
+    Raises:
+      ValueError: ``episodes`` or ``horizon`` below 1, or a fast state moved by parallel episodes.
+    """
+    for name, value in (("episodes", episodes), ("horizon", horizon)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}; must be at least 1")
+
+    def advance(key, phi, state, obs, alive):
+        key_act, key_env = jax.random.split(key)
+        action, log_prob, value, phi = learner.act(key_act, theta, phi, obs)
+        next_obs, next_state, reward, terminated, _ = env.step_env(key_env, state, action, task)
+        truncated = env.is_truncated(next_state, task) & ~terminated
+        # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
+        next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_state, state)
+        next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
+        step = (obs, action, log_prob, value, reward, terminated, truncated, alive)
+        return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
+
+    # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
+    # layer's matrix product into E small ones.
+    advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
+
+    def scan_step(carry, inputs):
+        phi, state, obs, alive = carry
+        key_time, last = inputs
+        phi_next, state, obs, alive, step = advance_all(jax.random.split(key_time, episodes), phi, state, obs, alive)
+        if episodes == 1:
+            phi_next = jax.tree.map(lambda x: x[0], phi_next)
+        obs_t, action, log_prob, value, reward, terminated, truncated, mask = step
+        mask = mask.astype(jnp.float32)
+        stored = Trajectory(
+            obs=obs_t,
+            action=action,
+            log_prob=log_prob,
+            value=value,
+            reward=reward.astype(jnp.float32) * mask,
+            terminated=terminated * mask,
+            truncated=jnp.maximum(truncated, last & ~terminated) * mask,
+            mask=mask,
+            final_obs=(),
+            advantage=(),
+            value_target=(),
+        )
+        return (phi_next, state, obs, alive), stored
+
+    key_reset, key_steps = jax.random.split(key)
+    obs, state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key_reset, episodes), task)
+    state = jax.tree.map(jnp.asarray, state)
+    carry = (phi, state, obs, jnp.ones(episodes, bool))
+    inputs = (jax.random.split(key_steps, horizon), jnp.arange(horizon) == horizon - 1)
+    try:
+        (phi, _, final_obs, _), stored = jax.lax.scan(scan_step, carry, inputs)
+    except ValueError as error:
+        if "out_axes" not in str(error):
+            raise
+        raise ValueError(
+            f"episodes: got {episodes}, but the learner's act moves its fast state; such a learner needs episodes=1 "
+            "(more tasks give more parallel lifetimes)"
+        ) from error
+    stored = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), stored)
+    zeros = jnp.zeros_like(stored.reward)
+    return stored._replace(final_obs=final_obs, advantage=zeros, value_target=zeros), phi
+
+
+def collect_lifetime(
+    key: Key,
+    env: environment.Environment,
+    task: Task,
+    learner: Learner,
+    theta: Theta,
+    estimator: Estimator,
+    *,
+    adaptation_steps: int,
+    episodes: int,
+    horizon: int,
+    task_chunk: int = 1,
+) -> tuple[Phi, Lifetime]:
+    """Collect, adapt, …, collect: ``K`` adaptation steps and the data after the last one. No gradient is kept.
+
+    Args:
+      key: PRNG key.
+      env: a gymnax environment.
+      task: the environment's parameters.
+      learner: acts and absorbs.
+      theta: slow weights.
+      estimator: fills in the advantages of each batch of episodes.
+      adaptation_steps: K ≥ 0.
+      episodes: E ≥ 1, in each of the ``K + 1`` batches.
+      horizon: T ≥ 1, in environment steps.
+      task_chunk: tasks that absorb together when this is vmapped over tasks; acting is vmapped over all of them.
+
+    Returns:
+      The fast state after ``K`` steps, and the lifetime, leaves ``[K + 1, E, T, ...]``.
+
+    Raises:
+      ValueError: a count out of its range.
+    """
+    if adaptation_steps < 0:
+        raise ValueError(f"adaptation_steps: got {adaptation_steps}; must be at least 0")
+    key_adapt, key_last = jax.random.split(key)
+    absorb = map_in_chunks(learner.absorb, task_chunk)
+
+    def collect(key, phi):
+        trajectory, phi = collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
+        return estimator(trajectory), phi
+
+    def adaptation_step(phi, key):
+        trajectory, phi = collect(key, phi)
+        return absorb(theta, phi, trajectory), trajectory
+
+    phi, before = jax.lax.scan(adaptation_step, learner.begin(theta), jax.random.split(key_adapt, adaptation_steps))
+    last, phi = collect(key_last, phi)
+    trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), before, last)
+    return jax.lax.stop_gradient((phi, Lifetime(trajectory)))
+
+
+def map_in_chunks(function: Callable[..., PyTree], chunk: int) -> Callable[..., PyTree]:
+    """A function which, when vmapped, runs ``chunk`` elements at a time: a large batch's activations leave the cache."""
+    mapped = jax.custom_batching.custom_vmap(function)
+
+    @mapped.def_vmap
+    def rule(axis_size: int, in_batched, *args):
+        leaves, treedef = jax.tree.flatten(args)
+        flags = jax.tree.leaves(in_batched)
+        batched = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
+
+        def one(batched_leaves):
+            remaining = iter(batched_leaves)
+            full = [next(remaining) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
+            return function(*jax.tree.unflatten(treedef, full))
+
+        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
+        out = jax.lax.map(one, batched, batch_size=chunk if chunk > 1 else None)
+        return out, jax.tree.map(lambda _: True, out)
+
+    return mapped
+
+
+def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:
+    """Discounted sum of rewards of each episode, ``[..., E]`` from a reward of ``[..., E, T]``."""
+    chex.assert_equal_shape([trajectory.reward, trajectory.mask])
+    weights = discount ** jnp.arange(trajectory.reward.shape[-1])
+    return jnp.sum(trajectory.reward * trajectory.mask * weights, axis=-1)
