@@ -1,0 +1,86 @@
+"""Metrics on disk: tidy CSV always, TensorBoard on request."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+LEADING = ("iteration", "seed", "env_steps", "seconds", "return_pre", "return_post")
+
+
+def tidy_rows(
+    first: int, info: dict[str, np.ndarray], seeds: list[int], env_steps: np.ndarray, seconds: np.ndarray
+) -> list[dict[str, float]]:
+    """One row per meta-iteration and seed.
+
+    Args:
+      first: iterations done before this chunk.
+      info: ``[I, S]`` each.
+      seeds: S names.
+      env_steps: all environment steps so far, adaptation included, ``[I, S]``.
+      seconds: wall-clock seconds of training so far, ``[I]``.
+    """
+    own = sorted(set(info) - set(LEADING))
+    rows = []
+    for i in range(len(seconds)):
+        for s, seed in enumerate(seeds):
+            row = {"iteration": first + i + 1, "seed": seed, "env_steps": int(env_steps[i, s])}
+            row |= {"seconds": round(float(seconds[i]), 4)}
+            row |= {name: float(info[name][i, s]) for name in ("return_pre", "return_post", *own)}
+            rows.append(row)
+    return rows
+
+
+class CsvLog:
+    """Appends rows to a CSV file; the header comes from the first. Rows past ``iteration`` are dropped on opening."""
+
+    def __init__(self, path: str | Path, iteration: int = 0):
+        self.path = Path(path)
+        kept = [row for row in read_csv(self.path) if row["iteration"] <= iteration] if self.path.exists() else []
+        self._file = self.path.open("w", newline="")
+        self._writer: csv.DictWriter | None = None
+        self.write(kept)
+
+    def write(self, rows: list[dict[str, float]]) -> None:
+        if not rows:
+            return
+        if self._writer is None:
+            self._writer = csv.DictWriter(self._file, fieldnames=list(rows[0]))
+            self._writer.writeheader()
+        self._writer.writerows(rows)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class TensorBoardLog:
+    """The same rows as TensorBoard scalars, one run a seed. Needs the ``tensorboard`` extra."""
+
+    def __init__(self, directory: str | Path):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError('tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"') from error
+        self._directory, self._make, self._writers = Path(directory), SummaryWriter, {}
+
+    def write(self, rows: list[dict[str, float]]) -> None:
+        for row in rows:
+            seed = int(row["seed"])
+            if seed not in self._writers:
+                self._writers[seed] = self._make(str(self._directory / f"seed_{seed}"))
+            for name in row.keys() - {"iteration", "seed"}:
+                self._writers[seed].add_scalar(name, row[name], int(row["iteration"]))
+
+    def close(self) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+def read_csv(path: str | Path) -> list[dict[str, float]]:
+    """Rows of numbers; a last line that a crash cut short is left out."""
+    with Path(path).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    complete = [row for row in rows if None not in row.values() and "" not in row.values()]
+    integers = {"iteration", "seed", "env_steps"}
+    return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in complete]

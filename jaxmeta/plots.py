@@ -1,0 +1,151 @@
+"""Figures of a run: learning curve, adaptation curve, trajectories. Every function returns a matplotlib figure."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from gymnax.environments import spaces
+from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.figure import Figure
+
+from jaxmeta.evaluate import interquartile_mean
+from jaxmeta.types import TaskDistribution, Trajectory
+
+BEFORE, AFTER, GREEDY, MUTED = "#9a6324", "#1f5fa8", "#2a9d5c", "#777777"
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}
+
+
+def save(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as PNG."""
+    figure.savefig(path, dpi=150)
+    return Path(path)
+
+
+def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
+    """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
+
+    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed.
+    """
+    seeds = sorted({row["seed"] for row in rows})
+    by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
+    length = min(len(one) for one in by_seed)
+    steps = np.array([[row["env_steps"] for row in one[:length]] for one in by_seed]).mean(axis=0)
+    figure, axes = _subplots(1, 1, (5.6, 3.6))
+    ax = axes[0, 0]
+    for name, label, colour in (
+        ("return_pre", "before adaptation", BEFORE),
+        ("return_post", "after adaptation", AFTER),
+    ):
+        values = np.array([[row[name] for row in one[:length]] for one in by_seed])
+        ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
+        if len(seeds) > 1:
+            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+    ax.set(xlabel="environment steps (adaptation included)", ylabel="return on training tasks", title=title)
+    ax.legend(frameon=False)
+    return figure
+
+
+def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
+    """Return on held-out tasks against adaptation steps, with intervals and reference lines."""
+    figure, axes = _subplots(1, 1, (5.6, 3.8))
+    ax = axes[0, 0]
+    summaries, references = evaluation["summary"], evaluation["references"]
+    steps = np.arange(len(summaries["sampled"]["iqm"]))
+    for name, label, colour in (("sampled", "sampled policy", AFTER), ("deterministic", "deterministic policy", GREEDY)):
+        one = summaries[name]
+        errors = np.array([np.subtract(one["iqm"], one["low"]), np.subtract(one["high"], one["iqm"])])
+        ax.errorbar(steps, one["iqm"], yerr=np.maximum(errors, 0), color=colour, label=label, capsize=3, marker="o")
+    ax.plot(
+        steps, references["from_scratch"]["iqm"], color=BEFORE, marker="s", markersize=4, label="from scratch, same data"
+    )
+    ax.axhline(references["random_policy"]["iqm"], color=MUTED, linestyle=":", label="random policy")
+    if "optimum" in references:
+        ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
+    ax.set(xlabel="adaptation steps", ylabel="return on unseen tasks (IQM, 95 %)", xticks=steps, title=title)
+    ax.legend(frameon=False, loc="center right")
+    return figure
+
+
+def can_draw_plane(tasks: TaskDistribution) -> bool:
+    """Whether a family's observations are points of a plane."""
+    space = tasks.env.observation_space(tasks.env.default_params)
+    return isinstance(space, spaces.Box) and space.shape == (2,) and hasattr(tasks.env.default_params, "goal")
+
+
+def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, shown: int = 8) -> Figure:
+    """Episodes before and after each adaptation step: a row a task, a column a step.
+
+    Args:
+      tasks: the family. Where observations are points of a plane, paths and goal are drawn in it; elsewhere each
+        observed quantity is drawn against time.
+      batch: task parameters, leaves ``[N, ...]``.
+      batches: leaves ``[N, K + 1, E, T, ...]``.
+      shown: episodes drawn, at most.
+    """
+    rows, columns = batches.mask.shape[:2]
+    figure, axes = _subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
+    draw = _draw_plane if can_draw_plane(tasks) else _draw_timeline
+    for row in range(rows):
+        for column in range(columns):
+            draw(axes[row, column], batch, batches, row, column, shown, None)
+            if row == 0:
+                axes[row, column].set_title(_column_title(column))
+    return figure
+
+
+def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
+    """The same episodes as an animation, tasks side by side in columns and adaptation steps one after another: a GIF."""
+    count, steps = batches.mask.shape[:2]
+    draw: Callable = _draw_plane if can_draw_plane(tasks) else _draw_timeline
+    longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
+    frames = [(k, t) for k in range(steps) for t in [*range(2, longest[k] + 1, 2), *[longest[k]] * 6]]
+    figure, axes = _subplots(1, count, (2.4 * count, 2.9))
+
+    def update(frame: tuple[int, int]) -> list:
+        step, time = frame
+        for index in range(count):
+            axes[0, index].clear()
+            draw(axes[0, index], batch, batches, index, step, shown, time)
+        figure.suptitle(_column_title(step))
+        return []
+
+    FuncAnimation(figure, update, frames=frames, blit=False).save(path, writer=PillowWriter(fps=15), dpi=70)
+    return Path(path)
+
+
+def _column_title(step: int) -> str:
+    return "before adaptation" if step == 0 else f"after {step} step{'s' if step > 1 else ''}"
+
+
+def _draw_plane(ax, batch, batches, task, step, shown, until) -> None:
+    goal = np.asarray(batch.goal[task])
+    for episode in range(min(shown, batches.mask.shape[2])):
+        length = int(batches.mask[task, step, episode].sum())
+        path = np.concatenate([batches.obs[task, step, episode, :length], batches.final_obs[task, step, episode][None]])
+        path = path[: None if until is None else until + 1]
+        ax.plot(path[:, 0], path[:, 1], color=BEFORE if step == 0 else AFTER, alpha=0.55, linewidth=0.9)
+        if until is not None:
+            ax.plot(*path[-1], "o", color=BEFORE if step == 0 else AFTER, markersize=3)
+    ax.plot(*goal, "*", color="crimson", markersize=11, zorder=5)
+    ax.plot(0, 0, "+", color="black", markersize=7)
+    ax.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5], aspect="equal")
+
+
+def _draw_timeline(ax, batch, batches, task, step, shown, until) -> None:
+    palette = mpl.colormaps["tab10"]
+    horizon = batches.mask.shape[-1]
+    for episode in range(min(shown, batches.mask.shape[2])):
+        length = int(batches.mask[task, step, episode].sum())
+        observed = batches.obs[task, step, episode, : length if until is None else min(length, until)]
+        for index, values in enumerate(observed.reshape(len(observed), -1).T[:4]):
+            ax.plot(values, color=palette(index), alpha=0.5, linewidth=0.8)
+    ax.set(xlim=(0, horizon), xlabel="time step")
+
+
+def _subplots(rows: int, columns: int, size: tuple[float, float]):
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, axes

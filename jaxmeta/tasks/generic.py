@@ -1,0 +1,59 @@
+"""Any gymnax environment as a family of tasks."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment, spaces
+
+from jaxmeta.tasks.wrappers import scale_actions
+from jaxmeta.types import Array, Key, Task, TaskDistribution
+
+
+def from_gymnax(
+    env: environment.Environment,
+    sample: Callable[[Key], Task],
+    *,
+    horizon: int | None = None,
+    optimum: Callable[[Task], Array] | None = None,
+) -> TaskDistribution:
+    """A family from a gymnax environment and a distribution over its parameters.
+
+    Bounded continuous actions are scaled to ``[−1, 1]``. Only what is in the parameters can be a task: an environment
+    that draws its goal in ``reset_env`` changes the task with every episode.
+
+    Args:
+      env: a gymnax environment.
+      sample: ``sample(key) -> EnvParams``, of the type of ``env.default_params``.
+      horizon: steps in an episode at most; ``None`` takes the default parameters' ``max_steps_in_episode``.
+      optimum: ``optimum(task) -> return`` of the best policy that knows the task, if there is one.
+
+    Returns:
+      The family. Its tasks are pytrees of arrays, whatever Python numbers ``sample`` left in the parameters.
+
+    Raises:
+      TypeError: ``env`` is not a gymnax environment, or ``sample`` returns another pytree than its parameters.
+      ValueError: ``horizon`` below 1.
+    """
+    if not isinstance(env, environment.Environment):
+        raise TypeError(f"env: got {type(env).__name__}; must be a gymnax Environment (gymnax.make returns a pair)")
+    horizon = int(env.default_params.max_steps_in_episode) if horizon is None else horizon
+    if horizon < 1:
+        raise ValueError(f"horizon: got {horizon}; must be at least 1")
+    expected = jax.tree.structure(env.default_params)
+    sampled = jax.tree.structure(jax.eval_shape(sample, jax.random.key(0)))
+    if sampled != expected:
+        raise TypeError(f"sample: returns {sampled}; must return {env.name}'s parameters, {expected}")
+    space = env.action_space(env.default_params)
+    bounded = isinstance(space, spaces.Box) and bool(jnp.all(jnp.isfinite(space.low) & jnp.isfinite(space.high)))
+
+    def sample_fn(key: Key) -> Task:
+        return jax.tree.map(_strong, sample(key))
+
+    return TaskDistribution(scale_actions(env) if bounded else env, sample_fn, horizon, optimum)
+
+
+def _strong(leaf: Array | float) -> Array:
+    # A weakly typed leaf would make the second call of a compiled step retrace.
+    array = jnp.asarray(leaf)
+    return jax.lax.convert_element_type(array, array.dtype)

@@ -1,0 +1,184 @@
+"""Meta-training: the pure loop that may be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
+
+
+class TrainState(NamedTuple):
+    """The whole state of a run: with it, and nothing else, training continues bit for bit."""
+
+    key: Key
+    meta: MetaState
+    iteration: Array
+
+
+def init_state(key: Key, algorithm: MetaAlgorithm) -> TrainState:
+    """The state before the first meta-iteration."""
+    key_init, key_train = jax.random.split(key)
+    return TrainState(key_train, algorithm.init(key_init), jnp.zeros((), jnp.int32))
+
+
+def sample_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
+    """``count`` tasks as one pytree with leading axis ``[N]``."""
+    return jax.vmap(tasks.sample)(jax.random.split(key, count))
+
+
+def meta_iteration(
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, meta_batch: int
+) -> Callable[[TrainState], tuple[TrainState, Info]]:
+    """Draw a meta-batch of tasks and make one meta-step: ``step_fn(state) -> (state, Info)``, pure.
+
+    Raises:
+      ValueError: ``meta_batch`` below 1.
+    """
+    if meta_batch < 1:
+        raise ValueError(f"meta_batch: got {meta_batch}; must be at least 1")
+
+    def step_fn(state: TrainState) -> tuple[TrainState, Info]:
+        key, key_tasks, key_step = jax.random.split(state.key, 3)
+        meta, info = algorithm.step(key_step, state.meta, sample_tasks(key_tasks, tasks, meta_batch))
+        return TrainState(key, meta, state.iteration + 1), info
+
+    return step_fn
+
+
+def meta_train(
+    key: Key,
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    iterations: int,
+    meta_batch: int = 20,
+) -> tuple[TrainState, Info]:
+    """A whole training run as one pure function: jit it, or vmap it over keys and over the builder's own numbers.
+
+    Args:
+      key: PRNG key.
+      algorithm: what learns.
+      tasks: the family that it learns across.
+      iterations: meta-iterations, ≥ 1.
+      meta_batch: tasks in each, ≥ 1.
+
+    Returns:
+      The last state, and ``Info`` with leading axis ``[iterations]``.
+
+    Raises:
+      ValueError: a count below 1.
+    """
+    if iterations < 1:
+        raise ValueError(f"iterations: got {iterations}; must be at least 1")
+    step = meta_iteration(algorithm, tasks, meta_batch)
+    return jax.lax.scan(lambda state, _: step(state), init_state(key, algorithm), length=iterations)
+
+
+class Chunk(NamedTuple):
+    """What the host sees of a few meta-iterations.
+
+    Attributes:
+      first: index of the first of them, counted from 0.
+      state: the state after the last, leaves ``[S, ...]``, if the chunk ends at a boundary or the run ends.
+      info: diagnostics as numpy arrays, ``[iterations in the chunk, S]``.
+      seconds: wall-clock seconds since the previous chunk was done.
+    """
+
+    first: int
+    state: TrainState | None
+    info: dict[str, np.ndarray]
+    seconds: float
+
+
+def compiled_chunk(
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64
+) -> jax.stages.Wrapped:
+    """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
+
+    The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
+    run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. One seed is run
+    without the axis. Each entry of ``Info`` is ``[longest, S]``, valid up to ``count``.
+    """
+    step = meta_iteration(algorithm, tasks, meta_batch)
+
+    def step_all(states: TrainState) -> tuple[TrainState, Info]:
+        if states.iteration.shape[0] > 1:
+            return jax.vmap(step)(states)
+        return jax.tree.map(lambda x: x[None], step(jax.tree.map(lambda x: x[0], states)))
+
+    def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
+        def body(index: Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
+            states, infos = carry
+            states, info = step_all(states)
+            return states, jax.tree.map(lambda xs, x: xs.at[index].set(x), infos, info)
+
+        shapes = jax.eval_shape(step_all, states)[1]
+        infos = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), shapes)
+        return jax.lax.fori_loop(0, count, body, (states, infos))
+
+    return jax.jit(run_fn, donate_argnums=0)
+
+
+def train_in_chunks(
+    run: Callable[[TrainState, Array], tuple[TrainState, Info]],
+    states: TrainState,
+    iterations: int,
+    *,
+    longest: int = 64,
+    boundary: int | None = None,
+    seconds_per_chunk: float = 1.0,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Chunk]:
+    """Run up to meta-iteration ``iterations`` of every seed, handing over the diagnostics in bulk.
+
+    The device is given the next chunk before the host reads the one before, so it never waits for the reader.
+
+    Args:
+      run: from ``compiled_chunk``, with the same ``longest``.
+      states: leaves lead with ``[S]``; they are consumed.
+      iterations: the iteration to stop at, counted from the beginning of the run, resumed or not.
+      longest: most iterations in a chunk.
+      boundary: a chunk ends at each multiple of this, and only such a chunk, or the last, brings its state.
+      seconds_per_chunk: chunks are made about this long once the speed is known, so that a signal is soon heard.
+      stop: asked before each chunk whether to end here.
+
+    Yields:
+      One ``Chunk`` after another.
+    """
+    done = int(states.iteration[0])
+    boundary = boundary or iterations
+    count, pending, started = 1, None, time.perf_counter()
+    while done < iterations and not stop():
+        count = min(count, longest, iterations - done, boundary - done % boundary)
+        states, infos = run(states, jnp.int32(count))
+        launched = Launched(done, count, None, infos)
+        done += count
+        if done % boundary == 0 and done < iterations:
+            launched = launched._replace(state=jax.tree.map(jnp.copy, states))
+        if pending is not None:
+            chunk, started = _receive(pending, started)
+            yield chunk
+            per_iteration = chunk.seconds / pending.count
+            count = max(1, round(seconds_per_chunk / max(per_iteration, 1e-9)))
+        pending = launched
+    if pending is not None:
+        yield _receive(pending._replace(state=states), started)[0]
+
+
+class Launched(NamedTuple):
+    """A chunk that the device was given, and the host has not yet read."""
+
+    first: int
+    count: int
+    state: TrainState | None
+    infos: Info
+
+
+def _receive(launched: Launched, started: float) -> tuple[Chunk, float]:
+    info = {name: np.asarray(values)[: launched.count] for name, values in launched.infos.items()}
+    now = time.perf_counter()
+    return Chunk(launched.first, launched.state, info, now - started), now

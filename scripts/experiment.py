@@ -1,0 +1,265 @@
+"""What the command lines share: the arguments of a run, their checks, and the objects that they stand for.
+
+Nothing heavy is imported at the top, so that ``--help`` and errors in the arguments answer at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+if TYPE_CHECKING:
+    from jaxmeta.types import MetaAlgorithm, TaskDistribution
+
+TASKS = ("cartpole", "navigation")
+ALGORITHMS = ("fomaml", "maml")
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """What is trained. All of it is kept in the run's ``config.json``."""
+
+    algorithm: str = "maml"
+    """Meta-algorithm: maml, or fomaml (its first-order form)."""
+    task: str = "navigation"
+    """Task family: navigation, or cartpole (varying masses, length and force)."""
+    horizon: int | None = None
+    """Steps in an episode at most; the family's own if not given."""
+    iterations: int = 400
+    """Meta-iterations."""
+    meta_batch: int = 20
+    """Tasks in each meta-iteration."""
+    episodes: int = 20
+    """Episodes in each task before each adaptation step, and after the last."""
+    adaptation_steps: int = 1
+    """Inner gradient steps during meta-training."""
+    inner_rate: float = 0.5
+    """Step size of adaptation."""
+    inner_loss: Literal["likelihood-ratio", "score-function", "dice"] = "likelihood-ratio"
+    """Surrogate that adaptation descends."""
+    outer: Literal["adam", "trust-region"] = "adam"
+    """Outer step."""
+    outer_rate: float = 3e-3
+    """Adam's step size (adam only)."""
+    max_divergence: float = 0.01
+    """Bound on the mean KL of the post-adaptation policies, in nats (trust-region only)."""
+    cg_iterations: int = 10
+    """Conjugate-gradient iterations (trust-region only)."""
+    curvature_every: int = 5
+    """Curvature is taken on every n-th time step (trust-region only)."""
+    discount: float = 0.99
+    """Discount factor per step."""
+    trace_decay: float = 1.0
+    """Lambda of the generalised advantage estimates."""
+    hidden: tuple[int, ...] = (100, 100)
+    """Widths of the policy's hidden layers."""
+    activation: Literal["relu", "tanh"] = "relu"
+    """Nonlinearity of the policy."""
+    initial_log_std: float = 0.0
+    """Initial log standard deviation of a Gaussian policy, in units of the action range."""
+    task_chunk: int = 1
+    """Tasks differentiated together: small on CPU, large on accelerators."""
+    seed: int = 0
+    """First seed."""
+    seeds: int = 1
+    """Number of seeds, trained side by side in one program."""
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def check_name(kind: str, name: str, known: tuple[str, ...]) -> None:
+    """Fail on an unknown name, with the near ones."""
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        fail(f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}")
+
+
+def check_numbers(arguments: Any, **least: float) -> None:
+    """Fail on a number below its least value, or at it if that is 0.0 (a rate); and on one that is not finite."""
+    for name, bound in least.items():
+        value = getattr(arguments, name)
+        flag = "--" + name.replace("_", "-")
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is None:
+                continue
+            if not math.isfinite(number):
+                fail(f"{flag}: got {number}; must be finite")
+            if isinstance(bound, float) and number <= bound:
+                fail(f"{flag}: got {number}; must be greater than {bound:g}")
+            if isinstance(bound, int) and number < bound:
+                fail(f"{flag}: got {number}; must be at least {bound}")
+
+
+def check(arguments: Experiment) -> None:
+    """Fail in one line on the first argument that cannot be meant."""
+    check_name("task", arguments.task, TASKS)
+    check_name("algorithm", arguments.algorithm, ALGORITHMS)
+    counts = ("horizon", "iterations", "meta_batch", "episodes", "cg_iterations", "curvature_every", "hidden")
+    check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
+    check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "max_divergence"), 0.0))
+    for name in ("discount", "trace_decay"):
+        if not 0.0 <= getattr(arguments, name) <= 1.0:
+            fail(f"--{name.replace('_', '-')}: got {getattr(arguments, name)}; must be in [0, 1]")
+    if not math.isfinite(arguments.initial_log_std):
+        fail(f"--initial-log-std: got {arguments.initial_log_std}; must be finite")
+
+
+def seed_names(arguments: Experiment) -> list[int]:
+    return list(range(arguments.seed, arguments.seed + arguments.seeds))
+
+
+def build(
+    arguments: Experiment,
+    *,
+    adaptation_steps: int | None = None,
+    episodes: int | None = None,
+    later_rate: float = 1.0,
+) -> tuple[TaskDistribution, MetaAlgorithm]:
+    """The task family and the algorithm that the arguments stand for.
+
+    Args:
+      arguments: checked.
+      adaptation_steps: instead of the arguments' own, for evaluation.
+      episodes: likewise.
+      later_rate: factor on the inner step size from the second adaptation step on.
+    """
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    import jaxmeta
+
+    tasks = jaxmeta.tasks.make(arguments.task, **({"horizon": arguments.horizon} if arguments.horizon else {}))
+    inner_losses = {
+        "likelihood-ratio": jaxmeta.likelihood_ratio,
+        "score-function": jaxmeta.score_function,
+        "dice": jaxmeta.dice(),
+    }
+    if arguments.outer == "adam":
+        outer = jaxmeta.by_optax(optax.adam(arguments.outer_rate))
+    else:
+        outer = jaxmeta.trust_region(
+            arguments.max_divergence,
+            cg_iterations=arguments.cg_iterations,
+            curvature_every=arguments.curvature_every,
+        )
+    rate = arguments.inner_rate
+    schedule = rate if later_rate == 1.0 else lambda step: jnp.where(step == 0, rate, rate * later_rate)
+    algorithm = getattr(jaxmeta, arguments.algorithm)(
+        tasks,
+        inner_rate=schedule,
+        adaptation_steps=arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
+        episodes=arguments.episodes if episodes is None else episodes,
+        inner_loss=inner_losses[arguments.inner_loss],
+        outer=outer,
+        estimator=jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
+        policy=jaxmeta.policy_for(
+            tasks.env,
+            hidden=arguments.hidden,
+            activation=getattr(jax.nn, arguments.activation),
+            initial_log_std=arguments.initial_log_std,
+        ),
+        task_chunk=arguments.task_chunk,
+    )
+    return tasks, algorithm
+
+
+def load(directory: Path) -> Experiment:
+    """The arguments of a run, from its ``config.json``; fails in one line if there are none."""
+    import json
+
+    path = directory / "config.json"
+    if not path.is_file():
+        fail(f"{directory} holds no run: there is no config.json")
+    try:
+        stored = json.loads(path.read_text())["arguments"]
+        fields = {field.name for field in dataclasses.fields(Experiment)}
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        unknown = sorted(set(values) - fields)
+        if unknown:
+            fail(f"{path} has arguments that this version does not know: {', '.join(unknown)}")
+        return Experiment(**values)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        fail(f"{path} cannot be read ({type(error).__name__}); restore it, or start the run anew")
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a trained run is evaluated."""
+
+    steps: int = 3
+    """Adaptation steps K; returns are measured after 0 to K."""
+    episodes: int = 40
+    """Episodes collected for each adaptation step."""
+    later_rate: float = 0.5
+    """Factor on the inner step size from the second step on (Finn et al. 2017 halve it)."""
+    tasks: int = 400
+    """Held-out tasks."""
+    task_seed: int = 0
+    """Draws the held-out tasks; independent of every training seed."""
+    greedy_episodes: int = 10
+    """Episodes of the deterministic policy after each step."""
+
+
+def check_evaluation(arguments: Evaluation) -> None:
+    """Fail in one line on the first argument that cannot be meant."""
+    check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, later_rate=0.0)
+
+
+def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evaluation) -> None:
+    """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
+    from jaxmeta import plots, runs
+    from jaxmeta.logging import read_csv
+
+    seeds = seed_names(arguments)
+    _, training_algorithm = build(arguments)
+    theta, iteration = runs.load_theta(directory, training_algorithm, seeds)
+    tasks, algorithm = build(
+        arguments,
+        adaptation_steps=evaluation.steps,
+        episodes=evaluation.episodes,
+        later_rate=evaluation.later_rate,
+    )
+    result = runs.evaluate_run(
+        algorithm,
+        tasks,
+        theta,
+        seeds=seeds,
+        task_count=evaluation.tasks,
+        task_seed=evaluation.task_seed,
+        greedy_episodes=evaluation.greedy_episodes,
+    )
+    result = {"iteration": iteration, "protocol": dataclasses.asdict(evaluation), **result}
+    runs.write_json(directory / "evaluation.json", result)
+    print_table(result)
+    title = f"{arguments.algorithm} on {arguments.task}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    written = [plots.save(plots.adaptation_curve(result, title), directory / "adaptation_curve.png")]
+    if (directory / "metrics.csv").exists() and (rows := read_csv(directory / "metrics.csv")):
+        written.append(plots.save(plots.learning_curve(rows, title), directory / "learning_curve.png"))
+    print("wrote", directory / "evaluation.json", *written)
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Interquartile means over seeds and tasks, with intervals, per adaptation step."""
+    count = result["tasks"]["count"]
+    print(f"\nreturn on {count} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]")
+    steps = range(len(result["summary"]["sampled"]["iqm"]))
+    print(f"{'adaptation steps':22s}" + "".join(f"{k:>24d}" for k in steps))
+    rows = [("sampled policy", result["summary"]["sampled"])]
+    rows += [("deterministic policy", result["summary"]["deterministic"])]
+    rows += [("from scratch", result["references"]["from_scratch"])]
+    for name, one in rows:
+        cells = zip(one["iqm"], one["low"], one["high"], strict=True)
+        print(f"{name:22s}" + "".join(f"{f'{iqm:.2f} [{low:.2f}, {high:.2f}]':>24s}" for iqm, low, high in cells))
+    for name in ("random_policy", "optimum"):
+        if name in result["references"]:
+            print(f"{name.replace('_', ' '):22s}{result['references'][name]['iqm']:>24.2f}")
