@@ -8,7 +8,7 @@ from jaxmeta.evaluate import adaptation_returns, bootstrap_interval, interquarti
 from jaxmeta.learners import act_by_mode, act_by_sample, first_order, gradient_learner, uniform_learner
 from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function
 from jaxmeta.networks import MLP, CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
-from jaxmeta.objectives import mean_over_tasks, post_adaptation
+from jaxmeta.objectives import after_every_step, mean_over_tasks, post_adaptation
 from jaxmeta.outer import by_optax, trust_region
 from jaxmeta.rollout import collect_episodes, collect_lifetime, episode_returns
 from jaxmeta.tasks import from_gymnax
@@ -43,6 +43,7 @@ __all__ = [
     "act_by_mode",
     "act_by_sample",
     "adaptation_returns",
+    "after_every_step",
     "bootstrap_interval",
     "by_optax",
     "clipped",

@@ -48,6 +48,24 @@ def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
     return objective_fn
 
 
+def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
+    """Mean of ``surrogate`` after each of the ``K`` adaptation steps, on the batch that step's policy collected.
+
+    The multi-step loss of Antoniou et al. 2019 (MAML++, equation 3) with equal weights: a policy that is good after one
+    step stays good after the next. With ``K = 1`` it is ``post_adaptation``.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        phi, losses = learner.begin(theta), []
+        for step in range(1, lifetime.trajectory.mask.shape[0]):
+            phi = learner.absorb(theta, phi, batch_of(lifetime, step - 1))
+            batch = batch_of(lifetime, step)
+            losses.append(surrogate(learner.score(theta, phi, batch)[0], batch))
+        return sum(losses) / len(losses), {}
+
+    return objective_fn
+
+
 def adapted_divergence(
     learner: Learner,
     distribution: Callable[[Theta, Phi, Array], Any],

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import evaluate
-from jaxmeta.checkpoint import CheckpointError, Checkpoints
+from jaxmeta.checkpoint import Checkpoints
 from jaxmeta.logging import CsvLog, TensorBoardLog, tidy_rows
 from jaxmeta.train import TrainState, compiled_chunk, init_state, sample_tasks, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
@@ -137,6 +137,11 @@ def train_run(
         if tensorboard:
             logs.append(TensorBoardLog(directory / "tensorboard"))
         last = states
+
+        def save(state: TrainState) -> None:
+            meta = {"iteration": done, "env_steps": steps.tolist(), "seconds": clock, "seeds": seeds}
+            checkpoints.save(done, state, meta)
+
         try:
             for chunk in train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop.requested):
                 count = chunk.info["skipped"].shape[0]
@@ -150,8 +155,7 @@ def train_run(
                 skipped += int(np.sum(chunk.info["skipped"]))
                 if chunk.state is not None:
                     last, saved = chunk.state, done
-                    meta = {"iteration": done, "env_steps": steps.tolist(), "seconds": clock, "seeds": seeds}
-                    checkpoints.save(done, chunk.state, meta)
+                    save(last)
                 report(
                     Progress(
                         iteration=done,
@@ -164,8 +168,9 @@ def train_run(
                         skipped=skipped,
                     )
                 )
-            if saved != done:
-                raise CheckpointError(f"the state after iteration {done} was not saved")
+            if saved is None:
+                # Stopped before the first chunk: the initial state makes the directory one that can be resumed.
+                save(last)
         finally:
             for log in logs:
                 log.close()

@@ -44,7 +44,13 @@ class Experiment:
     outer: Literal["adam", "trust-region"] = "adam"
     """Outer step."""
     outer_rate: float = 3e-3
-    """Adam's step size (adam only)."""
+    """Adam's step size at the start (adam only)."""
+    outer_rate_end: float = 3e-4
+    """Adam's step size after --outer-decay meta-iterations; in between it falls linearly (adam only)."""
+    outer_decay: int = 400
+    """Meta-iterations over which Adam's step size falls (adam only)."""
+    objective: Literal["post-adaptation", "after-every-step"] = "post-adaptation"
+    """What the outer step improves: the return after the last adaptation step, or the mean over all of them."""
     max_divergence: float = 0.01
     """Bound on the mean KL of the post-adaptation policies, in nats (trust-region only)."""
     cg_iterations: int = 10
@@ -103,9 +109,9 @@ def check(arguments: Experiment) -> None:
     """Fail in one line on the first argument that cannot be meant."""
     check_name("task", arguments.task, TASKS)
     check_name("algorithm", arguments.algorithm, ALGORITHMS)
-    counts = ("horizon", "iterations", "meta_batch", "episodes", "cg_iterations", "curvature_every", "hidden")
+    counts = ("horizon", "iterations", "meta_batch", "episodes", "cg_iterations", "curvature_every", "hidden", "outer_decay")
     check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
-    check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "max_divergence"), 0.0))
+    check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "outer_rate_end", "max_divergence"), 0.0))
     for name in ("discount", "trace_decay"):
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             fail(f"--{name.replace('_', '-')}: got {getattr(arguments, name)}; must be in [0, 1]")
@@ -145,7 +151,8 @@ def build(
         "dice": jaxmeta.dice(),
     }
     if arguments.outer == "adam":
-        outer = jaxmeta.by_optax(optax.adam(arguments.outer_rate))
+        schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, arguments.outer_decay)
+        outer = jaxmeta.by_optax(optax.adam(schedule))
     else:
         outer = jaxmeta.trust_region(
             arguments.max_divergence,
@@ -153,14 +160,16 @@ def build(
             curvature_every=arguments.curvature_every,
         )
     rate = arguments.inner_rate
-    schedule = rate if later_rate == 1.0 else lambda step: jnp.where(step == 0, rate, rate * later_rate)
+    inner_rate = rate if later_rate == 1.0 else lambda step: jnp.where(step == 0, rate, rate * later_rate)
+    objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
     algorithm = getattr(jaxmeta, arguments.algorithm)(
         tasks,
-        inner_rate=schedule,
+        inner_rate=inner_rate,
         adaptation_steps=arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
         episodes=arguments.episodes if episodes is None else episodes,
         inner_loss=inner_losses[arguments.inner_loss],
         outer=outer,
+        objective=objectives[arguments.objective],
         estimator=jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
         policy=jaxmeta.policy_for(
             tasks.env,

@@ -12,7 +12,7 @@ from jaxmeta.losses import likelihood_ratio
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation
 from jaxmeta.outer import by_optax
-from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Outer, Surrogate, TaskDistribution, Theta
+from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Objective, Outer, Surrogate, TaskDistribution, Theta
 
 Schedule = Callable[[Array], Array]
 
@@ -26,6 +26,7 @@ def maml(
     inner_loss: Surrogate = likelihood_ratio,
     outer: Outer | None = None,
     outer_loss: Surrogate = likelihood_ratio,
+    objective: Callable[[Learner, Surrogate], Objective] = post_adaptation,
     estimator: Estimator | None = None,
     policy: Policy | None = None,
     task_chunk: int = 1,
@@ -41,6 +42,7 @@ def maml(
       inner_loss: surrogate that adaptation descends.
       outer: moves θ; by default Adam at 3e-3.
       outer_loss: surrogate of the data after adaptation.
+      objective: builds the outer objective from the learner and ``outer_loss``; ``after_every_step`` for one.
       estimator: advantages; by default a linear baseline with γ = 0.99 and λ = 1.
       policy: a network; by default two layers of 100 ReLU units for the environment's spaces.
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
@@ -66,7 +68,7 @@ def maml(
         tasks,
         learner,
         greedy,
-        post_adaptation(learner, outer_loss),
+        objective(learner, outer_loss),
         outer,
         estimator,
         distribution,

@@ -1,0 +1,47 @@
+"""Who may import whom: downward only, by the floors of the house."""
+
+import ast
+from pathlib import Path
+
+import jaxmeta
+
+ROOT = Path(jaxmeta.__file__).parent
+FLOORS = {
+    "types": 0,
+    **dict.fromkeys(("distributions", "networks", "estimators", "losses", "buffers", "tasks", "references"), 1),
+    **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
+    "algorithms": 3,
+    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "runs"), 4),
+}
+
+
+def room(module: str) -> str:
+    return module.removeprefix("jaxmeta.").split(".")[0]
+
+
+def imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "jaxmeta":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("jaxmeta."):
+            found.add(room(node.module))
+        elif isinstance(node, ast.Import):
+            found |= {room(alias.name) for alias in node.names if alias.name.startswith("jaxmeta.")}
+    return found
+
+
+def test_every_module_has_a_floor_and_imports_downward_only():
+    violations = []
+    for path in ROOT.rglob("*.py"):
+        if path == ROOT / "__init__.py":
+            continue
+        here = path.relative_to(ROOT).with_suffix("").parts[0]
+        violations += [f"{path.name}: {here} imports {there}" for there in imports(path) if FLOORS[there] > FLOORS[here]]
+    assert violations == []
+
+
+def test_the_public_names_are_sorted_and_exist():
+    names = jaxmeta.__all__
+    assert sorted(names, key=str.lower) == sorted(set(names), key=str.lower)
+    assert all(hasattr(jaxmeta, name) for name in names)

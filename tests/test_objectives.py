@@ -1,0 +1,147 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import jaxmeta
+from jaxmeta import objectives
+from jaxmeta.objectives import batch_of
+
+
+@pytest.fixture(scope="module")
+def objective(small_maml):
+    return jaxmeta.post_adaptation(small_maml.learner, jaxmeta.likelihood_ratio)
+
+
+def gradient_of(objective, chunk, theta, lifetimes):
+    mean = jaxmeta.mean_over_tasks(objective, chunk)
+    return ravel_pytree(jax.jit(jax.grad(lambda theta: mean(theta, lifetimes)[0]))(theta))[0]
+
+
+def close(one, other, tolerance=1e-4):
+    assert np.linalg.norm(one - other) <= tolerance * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 99])
+def test_chunked_gradients_equal_the_gradient_of_the_plain_mean(collected, objective, chunk):
+    theta, lifetimes = collected
+
+    def plain(theta):
+        return jnp.mean(jax.vmap(objective, (None, 0))(theta, lifetimes)[0])
+
+    close(gradient_of(objective, chunk, theta, lifetimes), ravel_pytree(jax.grad(plain)(theta))[0])
+    value = jaxmeta.mean_over_tasks(objective, chunk)(theta, lifetimes)[0]
+    np.testing.assert_allclose(value, plain(theta), atol=1e-6)
+
+
+def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, objective):
+    theta, lifetimes = collected
+    with jax.enable_x64(True):
+        double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (theta, lifetimes))
+        flat, unravel = ravel_pytree(double[0])
+        loss = jax.jit(lambda flat: jaxmeta.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0])
+        gradient = jax.grad(loss)(flat)
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            direction = jnp.asarray(rng.normal(size=flat.shape))
+            difference = (loss(flat + 1e-5 * direction) - loss(flat - 1e-5 * direction)) / 2e-5
+            np.testing.assert_allclose(difference, jnp.vdot(gradient, direction), rtol=1e-6)
+
+
+def test_second_order_terms_are_there(collected, navigation, policy, objective):
+    theta, lifetimes = collected
+    first = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1)
+    without = gradient_of(jaxmeta.post_adaptation(first.learner, jaxmeta.likelihood_ratio), 1, theta, lifetimes)
+    whole = gradient_of(objective, 1, theta, lifetimes)
+    assert np.linalg.norm(without - whole) > 1e-2 * np.linalg.norm(whole)
+
+
+def test_first_order_gradient_is_the_gradient_at_the_adapted_weights(collected, navigation, policy):
+    theta, lifetimes = collected
+    learner = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1).learner
+    lifetime = jax.tree.map(lambda x: x[2], lifetimes)
+    got = jax.grad(lambda theta: jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio)(theta, lifetime)[0])(theta)
+    phi = learner.absorb(theta, learner.begin(theta), batch_of(lifetime, 0))
+    last = batch_of(lifetime, -1)
+
+    def loss(params):
+        return jaxmeta.likelihood_ratio(learner.score(theta, phi._replace(params=params), last)[0], last)
+
+    close(ravel_pytree(got)[0], ravel_pytree(jax.grad(loss)(phi.params))[0], 1e-5)
+
+
+def test_permuting_tasks_permutes_losses_and_keeps_the_mean(collected, objective):
+    theta, lifetimes = collected
+    order = jnp.array([3, 0, 4, 1, 2])
+    permuted = jax.tree.map(lambda x: x[order], lifetimes)
+    each = jax.vmap(objective, (None, 0))
+    np.testing.assert_allclose(each(theta, permuted)[0], each(theta, lifetimes)[0][order], rtol=1e-5, atol=1e-7)
+    close(gradient_of(objective, 2, theta, permuted), gradient_of(objective, 2, theta, lifetimes))
+
+
+def test_the_inner_step_does_not_depend_on_how_many_tasks_there_are(small_maml, navigation):
+    theta = small_maml.init(jax.random.key(0)).theta
+    keys = jax.random.split(jax.random.key(4), 6)
+    batch = jaxmeta.sample_tasks(jax.random.key(5), navigation, 6)
+    adapt = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))
+    many = adapt(keys, theta, batch)[0].params
+    few = adapt(keys[:2], theta, jax.tree.map(lambda x: x[:2], batch))[0].params
+    for name, (one, other) in enumerate(zip(jax.tree.leaves(many), jax.tree.leaves(few), strict=True)):
+        np.testing.assert_allclose(one[:2], other, atol=1e-5, err_msg=str(name))
+
+
+def test_absorbing_in_chunks_gives_the_same_as_one_task_at_a_time(navigation, policy):
+    theta, batch, keys = None, jaxmeta.sample_tasks(jax.random.key(5), navigation, 5), jax.random.split(jax.random.key(4), 5)
+    adapted = []
+    for chunk in (1, 2, 5):
+        algorithm = jaxmeta.maml(navigation, policy=policy, episodes=4, inner_rate=0.1, task_chunk=chunk)
+        theta = theta or algorithm.init(jax.random.key(0)).theta
+        phi, _ = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
+        adapted.append(ravel_pytree(phi.params)[0])
+    close(adapted[1], adapted[0], 1e-5)
+    close(adapted[2], adapted[0], 1e-5)
+
+
+@pytest.fixture(scope="module")
+def divergence(collected, small_maml, policy):
+    theta, lifetimes = collected
+
+    def distribution(theta, phi, obs):
+        return policy.apply(phi.params, obs)
+
+    return objectives.adapted_divergence(small_maml.learner, distribution, theta, lifetimes, 2)
+
+
+def test_divergence_vanishes_where_the_data_was_collected(collected, divergence):
+    theta, _ = collected
+    assert abs(float(divergence.value(theta))) < 1e-6
+    moved = jax.tree.map(lambda x: x + 0.1, theta)
+    assert float(divergence.value(moved)) > 1e-3
+
+
+def test_curvature_is_the_hessian_of_the_divergence(collected, divergence):
+    theta, _ = collected
+    flat, unravel = ravel_pytree(theta)
+    hessian = jax.jit(jax.hessian(lambda flat: _plain_divergence(divergence, unravel(flat))))
+    vector = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape), jnp.float32)
+    product = ravel_pytree(jax.jit(lambda v: divergence.curvature(unravel(v), 1))(vector))[0]
+    close(product, hessian(flat) @ vector, 2e-3)
+
+
+def _plain_divergence(divergence, theta):
+    return divergence.value(theta)
+
+
+def test_curvature_on_every_second_step_is_close_to_that_on_all(collected, divergence):
+    theta, _ = collected
+    vector = jax.tree.map(jnp.ones_like, theta)
+    full, thinned = (ravel_pytree(divergence.curvature(vector, every))[0] for every in (1, 2))
+    cosine = jnp.vdot(full, thinned) / jnp.linalg.norm(full) / jnp.linalg.norm(thinned)
+    assert float(cosine) > 0.9
+    assert not np.allclose(full, thinned)
+
+
+def test_a_chunk_below_one_is_named():
+    with pytest.raises(ValueError, match="^task_chunk: got 0; must be at least 1$"):
+        jaxmeta.mean_over_tasks(lambda theta, x: (x, {}), 0)
