@@ -3,10 +3,14 @@
 from jaxmeta import references, tasks
 from jaxmeta.algorithms import compose, fomaml, maml
 from jaxmeta.distributions import Categorical, Gaussian
-from jaxmeta.estimators import discounted_returns, generalised_advantages, linear_baseline
+from jaxmeta.estimators import (
+    discounted_returns,
+    generalised_advantages,
+    linear_baseline,
+)
 from jaxmeta.evaluate import adaptation_returns, bootstrap_interval, interquartile_mean
 from jaxmeta.learners import act_by_mode, act_by_sample, first_order, gradient_learner, uniform_learner
-from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function
+from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, standardised
 from jaxmeta.networks import MLP, CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
 from jaxmeta.objectives import after_every_step, mean_over_tasks, post_adaptation
 from jaxmeta.outer import by_optax, trust_region
@@ -72,6 +76,7 @@ __all__ = [
     "references",
     "sample_tasks",
     "score_function",
+    "standardised",
     "tasks",
     "trust_region",
     "uniform_learner",

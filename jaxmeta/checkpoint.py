@@ -135,12 +135,12 @@ class Checkpoints:
                 continue
             return restored, meta
         raise CheckpointError(
-            f"{self.directory}: none of the checkpoints {steps} can be read; they are damaged, or of another configuration"
+            f"{self.directory}: none of the checkpoints {steps} can be read: damaged, or of another configuration"
         )
 
     def _write_error(self, error: Exception) -> CheckpointError:
         return CheckpointError(
-            f"cannot save to {self.directory} ({_one_line(error)}); complete checkpoints there are intact: {self.steps()}"
+            f"cannot save to {self.directory} ({_one_line(error)}); earlier checkpoints are intact: {self.steps()}"
         )
 
 

@@ -118,7 +118,7 @@ def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimat
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
-    episode ended: there is no value to bootstrap from. Advantages are standardised over the task's real steps.
+    episode ended: there is no value to bootstrap from.
 
     Args:
       discount: γ in [0, 1].
@@ -134,9 +134,15 @@ def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimat
         value = fit_linear(linear_features(trajectory.obs), returns, mask) * mask
         next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1))) * (1.0 - end)
         advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
-            trajectory.reward * mask, value, next_value, trajectory.terminated, trajectory.truncated, discount, trace_decay
+            trajectory.reward * mask,
+            value,
+            next_value,
+            trajectory.terminated,
+            trajectory.truncated,
+            discount,
+            trace_decay,
         )
-        return trajectory._replace(advantage=standardise(advantage, mask), value_target=returns * mask)
+        return trajectory._replace(advantage=advantage * mask, value_target=returns * mask)
 
     return estimate_fn
 

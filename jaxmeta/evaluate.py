@@ -65,7 +65,7 @@ def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: in
 def over_tasks(
     function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20
 ) -> Callable[[Theta], dict[str, Array]]:
-    """``mapped(theta)``: ``function(key, theta, task)`` of every task of a batch, compiled, ``task_chunk`` at a time."""
+    """``mapped(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
     count = jax.tree.leaves(batch)[0].shape[0]
 
     def mapped(theta: Theta) -> dict[str, Array]:

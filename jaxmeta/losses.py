@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.estimators import masked_mean
+from jaxmeta.estimators import masked_mean, standardise
 from jaxmeta.types import Array, Surrogate, Trajectory
 
 
@@ -24,7 +24,7 @@ def score_function(log_prob: Array, trajectory: Trajectory) -> Array:
 def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
     """``−mean π(a|s) / π_acted(a|s) · A``: the low-variance-curvature surrogate of Rothfuss et al. 2019 (equation 10).
 
-    The ratio is to the stored log-probabilities, so it stays right when ``theta`` moves away from the policy that acted.
+    The ratio is to the stored log-probabilities, so it stays right when ``theta`` moves on from the policy that acted.
     """
     chex.assert_equal_shape([log_prob, trajectory.advantage])
     ratio = jnp.exp(_masked(log_prob - trajectory.log_prob, trajectory))
@@ -50,7 +50,7 @@ def dice(trace_decay: float = 1.0) -> Surrogate:
     """Loaded DiCE, Farquhar et al. 2019 (equation 13), on the stored advantages.
 
     ``−mean [□(w_t) − □(v_t)] A_t`` with ``w_t = λ w_{t−1} + log π_t`` and ``v_t = w_t − log π_t``, where ``□(x) =
-    exp(x − stop(x))``. With λ = 1 every derivative is unbiased (DiCE, Foerster et al. 2018, with a baseline); λ = 0 gives
+    exp(x − stop(x))``. With λ = 1 every derivative is unbiased (DiCE, Foerster et al. 2018, with a baseline); λ = 0 is
     the low-variance-curvature surrogate; between them, bias is traded for variance.
 
     Args:
@@ -71,6 +71,20 @@ def dice(trace_decay: float = 1.0) -> Surrogate:
         with_action = trace.T
         gain = _magic_box(with_action) - _magic_box(with_action - log_prob)
         return -masked_mean(gain * trajectory.advantage, trajectory.mask)
+
+    return surrogate_fn
+
+
+def standardised(surrogate: Surrogate) -> Surrogate:
+    """The same surrogate on advantages with mean 0 and standard deviation 1 over the batch's real steps.
+
+    In an inner loss it makes the step's length independent of the scale of a task's rewards. In an outer loss it makes
+    all tasks count alike, however far they are from solved.
+    """
+
+    def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
+        advantage = standardise(trajectory.advantage, trajectory.mask)
+        return surrogate(log_prob, trajectory._replace(advantage=advantage))
 
     return surrogate_fn
 

@@ -56,12 +56,13 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     """
 
     def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        phi, losses = learner.begin(theta), []
-        for step in range(1, lifetime.trajectory.mask.shape[0]):
+        phi, steps = learner.begin(theta), lifetime.trajectory.mask.shape[0] - 1
+        loss = jnp.zeros(())
+        for step in range(1, steps + 1):
             phi = learner.absorb(theta, phi, batch_of(lifetime, step - 1))
             batch = batch_of(lifetime, step)
-            losses.append(surrogate(learner.score(theta, phi, batch)[0], batch))
-        return sum(losses) / len(losses), {}
+            loss += surrogate(learner.score(theta, phi, batch)[0], batch) / steps
+        return loss, {}
 
     return objective_fn
 
@@ -128,9 +129,7 @@ def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
     return Lifetime(Trajectory(**fields))
 
 
-def mean_over_tasks(
-    function: Callable[..., tuple[Array, Info]], task_chunk: int
-) -> Callable[..., tuple[Array, Info]]:
+def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
     """The mean of a one-task function over tasks, with its gradient taken inside chunks of tasks.
 
     Differentiating a mean over all tasks keeps every task's activations until the backward pass. Here each chunk is

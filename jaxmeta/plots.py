@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -53,12 +53,20 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     ax = axes[0, 0]
     summaries, references = evaluation["summary"], evaluation["references"]
     steps = np.arange(len(summaries["sampled"]["iqm"]))
-    for name, label, colour in (("sampled", "sampled policy", AFTER), ("deterministic", "deterministic policy", GREEDY)):
+    for name, label, colour in (
+        ("sampled", "sampled policy", AFTER),
+        ("deterministic", "deterministic policy", GREEDY),
+    ):
         one = summaries[name]
         errors = np.array([np.subtract(one["iqm"], one["low"]), np.subtract(one["high"], one["iqm"])])
         ax.errorbar(steps, one["iqm"], yerr=np.maximum(errors, 0), color=colour, label=label, capsize=3, marker="o")
     ax.plot(
-        steps, references["from_scratch"]["iqm"], color=BEFORE, marker="s", markersize=4, label="from scratch, same data"
+        steps,
+        references["from_scratch"]["iqm"],
+        color=BEFORE,
+        marker="s",
+        markersize=4,
+        label="from scratch, same data",
     )
     ax.axhline(references["random_policy"]["iqm"], color=MUTED, linestyle=":", label="random policy")
     if "optimum" in references:
@@ -96,7 +104,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
 
 
 def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
-    """The same episodes as an animation, tasks side by side in columns and adaptation steps one after another: a GIF."""
+    """The same episodes as a GIF: tasks side by side, adaptation steps one after another."""
     count, steps = batches.mask.shape[:2]
     draw: Callable = _draw_plane if can_draw_plane(tasks) else _draw_timeline
     longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
@@ -145,7 +153,7 @@ def _draw_timeline(ax, batch, batches, task, step, shown, until) -> None:
 
 
 def _subplots(rows: int, columns: int, size: tuple[float, float]):
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, axes

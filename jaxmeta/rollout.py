@@ -61,6 +61,8 @@ def collect_episodes(
     # layer's matrix product into E small ones.
     advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
 
+    empty = jnp.zeros((episodes, 0))
+
     def scan_step(carry, inputs):
         phi, state, obs, alive = carry
         key_time, last = inputs
@@ -78,9 +80,10 @@ def collect_episodes(
             terminated=terminated * mask,
             truncated=jnp.maximum(truncated, last & ~terminated) * mask,
             mask=mask,
-            final_obs=(),
-            advantage=(),
-            value_target=(),
+            # Filled in below: they have no time axis, or are not known yet.
+            final_obs=empty,
+            advantage=empty,
+            value_target=empty,
         )
         return (phi_next, state, obs, alive), stored
 
@@ -156,7 +159,7 @@ def collect_lifetime(
 
 
 def map_in_chunks(function: Callable[..., PyTree], chunk: int) -> Callable[..., PyTree]:
-    """A function which, when vmapped, runs ``chunk`` elements at a time: a large batch's activations leave the cache."""
+    """A function which runs ``chunk`` elements at a time when vmapped: a large batch's activations leave the cache."""
     mapped = jax.custom_batching.custom_vmap(function)
 
     @mapped.def_vmap

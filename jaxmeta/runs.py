@@ -133,7 +133,7 @@ def train_run(
         started = time.perf_counter()
         compiled = run.lower(states, jnp.int32(1)).compile()
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
-        logs = [CsvLog(directory / "metrics.csv", done)]
+        logs: list[CsvLog | TensorBoardLog] = [CsvLog(directory / "metrics.csv", done)]
         if tensorboard:
             logs.append(TensorBoardLog(directory / "tensorboard"))
         last = states
@@ -256,9 +256,8 @@ def evaluate_run(
     """
     if task_count < 1:
         raise ValueError(f"tasks: got {task_count}; must be at least 1")
-    key_tasks, key_adapt, key_scratch, key_random, key_init = jax.random.split(
-        jax.random.fold_in(jax.random.key(TEST_KEY), task_seed), 5
-    )
+    key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)
+    key_tasks, key_adapt, key_scratch, key_random = jax.random.split(key, 4)
     batch = sample_tasks(key_tasks, tasks, task_count)
 
     def adapt(key, theta, task):
@@ -274,7 +273,9 @@ def evaluate_run(
         return adapt(key_adapt, algorithm.learner.init(key_init), task)
 
     scratch = evaluate.over_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
-    uniform = evaluate.over_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(None)
+    uniform = evaluate.over_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
+        None
+    )
     references = {
         "random_policy": _reference(np.asarray(uniform, np.float64)),
         "from_scratch": _reference(np.asarray(scratch, np.float64)),

@@ -1,4 +1,4 @@
-"""Meta-training: the pure loop that may be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
+"""Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -162,7 +162,7 @@ def train_in_chunks(
         if pending is not None:
             chunk, started = _receive(pending, started)
             yield chunk
-            per_iteration = chunk.seconds / pending.count
+            per_iteration = chunk.seconds / pending.length
             count = max(1, round(seconds_per_chunk / max(per_iteration, 1e-9)))
         pending = launched
     if pending is not None:
@@ -173,12 +173,12 @@ class Launched(NamedTuple):
     """A chunk that the device was given, and the host has not yet read."""
 
     first: int
-    count: int
+    length: int
     state: TrainState | None
     infos: Info
 
 
 def _receive(launched: Launched, started: float) -> tuple[Chunk, float]:
-    info = {name: np.asarray(values)[: launched.count] for name, values in launched.infos.items()}
+    info = {name: np.asarray(values)[: launched.length] for name, values in launched.infos.items()}
     now = time.perf_counter()
     return Chunk(launched.first, launched.state, info, now - started), now

@@ -10,12 +10,12 @@ Axes, in this order wherever they occur: ``[S seed, N task, K adaptation step, E
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-import chex
+import jax
 from gymnax.environments import environment
 
-Array = chex.Array
+Array = jax.Array
 PyTree = Any
-Key = chex.PRNGKey
+Key = jax.Array
 Task = Any
 Theta = Any
 Phi = Any

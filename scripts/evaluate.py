@@ -16,7 +16,9 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """The run's directory."""
-    evaluation: Annotated[experiment.Evaluation, tyro.conf.arg(name="")] = experiment.Evaluation()
+    evaluation: Annotated[experiment.Evaluation, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=experiment.Evaluation
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -61,6 +61,10 @@ class Experiment:
     """Discount factor per step."""
     trace_decay: float = 1.0
     """Lambda of the generalised advantage estimates."""
+    inner_advantages: Literal["standardised", "raw"] = "standardised"
+    """Advantages in the inner loss: with standard deviation 1 in each task, or in units of reward."""
+    outer_advantages: Literal["standardised", "raw"] = "standardised"
+    """Advantages in the outer loss: standardised, all tasks count alike; raw, a task counts by what is to be gained."""
     hidden: tuple[int, ...] = (100, 100)
     """Widths of the policy's hidden layers."""
     activation: Literal["relu", "tanh"] = "relu"
@@ -109,7 +113,16 @@ def check(arguments: Experiment) -> None:
     """Fail in one line on the first argument that cannot be meant."""
     check_name("task", arguments.task, TASKS)
     check_name("algorithm", arguments.algorithm, ALGORITHMS)
-    counts = ("horizon", "iterations", "meta_batch", "episodes", "cg_iterations", "curvature_every", "hidden", "outer_decay")
+    counts = (
+        "horizon",
+        "iterations",
+        "meta_batch",
+        "episodes",
+        "cg_iterations",
+        "curvature_every",
+        "hidden",
+        "outer_decay",
+    )
     check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
     check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "outer_rate_end", "max_divergence"), 0.0))
     for name in ("discount", "trace_decay"):
@@ -159,6 +172,7 @@ def build(
             cg_iterations=arguments.cg_iterations,
             curvature_every=arguments.curvature_every,
         )
+    scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
     rate = arguments.inner_rate
     inner_rate = rate if later_rate == 1.0 else lambda step: jnp.where(step == 0, rate, rate * later_rate)
     objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
@@ -167,7 +181,8 @@ def build(
         inner_rate=inner_rate,
         adaptation_steps=arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
         episodes=arguments.episodes if episodes is None else episodes,
-        inner_loss=inner_losses[arguments.inner_loss],
+        inner_loss=scales[arguments.inner_advantages](inner_losses[arguments.inner_loss]),
+        outer_loss=scales[arguments.outer_advantages](jaxmeta.likelihood_ratio),
         outer=outer,
         objective=objectives[arguments.objective],
         estimator=jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
@@ -192,7 +207,9 @@ def load(directory: Path) -> Experiment:
     try:
         stored = json.loads(path.read_text())["arguments"]
         fields = {field.name for field in dataclasses.fields(Experiment)}
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()
+        }
         unknown = sorted(set(values) - fields)
         if unknown:
             fail(f"{path} has arguments that this version does not know: {', '.join(unknown)}")

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import experiment
 import tyro
@@ -19,8 +19,8 @@ from experiment import Evaluation, Experiment, fail
 class Train:
     """Meta-train an algorithm across a family of tasks; save, evaluate on unseen tasks, and plot."""
 
-    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = Experiment()
-    evaluation: Annotated[Evaluation, tyro.conf.arg(name="eval")] = Evaluation()
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Experiment)
+    evaluation: Annotated[Evaluation, tyro.conf.arg(name="eval")] = dataclasses.field(default_factory=Evaluation)
     out: Path | None = None
     """The run's directory; runs/ALGORITHM-TASK if not given."""
     resume: Path | None = None
@@ -70,6 +70,10 @@ def parse(argv: list[str]) -> Train:
 def prepare(arguments: Train) -> Path:
     """The run's directory, made or found, never one that holds another run."""
     if arguments.resume is not None:
+        saved = [int(path.name) for path in (arguments.resume / "checkpoints").glob("*") if path.name.isdigit()]
+        if saved and max(saved) > arguments.experiment.iterations:
+            wanted = arguments.experiment.iterations
+            fail(f"--resume {arguments.resume}: iteration {max(saved)} is beyond --iterations {wanted}")
         return arguments.resume
     default = Path("runs") / f"{arguments.experiment.algorithm}-{arguments.experiment.task}"
     directory = arguments.out or default
@@ -79,7 +83,8 @@ def prepare(arguments: Train) -> Path:
         if not (directory / "config.json").exists():
             fail(f"--out {directory}: is not empty and holds no run; choose another directory")
         if not arguments.overwrite:
-            fail(f"--out {directory}: already holds a run; --resume {directory}, --overwrite it, or choose another --out")
+            ways = f"--resume {directory}, --overwrite it, or choose another --out"
+            fail(f"--out {directory}: already holds a run; {ways}")
         shutil.rmtree(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -118,8 +123,10 @@ def run(arguments: Train, directory: Path) -> int:
     if outcome.skipped:
         print(f"warning: {outcome.skipped} updates were not finite and were left out (column 'skipped' of metrics.csv)")
     if outcome.signal is not None:
-        print(f"stopped by {signal.Signals(outcome.signal).name} after iteration {outcome.iteration}, state saved; "
-              f"go on with --resume {directory}")
+        print(
+            f"stopped by {signal.Signals(outcome.signal).name} after iteration {outcome.iteration}, state saved; "
+            f"go on with --resume {directory}"
+        )
         return 128 + outcome.signal
     if arguments.evaluate:
         experiment.evaluate_and_plot(directory, what, arguments.evaluation)
@@ -159,7 +166,7 @@ class Display:
         self._bar.console.print(line, highlight=False)
 
     def report(self, progress) -> None:
-        fields = {
+        fields: dict[str, Any] = {
             "left": f"{int(progress.seconds_left) // 60}:{int(progress.seconds_left) % 60:02d}",
             "rate": f"{progress.steps_per_second / 1e3:,.0f} k",
             "pre": f"{progress.return_pre:.2f}",

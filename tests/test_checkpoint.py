@@ -77,5 +77,5 @@ def test_another_shape_is_refused(directory):
 
 
 def test_keep_below_one_is_named(tmp_path):
-    with pytest.raises(ValueError, match="^keep: got 0; must be at least 1$"):
+    with pytest.raises(ValueError, match=r"^keep: got 0; must be at least 1$"):
         Checkpoints(tmp_path, keep=0)

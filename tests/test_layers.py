@@ -37,7 +37,9 @@ def test_every_module_has_a_floor_and_imports_downward_only():
         if path == ROOT / "__init__.py":
             continue
         here = path.relative_to(ROOT).with_suffix("").parts[0]
-        violations += [f"{path.name}: {here} imports {there}" for there in imports(path) if FLOORS[there] > FLOORS[here]]
+        violations += [
+            f"{path.name}: {here} imports {there}" for there in imports(path) if FLOORS[there] > FLOORS[here]
+        ]
     assert violations == []
 
 

@@ -43,6 +43,17 @@ def test_padding_has_no_influence_even_when_its_log_probabilities_are_wild(name)
     np.testing.assert_array_equal(gradient[1, 3:], 0.0)
 
 
+def test_standardised_advantages_do_not_depend_on_the_rewards_scale():
+    log_prob, data = example()
+    scaled = data._replace(advantage=3.0 + 100.0 * data.advantage)
+    surrogate = losses.standardised(losses.likelihood_ratio)
+    np.testing.assert_allclose(
+        jax.grad(surrogate)(log_prob, scaled), jax.grad(surrogate)(log_prob, data), rtol=1e-3, atol=1e-5
+    )
+    plain = jax.grad(losses.likelihood_ratio)
+    assert not np.allclose(plain(log_prob, scaled), plain(log_prob, data))
+
+
 def test_second_derivatives_differ_as_the_theory_says():
     # One episode of two steps, log-probabilities x₀ and x₁, advantages a₀ and a₁, mean over two steps.
     advantage = jnp.array([[2.0, 3.0]])

@@ -92,7 +92,11 @@ def test_the_inner_step_does_not_depend_on_how_many_tasks_there_are(small_maml, 
 
 
 def test_absorbing_in_chunks_gives_the_same_as_one_task_at_a_time(navigation, policy):
-    theta, batch, keys = None, jaxmeta.sample_tasks(jax.random.key(5), navigation, 5), jax.random.split(jax.random.key(4), 5)
+    theta, batch, keys = (
+        None,
+        jaxmeta.sample_tasks(jax.random.key(5), navigation, 5),
+        jax.random.split(jax.random.key(4), 5),
+    )
     adapted = []
     for chunk in (1, 2, 5):
         algorithm = jaxmeta.maml(navigation, policy=policy, episodes=4, inner_rate=0.1, task_chunk=chunk)
@@ -143,5 +147,5 @@ def test_curvature_on_every_second_step_is_close_to_that_on_all(collected, diver
 
 
 def test_a_chunk_below_one_is_named():
-    with pytest.raises(ValueError, match="^task_chunk: got 0; must be at least 1$"):
+    with pytest.raises(ValueError, match=r"^task_chunk: got 0; must be at least 1$"):
         jaxmeta.mean_over_tasks(lambda theta, x: (x, {}), 0)

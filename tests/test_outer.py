@@ -99,10 +99,10 @@ def test_epochs_are_that_many_steps_of_the_optimiser():
     ],
 )
 def test_bad_settings_are_named(name, value):
-    with pytest.raises(ValueError, match=f"^{name}: got {value}; must"):
+    with pytest.raises(ValueError, match=rf"^{name}: got {value}; must"):
         trust_region(**{name: value})
 
 
 def test_bad_epochs_are_named():
-    with pytest.raises(ValueError, match="^epochs: got 0; must be at least 1$"):
+    with pytest.raises(ValueError, match=r"^epochs: got 0; must be at least 1$"):
         by_optax(optax.sgd(0.1), epochs=0)

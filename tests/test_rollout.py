@@ -137,7 +137,9 @@ def test_a_fast_state_moved_by_act_is_carried_through_single_episodes():
 def test_a_fast_state_moved_by_parallel_episodes_is_refused_in_one_line():
     env, params = gymnax.make("CartPole-v1")
     with pytest.raises(ValueError, match=r"^episodes: got 2, but the learner's act moves its fast state"):
-        jaxmeta.collect_episodes(jax.random.key(0), env, params, moving_learner(), (), jnp.float32(0), episodes=2, horizon=3)
+        jaxmeta.collect_episodes(
+            jax.random.key(0), env, params, moving_learner(), (), jnp.float32(0), episodes=2, horizon=3
+        )
 
 
 @pytest.mark.parametrize("name", ["episodes", "horizon"])

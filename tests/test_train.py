@@ -1,3 +1,5 @@
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -56,9 +58,9 @@ def test_seeds_side_by_side_equal_seeds_alone(navigation, tiny):
 def test_the_pure_loop_and_the_hosts_loop_agree(navigation, tiny):
     run = train.compiled_chunk(tiny, navigation, meta_batch=3)
     hosts = list(train.train_in_chunks(run, states_of(tiny), 3))
-    state, info = jax.jit(
-        lambda key: jaxmeta.meta_train(key, tiny, navigation, iterations=3, meta_batch=3)
-    )(jax.random.key(0))
+    state, info = jax.jit(lambda key: jaxmeta.meta_train(key, tiny, navigation, iterations=3, meta_batch=3))(
+        jax.random.key(0)
+    )
     np.testing.assert_allclose(info["loss"], np.concatenate([chunk.info["loss"][:, 0] for chunk in hosts]), atol=1e-5)
     assert int(state.iteration) == 3
 
@@ -97,7 +99,7 @@ def test_rows_beyond_the_checkpoint_and_torn_lines_are_dropped_on_resume(tmp_pat
     outcome = runs.train_run(tmp_path, tiny, navigation, iterations=6, resume=True, **settings)
     rows = read_csv(tmp_path / "metrics.csv")
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert all(b["env_steps"] > a["env_steps"] for a, b in zip(rows, rows[1:], strict=False))
+    assert all(b["env_steps"] > a["env_steps"] for a, b in itertools.pairwise(rows))
     straight = runs.train_run(_made(tmp_path / "other"), tiny, navigation, iterations=6, **settings)
     chex.assert_trees_all_equal(outcome.state, straight.state)
 

@@ -1,6 +1,7 @@
-"""Model-agnostic meta-learning for reinforcement learning: Finn, Abbeel and Levine 2017, with its second derivatives."""
+"""Model-agnostic meta-learning for reinforcement learning, with its second derivatives (Finn et al. 2017)."""
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import optax
 
@@ -8,24 +9,24 @@ from jaxmeta.algorithms.compose import compose
 from jaxmeta.distributions import Distribution
 from jaxmeta.estimators import linear_baseline
 from jaxmeta.learners.gradient import FastWeights, act_by_mode, first_order, gradient_learner
-from jaxmeta.losses import likelihood_ratio
+from jaxmeta.losses import likelihood_ratio, standardised
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation
 from jaxmeta.outer import by_optax
 from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Objective, Outer, Surrogate, TaskDistribution, Theta
 
-Schedule = Callable[[Array], Array]
+STANDARDISED = standardised(likelihood_ratio)
 
 
 def maml(
     tasks: TaskDistribution,
     *,
-    inner_rate: float | Schedule = 0.5,
+    inner_rate: float | Callable[[Array], Array] = 0.5,
     adaptation_steps: int = 1,
     episodes: int = 20,
-    inner_loss: Surrogate = likelihood_ratio,
+    inner_loss: Surrogate = STANDARDISED,
     outer: Outer | None = None,
-    outer_loss: Surrogate = likelihood_ratio,
+    outer_loss: Surrogate = STANDARDISED,
     objective: Callable[[Learner, Surrogate], Objective] = post_adaptation,
     estimator: Estimator | None = None,
     policy: Policy | None = None,
@@ -57,7 +58,7 @@ def maml(
     policy = policy_for(tasks.env) if policy is None else policy
     outer = by_optax(optax.adam(3e-3)) if outer is None else outer
     estimator = linear_baseline() if estimator is None else estimator
-    inner_optimizer = optax.sgd(inner_rate)
+    inner_optimizer = optax.sgd(cast(Any, inner_rate))
     learner = wrap_learner(gradient_learner(policy, inner_loss, inner_optimizer))
     greedy = wrap_learner(gradient_learner(policy, inner_loss, inner_optimizer, choose=act_by_mode))
 

@@ -49,4 +49,6 @@ def cartpole(
             max_steps_in_episode=horizon,
         )
 
-    return from_gymnax(gymnax_cartpole.CartPole(), sample_fn, horizon=horizon, optimum=lambda task: jnp.float32(horizon))
+    return from_gymnax(
+        gymnax_cartpole.CartPole(), sample_fn, horizon=horizon, optimum=lambda task: jnp.float32(horizon)
+    )

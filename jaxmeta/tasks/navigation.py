@@ -14,7 +14,7 @@ from jaxmeta.types import Array, Key, TaskDistribution
 @struct.dataclass
 class NavigationState(environment.EnvState):
     position: Array
-    time: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -107,4 +107,6 @@ def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistributi
             max_steps_in_episode=jnp.int32(horizon),
         )
 
-    return TaskDistribution(scale_actions(Navigation()), sample_fn, horizon, lambda task: optimal_return(task.goal, horizon))
+    return TaskDistribution(
+        scale_actions(Navigation()), sample_fn, horizon, lambda task: optimal_return(task.goal, horizon)
+    )

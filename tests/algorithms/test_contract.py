@@ -46,9 +46,9 @@ def test_contract(name, navigation, policy):
 
 def test_a_trained_policy_adapts_to_unseen_goals_better_than_a_fresh_one(navigation, policy):
     algorithm = jaxmeta.maml(navigation, policy=policy, episodes=10, inner_rate=0.5, outer=OPTAX())
-    state, _ = jax.jit(
-        lambda key: jaxmeta.meta_train(key, algorithm, navigation, iterations=80, meta_batch=10)
-    )(jax.random.key(0))
+    state, _ = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, navigation, iterations=80, meta_batch=10))(
+        jax.random.key(0)
+    )
     batch = jaxmeta.sample_tasks(jax.random.key(9), navigation, 50)
     keys = jax.random.split(jax.random.key(10), 50)
 

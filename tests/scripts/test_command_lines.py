@@ -1,0 +1,257 @@
+"""The command lines: bad input, a run from beginning to end, and runs that are cut off."""
+
+import csv
+import dataclasses
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import jax
+import pytest
+
+import jaxmeta
+from jaxmeta import runs
+from jaxmeta.checkpoint import Checkpoints
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import experiment  # noqa: E402
+import train  # noqa: E402
+
+SMALL = [
+    "--horizon",
+    "10",
+    "--meta-batch",
+    "3",
+    "--episodes",
+    "2",
+    "--hidden",
+    "8",
+    "--checkpoint-every",
+    "5",
+    "--keep",
+    "50",
+    "--no-evaluate",
+]
+ENVIRONMENT = os.environ | {
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
+def start(script, *arguments):
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+def finish(process, expected=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == expected, (out, err)
+    return out, err
+
+
+def final_state(directory, iteration):
+    stored = experiment.load(directory)
+    _, algorithm = experiment.build(stored)
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        return checkpoints.restore(runs.seed_states(algorithm, experiment.seed_names(stored)), iteration)
+
+
+def deterministic_columns(directory):
+    with (directory / "metrics.csv").open() as file:
+        return [{name: x for name, x in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    out, _ = finish(start("train.py", *SMALL, "--iterations", 300, "--out", directory))
+    return directory, out
+
+
+def wait_for_checkpoint(directory, after):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        steps = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+        if steps and max(steps) > after:
+            return max(steps)
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint appeared")
+
+
+def test_killed_and_terminated_runs_go_on_bit_for_bit(finished, tmp_path):
+    whole, _ = finished
+    directory = tmp_path / "cut"
+    process = start("train.py", *SMALL, "--iterations", 300, "--out", directory)
+    reached = wait_for_checkpoint(directory, 0)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    process = start("train.py", "--resume", directory, "--checkpoint-every", 5, "--keep", 50, "--no-evaluate")
+    wait_for_checkpoint(directory, reached)
+    process.send_signal(signal.SIGTERM)
+    out, _ = finish(process, expected=128 + signal.SIGTERM)
+    assert f"go on with --resume {directory}" in out
+
+    finish(start("train.py", "--resume", directory, "--no-evaluate"))
+    (state, meta), (expected, expected_meta) = final_state(directory, 300), final_state(whole, 300)
+    chex.assert_trees_all_equal(jax.random.key_data(state.key), jax.random.key_data(expected.key))
+    chex.assert_trees_all_equal(state._replace(key=()), expected._replace(key=()))
+    assert meta["env_steps"] == expected_meta["env_steps"]
+    assert deterministic_columns(directory) == deterministic_columns(whole)
+
+
+def test_interrupted_by_the_keyboard_it_saves_and_leaves_with_the_usual_code(tmp_path):
+    directory = tmp_path / "run"
+    process = start("train.py", *SMALL, "--iterations", 10**6, "--out", directory)
+    wait_for_checkpoint(directory, 0)
+    process.send_signal(signal.SIGINT)
+    out, _ = finish(process, expected=130)
+    assert "stopped by SIGINT" in out
+    rows = deterministic_columns(directory)
+    assert (directory / "checkpoints" / rows[-1]["iteration"]).is_dir()
+
+
+def test_a_finished_run_is_described_evaluated_and_drawn(finished):
+    directory, out = finished
+    assert "env steps/s" in out
+    assert "left" in out
+    config = json.loads((directory / "config.json").read_text())
+    assert config["arguments"]["horizon"] == 10
+    assert {"jax", "gymnax", "jaxmeta"} <= set(config["versions"])
+    assert config["device"]["platform"]
+    table, _ = finish(start("evaluate.py", directory, "--tasks", 6, "--episodes", 3, "--steps", 2))
+    assert "optimum" in table
+    evaluation = json.loads((directory / "evaluation.json").read_text())
+    assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [1, 6, 3]
+    finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3))
+    for name in ("learning_curve.png", "adaptation_curve.png", "trajectories.png", "trajectories.gif"):
+        assert (directory / name).stat().st_size > 5_000
+
+
+def refused(capsys, *argv):
+    with pytest.raises(SystemExit) as caught:
+        train.prepare(train.parse([str(each) for each in argv]))
+    captured = capsys.readouterr()
+    assert caught.value.code == 2
+    return (captured.err + captured.out).strip()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--task navigaton", "error: unknown task 'navigaton'; did you mean navigation?"),
+        ("--algorithm mmal", "error: unknown algorithm 'mmal'; did you mean maml"),
+        ("--horizon 0", "error: --horizon: got 0; must be at least 1"),
+        ("--iterations 0", "error: --iterations: got 0; must be at least 1"),
+        ("--meta-batch -3", "error: --meta-batch: got -3; must be at least 1"),
+        ("--episodes 0", "error: --episodes: got 0; must be at least 1"),
+        ("--inner-rate 0", "error: --inner-rate: got 0.0; must be greater than 0"),
+        ("--outer-rate nan", "error: --outer-rate: got nan; must be finite"),
+        ("--hidden 100 0", "error: --hidden: got 0; must be at least 1"),
+        ("--discount 1.5", r"error: --discount: got 1.5; must be in [0, 1]"),
+        ("--eval.tasks 0", "error: --tasks: got 0; must be at least 1"),
+        ("--checkpoint-every 0", "error: --checkpoint-every: got 0; must be at least 1"),
+        ("--resume nowhere", "error: nowhere holds no run: there is no config.json"),
+    ],
+)
+def test_bad_arguments_are_one_line(capsys, argv, message):
+    got = refused(capsys, *argv.split())
+    assert got.startswith(message)
+    assert "\n" not in got
+
+
+def test_a_directory_that_holds_a_run_is_not_touched(capsys, finished, tmp_path):
+    directory, _ = finished
+    got = refused(capsys, "--out", directory)
+    assert got.startswith(f"error: --out {directory}: already holds a run; --resume {directory}, --overwrite it, or ")
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert "is not empty and holds no run" in refused(capsys, "--out", tmp_path, "--overwrite")
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_resuming_with_other_arguments_names_them(capsys, finished):
+    directory, _ = finished
+    got = refused(capsys, "--resume", directory, "--inner-rate", 0.3, "--hidden", 7)
+    assert "inner_rate (0.5 there, 0.3 here)" in got
+    assert "hidden ((8,) there, (7,) here)" in got
+    longer = train.parse(["--resume", str(directory), "--iterations", "400"])
+    assert longer.experiment.iterations == 400
+    assert longer.experiment.hidden == (8,)
+    assert "is beyond --iterations 3" in refused(capsys, "--resume", directory, "--iterations", 3)
+
+
+def test_a_torn_config_is_one_line(capsys, finished, tmp_path):
+    (tmp_path / "config.json").write_text((finished[0] / "config.json").read_text()[:50])
+    got = refused(capsys, "--resume", tmp_path)
+    assert "cannot be read" in got
+    assert "\n" not in got
+
+
+def test_no_checkpoints_is_one_line(finished, tmp_path):
+    (tmp_path / "config.json").write_text((finished[0] / "config.json").read_text())
+    _, err = finish(start("train.py", "--resume", tmp_path), expected=2)
+    assert "holds no complete checkpoint" in err.strip().splitlines()[-1]
+
+
+FULL_DISK = """
+import resource, sys
+import jax.numpy as jnp, numpy as np
+from jaxmeta.checkpoint import Checkpoints, CheckpointError
+checkpoints = Checkpoints(sys.argv[1])
+checkpoints.save(1, {"x": jnp.asarray(np.random.default_rng(0).normal(size=10_000))}, {})
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+try:
+    checkpoints.save(2, {"x": jnp.asarray(np.random.default_rng(1).normal(size=10_000))}, {})
+    checkpoints.wait()
+except CheckpointError as error:
+    print("caught", error)
+print("left", Checkpoints(sys.argv[1]).restore({"x": jnp.zeros(10_000)})[0]["x"].sum())
+"""
+
+
+def test_a_disk_that_is_full_during_a_save_leaves_the_last_checkpoint_intact(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "checkpoints")]
+    got = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True).stdout
+    assert "caught cannot save to" in got
+    assert "intact: [1]" in got
+    assert "left" in got
+
+
+def test_names_and_defaults_agree_with_the_library():
+    assert list(experiment.TASKS) == jaxmeta.tasks.names()
+    defaults = {field.name: field.default for field in dataclasses.fields(experiment.Experiment)}
+    own = {
+        name: parameter.default
+        for name, parameter in inspect.signature(jaxmeta.maml).parameters.items()
+        if name in defaults and isinstance(parameter.default, (int, float))
+    }
+    assert own
+    assert {name: defaults[name] for name in own} == own
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "render.py"])
+def test_help_does_not_import_anything_heavy(script):
+    code = (
+        "import runpy, sys; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_path({str(ROOT / 'scripts' / script)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert not {'jax', 'gymnax', 'flax', 'matplotlib'} & set(sys.modules), 'heavy import'"
+    )
+    environment = ENVIRONMENT | {"PYTHONPATH": str(ROOT / "scripts")}
+    got = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert "default" in got.stdout

@@ -1,0 +1,96 @@
+import json
+
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+import jaxmeta
+from jaxmeta import evaluate, plots, runs
+
+
+def test_interquartile_mean_is_the_trimmed_mean():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 40, 3))
+    expected = stats.trim_mean(x.reshape(200, 3), 0.25, axis=0)
+    np.testing.assert_allclose(evaluate.interquartile_mean(x, axis=(0, 1)), expected)
+    assert evaluate.interquartile_mean(np.array([1.0, 2.0, 3.0, 100.0])) == 2.5
+
+
+def test_interval_covers_the_true_value_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(100):
+        returns = rng.normal(size=(8, 1)) + rng.normal(size=(8, 30))
+        low, high = evaluate.bootstrap_interval(returns, resamples=200, seed=trial)
+        covered += low <= 0.0 <= high
+    # Percentile intervals of eight seeds are known to be a little short; half that would be a bug.
+    assert 80 <= covered <= 100
+
+
+def test_one_seed_still_has_an_interval_over_tasks():
+    low, high = evaluate.bootstrap_interval(np.random.default_rng(0).normal(size=(1, 50)))
+    assert low < high
+
+
+@pytest.fixture(scope="module")
+def evaluation(navigation, policy):
+    algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
+    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
+    return runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+
+
+def test_evaluation_names_its_axes_and_everything_in_them(evaluation):
+    assert evaluation["axes"] == ["seed", "task", "adaptation_step"]
+    assert np.shape(evaluation["returns"]) == np.shape(evaluation["returns_deterministic"]) == (2, 6, 3)
+    assert np.shape(evaluation["tasks"]["parameters"]["goal"]) == (6, 2)
+    assert evaluation["seeds"] == [0, 1]
+    json.dumps(evaluation, allow_nan=False)
+
+
+def test_no_policy_beats_the_optimum(evaluation):
+    optimum = np.array(evaluation["references"]["optimum"]["returns"])
+    for returns in (
+        evaluation["returns"],
+        evaluation["returns_deterministic"],
+        np.array(evaluation["references"]["from_scratch"]["returns"])[None],
+    ):
+        assert np.all(np.array(returns) <= optimum[None, :, None] + 1e-4)
+    assert np.all(np.array(evaluation["references"]["random_policy"]["returns"]) <= optimum + 1e-4)
+
+
+def test_the_same_call_gives_the_same_numbers(navigation, policy, evaluation):
+    algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
+    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
+    again = runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+    assert again == evaluation
+
+
+def test_the_deterministic_policy_is_the_mode(navigation, small_maml):
+    theta = small_maml.init(jax.random.key(0)).theta
+    phi = small_maml.greedy.begin(theta)
+    obs = jax.numpy.array([0.1, -0.2])
+    actions = [small_maml.greedy.act(jax.random.key(k), theta, phi, obs)[0] for k in (0, 1)]
+    np.testing.assert_array_equal(*actions)
+    assert not np.allclose(actions[0], small_maml.learner.act(jax.random.key(0), theta, phi, obs)[0])
+
+
+def test_figures_are_drawn(tmp_path, evaluation, navigation, small_maml):
+    rows = [
+        {"iteration": i, "seed": s, "env_steps": 10 * i, "return_pre": -i, "return_post": s}
+        for i in range(5)
+        for s in (0, 1)
+    ]
+    theta = small_maml.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), navigation, 2)
+    _, lifetimes = jax.vmap(small_maml.adapt, (0, None, 0))(jax.random.split(jax.random.key(2), 2), theta, batch)
+    batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
+    figures = [
+        plots.learning_curve(rows),
+        plots.adaptation_curve(evaluation),
+        plots.trajectories(navigation, batch, batches),
+    ]
+    for index, figure in enumerate(figures):
+        assert plots.save(figure, tmp_path / f"{index}.png").stat().st_size > 10_000
+    path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
+    assert path.read_bytes()[:6] == b"GIF89a"
