@@ -14,7 +14,7 @@ from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, stan
 from jaxmeta.networks import MLP, CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
 from jaxmeta.objectives import after_every_step, mean_over_tasks, post_adaptation
 from jaxmeta.outer import by_optax, trust_region
-from jaxmeta.rollout import collect_episodes, collect_lifetime, episode_returns
+from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns
 from jaxmeta.tasks import from_gymnax
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
@@ -53,6 +53,7 @@ __all__ = [
     "clipped",
     "collect_episodes",
     "collect_lifetime",
+    "collect_lifetimes",
     "compose",
     "dice",
     "discounted_returns",

@@ -1,13 +1,11 @@
-"""The only environment-time scans: ``E`` parallel episodes in one task, and a lifetime of ``K + 1`` such batches."""
-
-from collections.abc import Callable
+"""The only environment-time scan: ``E`` parallel episodes in one task; and lifetimes of ``K + 1`` such batches."""
 
 import chex
 import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
-from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, PyTree, Task, Theta, Trajectory
+from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
 
 def collect_episodes(
@@ -106,10 +104,10 @@ def collect_episodes(
     return stored._replace(final_obs=final_obs, advantage=zeros, value_target=zeros), phi
 
 
-def collect_lifetime(
-    key: Key,
+def collect_lifetimes(
+    keys: Key,
     env: environment.Environment,
-    task: Task,
+    tasks: Task,
     learner: Learner,
     theta: Theta,
     estimator: Estimator,
@@ -119,65 +117,70 @@ def collect_lifetime(
     horizon: int,
     task_chunk: int = 1,
 ) -> tuple[Phi, Lifetime]:
-    """Collect, adapt, …, collect: ``K`` adaptation steps and the data after the last one. No gradient is kept.
+    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, no gradient kept.
+
+    All tasks act together; they absorb ``task_chunk`` at a time, because the activations of a large batch would leave
+    the cache.
 
     Args:
-      key: PRNG key.
+      keys: PRNG keys, ``[N]``.
       env: a gymnax environment.
-      task: the environment's parameters.
+      tasks: the environment's parameters, leaves ``[N, ...]``.
       learner: acts and absorbs.
       theta: slow weights.
       estimator: fills in the advantages of each batch of episodes.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1, in each of the ``K + 1`` batches.
       horizon: T ≥ 1, in environment steps.
-      task_chunk: tasks that absorb together when this is vmapped over tasks; acting is vmapped over all of them.
+      task_chunk: tasks that absorb together, ≥ 1.
 
     Returns:
-      The fast state after ``K`` steps, and the lifetime, leaves ``[K + 1, E, T, ...]``.
+      The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
 
     Raises:
       ValueError: a count out of its range.
     """
-    if adaptation_steps < 0:
-        raise ValueError(f"adaptation_steps: got {adaptation_steps}; must be at least 0")
-    key_adapt, key_last = jax.random.split(key)
-    absorb = map_in_chunks(learner.absorb, task_chunk)
+    for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("task_chunk", task_chunk, 1)):
+        if value < least:
+            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    count = keys.shape[0]
+    step_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 1), out_axes=1)(keys)
 
-    def collect(key, phi):
+    def collect_one(key, task, phi):
         trajectory, phi = collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
         return estimator(trajectory), phi
 
-    def adaptation_step(phi, key):
-        trajectory, phi = collect(key, phi)
-        return absorb(theta, phi, trajectory), trajectory
+    def absorb(phi, trajectory):
+        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
+        size = min(task_chunk, count)
+        data = (phi, trajectory)
+        return jax.lax.map(lambda x: learner.absorb(theta, *x), data, batch_size=size if size > 1 else None)
 
-    phi, before = jax.lax.scan(adaptation_step, learner.begin(theta), jax.random.split(key_adapt, adaptation_steps))
-    last, phi = collect(key_last, phi)
+    def adaptation_step(phi, keys):
+        trajectory, phi = jax.vmap(collect_one)(keys, tasks, phi)
+        return absorb(phi, trajectory), trajectory
+
+    phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
+    phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])
+    last, phi = jax.vmap(collect_one)(step_keys[-1], tasks, phi)
     trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), before, last)
+    trajectory = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), trajectory)
     return jax.lax.stop_gradient((phi, Lifetime(trajectory)))
 
 
-def map_in_chunks(function: Callable[..., PyTree], chunk: int) -> Callable[..., PyTree]:
-    """A function which runs ``chunk`` elements at a time when vmapped: a large batch's activations leave the cache."""
-    mapped = jax.custom_batching.custom_vmap(function)
-
-    @mapped.def_vmap
-    def rule(axis_size: int, in_batched, *args):
-        leaves, treedef = jax.tree.flatten(args)
-        flags = jax.tree.leaves(in_batched)
-        batched = [leaf for leaf, flag in zip(leaves, flags, strict=True) if flag]
-
-        def one(batched_leaves):
-            remaining = iter(batched_leaves)
-            full = [next(remaining) if flag else leaf for leaf, flag in zip(leaves, flags, strict=True)]
-            return function(*jax.tree.unflatten(treedef, full))
-
-        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-        out = jax.lax.map(one, batched, batch_size=chunk if chunk > 1 else None)
-        return out, jax.tree.map(lambda _: True, out)
-
-    return mapped
+def collect_lifetime(
+    key: Key,
+    env: environment.Environment,
+    task: Task,
+    learner: Learner,
+    theta: Theta,
+    estimator: Estimator,
+    **sizes: int,
+) -> tuple[Phi, Lifetime]:
+    """``collect_lifetimes`` of one task: ``key`` and ``task`` without the leading axis, and the results likewise."""
+    one_key, one_task = jax.tree.map(lambda x: jnp.asarray(x)[None], (key, task))
+    results = collect_lifetimes(one_key, env, one_task, learner, theta, estimator, **sizes)
+    return jax.tree.map(lambda x: x[0], results)
 
 
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:

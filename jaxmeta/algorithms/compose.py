@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import objectives
-from jaxmeta.rollout import collect_lifetime, episode_returns
+from jaxmeta.rollout import collect_lifetime, collect_lifetimes, episode_returns
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -67,24 +67,16 @@ def compose(
         theta = learner.init(key)
         return MetaState(theta, outer.init(theta))
 
+    sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
+
     def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(
-            key,
-            tasks.env,
-            task,
-            learner,
-            theta,
-            estimator,
-            adaptation_steps=adaptation_steps,
-            episodes=episodes,
-            horizon=tasks.horizon,
-            task_chunk=task_chunk,
-        )
+        return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
 
     def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
-        count = jax.tree.leaves(batch)[0].shape[0]
-        _, lifetimes = jax.vmap(adapt_fn, (0, None, 0))(jax.random.split(key, count), state.theta, batch)
-
+        keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+        _, lifetimes = collect_lifetimes(
+            keys, tasks.env, batch, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
+        )
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
         theta, opt_state, info = outer.step(
             state.theta, state.opt_state, lambda theta: mean_objective(theta, lifetimes), divergence
