@@ -69,7 +69,7 @@ class Experiment:
     """Widths of the policy's hidden layers."""
     activation: Literal["relu", "tanh"] = "relu"
     """Nonlinearity of the policy."""
-    initial_log_std: float = 0.0
+    initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
     task_chunk: int = 1
     """Tasks differentiated together: small on CPU, large on accelerators."""
@@ -141,7 +141,7 @@ def build(
     *,
     adaptation_steps: int | None = None,
     episodes: int | None = None,
-    later_rate: float = 1.0,
+    rate_decay: float = 1.0,
 ) -> tuple[TaskDistribution, MetaAlgorithm]:
     """The task family and the algorithm that the arguments stand for.
 
@@ -149,10 +149,9 @@ def build(
       arguments: checked.
       adaptation_steps: instead of the arguments' own, for evaluation.
       episodes: likewise.
-      later_rate: factor on the inner step size from the second adaptation step on.
+      rate_decay: factor on the inner step size at each adaptation step after the first.
     """
     import jax
-    import jax.numpy as jnp
     import optax
 
     import jaxmeta
@@ -174,7 +173,7 @@ def build(
         )
     scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
     rate = arguments.inner_rate
-    inner_rate = rate if later_rate == 1.0 else lambda step: jnp.where(step == 0, rate, rate * later_rate)
+    inner_rate = rate if rate_decay == 1.0 else optax.exponential_decay(rate, 1, rate_decay)
     objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
     algorithm = getattr(jaxmeta, arguments.algorithm)(
         tasks,
@@ -226,8 +225,8 @@ class Evaluation:
     """Adaptation steps K; returns are measured after 0 to K."""
     episodes: int = 40
     """Episodes collected for each adaptation step."""
-    later_rate: float = 0.5
-    """Factor on the inner step size from the second step on (Finn et al. 2017 halve it)."""
+    rate_decay: float = 0.5
+    """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
     """Held-out tasks."""
     task_seed: int = 0
@@ -238,7 +237,7 @@ class Evaluation:
 
 def check_evaluation(arguments: Evaluation) -> None:
     """Fail in one line on the first argument that cannot be meant."""
-    check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, later_rate=0.0)
+    check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
 
 
 def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evaluation) -> None:
@@ -253,7 +252,7 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
         arguments,
         adaptation_steps=evaluation.steps,
         episodes=evaluation.episodes,
-        later_rate=evaluation.later_rate,
+        rate_decay=evaluation.rate_decay,
     )
     result = runs.evaluate_run(
         algorithm,

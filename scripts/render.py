@@ -23,8 +23,8 @@ class Render:
     """Episodes collected for each adaptation step."""
     shown: int = 8
     """Episodes drawn, at most."""
-    later_rate: float = 0.5
-    """Factor on the inner step size from the second step on."""
+    rate_decay: float = 0.5
+    """Factor on the inner step size at each further step."""
     task_seed: int = 1
     """Draws the tasks."""
     gif: bool = True
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Render, args=argv)
     trained = experiment.load(arguments.run)
     experiment.check(trained)
-    experiment.check_numbers(arguments, tasks=1, steps=0, episodes=1, shown=1, task_seed=0, later_rate=0.0)
+    experiment.check_numbers(arguments, tasks=1, steps=0, episodes=1, shown=1, task_seed=0, rate_decay=0.0)
     import jax
     import numpy as np
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     except (CheckpointError, runs.RunError, OSError) as error:
         experiment.fail(" ".join(str(error).split()))
     tasks, algorithm = experiment.build(
-        trained, adaptation_steps=arguments.steps, episodes=arguments.episodes, later_rate=arguments.later_rate
+        trained, adaptation_steps=arguments.steps, episodes=arguments.episodes, rate_decay=arguments.rate_decay
     )
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(runs.TEST_KEY), arguments.task_seed))
     batch = sample_tasks(key_tasks, tasks, arguments.tasks)
