@@ -1,5 +1,6 @@
 """Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -95,20 +96,36 @@ class Chunk(NamedTuple):
 
 
 def compiled_chunk(
-    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    meta_batch: int,
+    longest: int = 64,
+    seed_chunk: int | None = None,
 ) -> jax.stages.Wrapped:
     """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
-    run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. One seed is run
-    without the axis. Each entry of ``Info`` is ``[longest, S]``, valid up to ``count``.
+    run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
+    ``Info`` is ``[longest, S]``, valid up to ``count``.
+
+    Args:
+      algorithm: what learns.
+      tasks: the family.
+      meta_batch: tasks in each meta-iteration.
+      longest: most iterations in a call.
+      seed_chunk: seeds that step under one ``vmap``; by default all of them, but one at a time on a CPU.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
+    if seed_chunk is None:
+        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
+        # twice as long as five steps. Elsewhere a wide step is what fills the device.
+        seed_chunk = 1 if jax.default_backend() == "cpu" else sys.maxsize
 
     def step_all(states: TrainState) -> tuple[TrainState, Info]:
-        if states.iteration.shape[0] > 1:
-            return jax.vmap(step)(states)
-        return jax.tree.map(lambda x: x[None], step(jax.tree.map(lambda x: x[0], states)))
+        together = min(seed_chunk, states.iteration.shape[0])
+        # At one seed, a plain map: a batch axis of one makes slower matrix products.
+        return jax.lax.map(step, states, batch_size=together if together > 1 else None)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         def body(index: Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
