@@ -3,23 +3,24 @@
 The agent looks for one of the cells outside the 2 × 2 corner that it starts from, in several episodes of ``H`` steps.
 A step that ends on the goal pays 1 and any other −0.1.
 
-**What a policy is.** Until the goal is found, the only thing ever observed is "not here", so what remains possible is the
-set of goal cells not yet visited, and a deterministic policy is a sequence of walks, one an episode. Once it is found,
-the best that can be done is to stay, and to walk straight to it in later episodes: no step pays more than 1, and no walk
-arrives earlier. An optimal policy of a finite Bayes-adaptive MDP may be taken deterministic, so the optimum is over
-sequences of walks.
+**What a policy is.** Until the goal is found, the only thing ever observed is "not here", so what remains possible is
+the set of goal cells not yet visited, and a deterministic policy is a sequence of walks, one an episode. Once it is
+found, the best that can be done is to stay, and to walk straight to it in later episodes: no step pays more than 1, and
+no walk arrives earlier. An optimal policy of a finite Bayes-adaptive MDP may be taken deterministic, so the optimum is
+over sequences of walks.
 
-**What is maximised.** In tenths, and above the −H that an episode without the goal pays, finding it at step ``t`` brings
-``11 (H − t + 1)`` in that episode, and each later one brings ``11 (H − d + 1)`` for a goal at distance ``d``. All goals
-are equally likely, so the value of a sequence of walks is the mean of these gains over the goals at their first visits.
+**What is maximised.** In tenths, and above the −H that an episode without the goal pays, finding it at step ``t``
+brings ``11 (H − t + 1)`` in that episode, and each later one brings ``11 (H − d + 1)`` for a goal at distance ``d``.
+All goals are equally likely, so the value of a sequence of walks is the mean of these gains over the goals at their
+first visits.
 
-**Exact search.** Within an episode, all that matters of the past is the position and the set visited, and of two ways to
-the same pair the one with the larger gain is as good for everything that follows: a dynamic programme forwards over the
-pairs that can be reached (309,364 of them after 15 steps on the 5 × 5 grid), not over all subsets. At an episode's end
-the position is forgotten, and the remaining episodes are searched in the same way from the visited set, in order of an
-upper bound, until the bound falls below the best found. The bound grants that all remaining cells are found in the next
-episode, in order of their distance and one a step, none before its distance allows: see ``_bound``. Numbers are whole
-throughout, so nothing is lost to rounding.
+**Exact search.** Within an episode, all that matters of the past is the position and the set visited, and of two ways
+to the same pair the one with the larger gain is as good for everything that follows: a dynamic programme forwards over
+the pairs that can be reached (309,364 of them after 15 steps on the 5 × 5 grid), not over all subsets. At an episode's
+end the position is forgotten, and the remaining episodes are searched in the same way from the visited set, in order of
+an upper bound, until the bound falls below the best found. The bound grants that all remaining cells are found in the
+next episode, in order of their distance and one a step, none before its distance allows: see ``_bound``. Numbers are
+whole throughout, so nothing is lost to rounding.
 
 **Ties.** Of several optimal policies the one whose first episode pays most is reported, then the second, and so on.
 """
@@ -84,8 +85,8 @@ class _Search:
         self.goal_of[[x * size + y for x, y in goals]] = np.arange(len(goals))
         self.bit = np.where(self.goal_of >= 0, np.int64(1) << np.maximum(self.goal_of, 0), 0)
         self.distance = np.array([x + y for x, y in goals])
-        # A value is (total gain, gain of episode 1, …) as the digits of one integer, so that comparing integers compares
-        # totals first. No digit overflows: gains are sums over goals, and every total is below the base.
+        # A value is (total gain, gain of episode 1, …) as the digits of one integer, so that comparing integers
+        # compares totals first. No digit overflows: gains are sums over goals, and every total is below the base.
         self.base = 1 + len(goals) * 11 * horizon * episodes
         self.places = [self.base ** (episodes - 2 - e) if e < episodes - 1 else 0 for e in range(episodes)]
         self.unit = self.base ** (episodes - 1)
@@ -192,8 +193,8 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
 
     At the start of each episode a goal is drawn uniformly from the cells that are still possible, and the policy that
     would be optimal were it the goal is followed for the whole episode: a shortest way to it, at each step along either
-    coordinate with equal probability as long as both differ, and staying there. What is visited on the way is ruled out,
-    or found; neither changes the episode's course. In later episodes a goal that was found is the one that is drawn.
+    coordinate with equal probability as long as both differ, and staying there. What is visited on the way is ruled
+    out, or found; neither changes the episode's course. In later episodes a goal that was found is the one drawn.
 
     Args:
       key: PRNG key.

@@ -8,10 +8,19 @@ from scipy.optimize import minimize
 
 from jaxmeta import references, tasks
 
-POINTS = ["semicircle-dense", "semicircle-sparse", "dorfman-semicircle", "navigation", "navigation-wind", "navigation-rotated"]
+POINTS = [
+    "semicircle-dense",
+    "semicircle-sparse",
+    "dorfman-semicircle",
+    "navigation",
+    "navigation-wind",
+    "navigation-rotated",
+]
 
 
-@pytest.mark.parametrize(("rotation", "wind"), [(0.0, (0.0, 0.0)), (0.7, (0.0, 0.0)), (0.0, (0.05, -0.03)), (2.5, (0.04, 0.05))])
+@pytest.mark.parametrize(
+    ("rotation", "wind"), [(0.0, (0.0, 0.0)), (0.7, (0.0, 0.0)), (0.0, (0.05, -0.03)), (2.5, (0.04, 0.05))]
+)
 def test_distances_are_those_of_the_convex_programme(rotation, wind):
     """The dense problem is convex in the actions: what a bounded quasi-Newton method finds is its optimum."""
     horizon, goal = 7, np.array([0.31, -0.24])
@@ -23,7 +32,9 @@ def test_distances_are_those_of_the_convex_programme(rotation, wind):
         # Smoothed at the goal, by 1e-5 at most a step.
         return np.sum(np.sqrt(np.sum((np.cumsum(moves, 0) - goal) ** 2, -1) + 1e-10))
 
-    found = minimize(cost, np.zeros(2 * horizon), bounds=[(-0.1, 0.1)] * 2 * horizon, options={"maxiter": 2000, "maxfun": 10**5})
+    found = minimize(
+        cost, np.zeros(2 * horizon), bounds=[(-0.1, 0.1)] * 2 * horizon, options={"maxiter": 2000, "maxfun": 10**5}
+    )
     distances = references.smallest_distances(jnp.array(goal), horizon, rotation=rotation, wind=jnp.array(wind))
     assert float(-references.dense_optimum(distances)) == pytest.approx(found.fun, abs=2e-3)
     assert float(-references.dense_optimum(distances)) <= found.fun + 1e-5

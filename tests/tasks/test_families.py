@@ -95,15 +95,18 @@ def test_returns_are_finite_in_their_spaces_and_of_one_type(name):
     family, batch, _ = family_and_roll(name)
     seen = seen_of(name)
     space = family.env.observation_space(family.env.default_params)
-    assert seen["inside"].all() and seen["inside_first"].all()
+    assert seen["inside"].all()
+    assert seen["inside_first"].all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((seen, batch)) if leaf.dtype.kind == "f")
     assert seen["first_obs"].shape == (TASKS, *space.shape)
     assert seen["obs"].shape == seen["last"].shape == (TASKS, STEPS, *space.shape)
     assert seen["first_obs"].dtype == seen["obs"].dtype == seen["last"].dtype == space.dtype
-    assert seen["reward"].shape == (TASKS, STEPS) and seen["reward"].dtype == np.float32
+    assert seen["reward"].shape == (TASKS, STEPS)
+    assert seen["reward"].dtype == np.float32
     assert seen["terminated"].dtype == seen["truncated"].dtype == np.bool_
     for first, later in zip(*(jax.tree.leaves(seen[part]) for part in ("first_state", "state")), strict=True):
-        assert first.dtype == later.dtype and first.shape[1:] == later.shape[2:]
+        assert first.dtype == later.dtype
+        assert first.shape[1:] == later.shape[2:]
 
 
 @every_family
@@ -160,7 +163,8 @@ def test_termination_and_truncation_are_apart(name):
 @every_family
 def test_tasks_are_strongly_typed_and_as_long_as_the_horizon(name):
     family, batch, _ = family_and_roll(name)
-    assert isinstance(family, TaskDistribution) and isinstance(family.env, environment.Environment)
+    assert isinstance(family, TaskDistribution)
+    assert isinstance(family.env, environment.Environment)
     samplers = [family.sample] + ([family.sample_test] if family.sample_test else [])
     structure = jax.tree.structure(family.env.default_params)
     for sampler in samplers:
@@ -181,7 +185,8 @@ def test_random_actions_stay_below_the_optimum(name):
     ended = np.cumsum(seen["terminated"] | seen["truncated"], axis=1)
     in_first = np.concatenate([np.zeros((TASKS, 1)), ended[:, :-1]], axis=1) == 0
     optimum = np.asarray(compile_quickly(jax.vmap(family.optimum))(batch))
-    assert optimum.shape == (TASKS,) and np.isfinite(optimum).all()
+    assert optimum.shape == (TASKS,)
+    assert np.isfinite(optimum).all()
     assert np.mean(np.sum(seen["reward"] * in_first, axis=1)) < np.mean(optimum)
 
 
