@@ -30,7 +30,7 @@ def gridnavi_rows(tasks: int = 100_000, *, seed: int = 0) -> list[Row]:
     known = gridnavi.full_information()
     exact = {"bayes-optimal": gridnavi.bayes_optimal(episodes=episodes).returns, "full-information": [known] * episodes}
     key_tasks, key_act = jax.random.split(jax.random.key(seed))
-    batch = jax.vmap(families.gridnavi().sample)(jax.random.split(key_tasks, tasks))
+    batch = jax.jit(jax.vmap(families.gridnavi().sample))(jax.random.split(key_tasks, tasks))
     simulate = jax.jit(jax.vmap(gridnavi.posterior_sampling))
     simulated = np.asarray(simulate(jax.random.split(key_act, tasks), batch.goal), np.float64)
     rows: list[Row] = []
@@ -60,7 +60,7 @@ def point_rows(tasks: int = 100_000, *, seed: int = 0) -> list[Row]:
     for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
         family = families.make(problem)
         assert family.optimum is not None
-        batch = jax.vmap(family.sample)(jax.random.split(jax.random.key(seed), tasks))
+        batch = jax.jit(jax.vmap(family.sample))(jax.random.split(jax.random.key(seed), tasks))
         optima = jax.jit(lambda batch, optimum=family.optimum: jax.lax.map(optimum, batch, batch_size=4096))(batch)
         mean, error = _mean_and_error(np.asarray(optima, np.float64))
         rows.append(_row(problem, "optimal", mean, error, horizon=family.horizon))

@@ -188,7 +188,7 @@ def flat_observation(obs: Array, space: spaces.Space) -> Array:
 
 def _varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
     # Which numbers vary is a property of the family, found once from tasks that nobody trains on.
-    batch = jax.vmap(tasks.sample)(jax.random.split(jax.random.key(0), 16))
+    batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
     varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
 
     def features_fn(task: Task) -> Array:

@@ -216,8 +216,8 @@ def test_a_state_can_be_drawn(name):
     family = tasks.make(name)
     pictures = []
     for seed in range(4):
-        task = family.sample(jax.random.key(seed))
-        _, state = family.env.reset_env(jax.random.key(seed), task)
+        task = jax.tree.map(lambda leaf, seed=seed: leaf[seed], family_and_sampler(name)[1]())
+        state = jax.tree.map(lambda leaf, seed=seed: leaf[seed], seen_of(name)["first_state"])
         figure = family.env.render(state, task)
         assert isinstance(figure, Figure)
         canvas = FigureCanvasAgg(figure)

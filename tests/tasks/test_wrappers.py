@@ -9,19 +9,24 @@ from gymnax.environments.classic_control import cartpole as gymnax_cartpole
 from jaxmeta import collect_episodes, policy_for, tasks, uniform_learner
 from jaxmeta.tasks.grids import MOVES
 
+# Compiling is most of what these tests take, and the least optimised code is fast enough.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 
 def play(family, task, actions, seed=0):
     """Observations (the first included), rewards, terminations and truncations of a list of actions."""
-    obs, state = family.env.reset_env(jax.random.key(seed), task)
-    state = jax.tree.map(jnp.asarray, state)
 
     def step(state, inputs):
         key, action = inputs
         obs, state, reward, terminated, _ = family.env.step_env(key, state, action, task)
         return state, (obs, reward, terminated, family.env.is_truncated(state, task))
 
-    keys = jax.random.split(jax.random.key(seed + 1), len(actions))
-    _, (later, *rest) = jax.jit(lambda state: jax.lax.scan(step, state, (keys, jnp.asarray(actions))))(state)
+    def run(key_reset, key_steps):
+        obs, state = family.env.reset_env(key_reset, task)
+        keys = jax.random.split(key_steps, len(actions))
+        return obs, jax.lax.scan(step, jax.tree.map(jnp.asarray, state), (keys, jnp.asarray(actions)))[1]
+
+    obs, (later, *rest) = jax.jit(run, compiler_options=QUICK)(jax.random.key(seed), jax.random.key(seed + 1))
     return np.concatenate([obs[None], later]), *map(np.asarray, rest)
 
 
@@ -84,7 +89,7 @@ def test_a_lifetime_ends_its_episodes_at_the_familys_horizon():
 @pytest.mark.parametrize("name", ["navigation-wind", "four-rooms", "t-maze"])
 def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
     lifetime = tasks.as_lifetime(tasks.make(name, horizon=25), 3)
-    batch = jax.vmap(lifetime.sample)(jax.random.split(jax.random.key(0), 8))
+    batch = jax.jit(jax.vmap(lifetime.sample), compiler_options=QUICK)(jax.random.split(jax.random.key(0), 8))
     learner = uniform_learner(lifetime.env)
 
     def run(key, task):
@@ -92,7 +97,8 @@ def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
         inside = jax.vmap(jax.vmap(lifetime.env.observation_space(task).contains))(trajectory.obs)
         return trajectory, inside
 
-    trajectory, inside = jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(1), 8), batch)
+    run_all = jax.jit(jax.vmap(run), compiler_options=QUICK)
+    trajectory, inside = run_all(jax.random.split(jax.random.key(1), 8), batch)
     assert inside.all()
     assert not trajectory.terminated.any()
     assert (trajectory.truncated.sum(-1) == 1).all()
