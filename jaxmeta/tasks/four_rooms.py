@@ -26,7 +26,7 @@ class FourRoomsParams(environment.EnvParams):
 
 
 class FourRooms(Wrapper):
-    """gymnax's FourRooms (Sutton, Precup and Singh 1999, section 2) with a goal that stays for the whole task, hidden.
+    """gymnax's FourRooms (Sutton, Precup and Singh 1999) with a goal that stays for the whole task, hidden.
 
     The agent starts at (4, 1) and sees its cell (row, column) alone; gymnax shows the goal too. With probability
     ``fail_prob`` it goes one of the three ways that it did not choose. Reaching the goal is rewarded by 1 and

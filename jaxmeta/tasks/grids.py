@@ -1,4 +1,4 @@
-"""GridNavi (Zintgraf et al. 2020, VariBAD, section 5.1): a hidden goal on a small grid, found by looking."""
+"""GridNavi (Zintgraf et al. 2020, VariBAD): a hidden goal on a small grid, found by looking."""
 
 import gymnax
 import jax

@@ -29,7 +29,7 @@ class TMazeParams(environment.EnvParams):
 
 
 class TMaze(environment.Environment[TMazeState, TMazeParams]):
-    """The T-maze of Bakker 2002 (Reinforcement learning with long short-term memory, section 4).
+    """The T-maze of Bakker 2002 (Reinforcement learning with long short-term memory).
 
     The corridor's first cell shows which way the goal is, the corridor shows nothing, and ``length`` cells further on
     is the junction. There "up" and "down" end the episode, with reward 4 on the goal's side and −0.1 on the other.
@@ -161,7 +161,7 @@ class KeyToDoorParams(environment.EnvParams):
 
 
 class DarkKeyToDoor(environment.Environment[KeyToDoorState, KeyToDoorParams]):
-    """Dark Key-to-Door (Laskin et al. 2022, In-context reinforcement learning with algorithm distillation, section 4).
+    """Dark Key-to-Door (Laskin et al. 2022, In-context reinforcement learning with algorithm distillation).
 
     The agent moves on a grid from its centre and sees nothing but its cell ``(x, y)``, two whole numbers. The first
     step that ends on the key's cell is rewarded by 1, once; then so is the first one that ends on the door's cell. All

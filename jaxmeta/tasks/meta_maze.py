@@ -26,7 +26,7 @@ class MetaMazeParams(environment.EnvParams):
 
 
 class MetaMaze(Wrapper):
-    """gymnax's MetaMaze (Miconi et al. 2019, Backpropamine, section 4.2) with a goal that stays for the whole task.
+    """gymnax's MetaMaze (Miconi et al. 2019, Backpropamine) with a goal that stays for the whole task.
 
     The agent starts at the centre and sees the 3 × 3 cells around it, its previous action (all zeros before the first
     one), its previous reward and the time. A step onto the goal is rewarded by 10 and moves the agent to a random cell;
