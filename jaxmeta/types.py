@@ -70,12 +70,15 @@ class TaskDistribution(NamedTuple):
       sample: ``sample(key) -> task``, the meta-training distribution.
       horizon: steps in an episode at most.
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, undiscounted; ``None`` if not known.
+      sample_test: ``sample_test(key) -> task``, the meta-test distribution where it is another one, such as physics
+        outside the training range; ``None`` means the same as ``sample``.
     """
 
     env: environment.Environment
     sample: Callable[[Key], Task]
     horizon: int
     optimum: Callable[[Task], Array] | None = None
+    sample_test: Callable[[Key], Task] | None = None
 
 
 class Learner(NamedTuple):

@@ -4,15 +4,44 @@ import difflib
 import inspect
 from collections.abc import Callable
 
-from jaxmeta.tasks.classic_control import cartpole
+from jaxmeta.tasks.classic_control import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
+from jaxmeta.tasks.four_rooms import four_rooms
+from jaxmeta.tasks.frozen_lake import frozen_lake
 from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.grids import gridnavi
+from jaxmeta.tasks.lifetimes import as_lifetime
+from jaxmeta.tasks.memory import dark_key_to_door, t_maze
+from jaxmeta.tasks.meta_maze import meta_maze
+from jaxmeta.tasks.moments import Moments, init_moments, normalise, update_moments
 from jaxmeta.tasks.navigation import Navigation, NavigationParams, navigation
-from jaxmeta.tasks.wrappers import ScaledActions, scale_actions
+from jaxmeta.tasks.point_robots import (
+    dorfman_semicircle,
+    navigation_rotated,
+    navigation_wind,
+    semicircle_dense,
+    semicircle_sparse,
+)
+from jaxmeta.tasks.wrappers import ScaledActions, reveal_task, scale_actions
 from jaxmeta.types import TaskDistribution
 
 _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
+    "acrobot": acrobot,
     "cartpole": cartpole,
+    "dark-key-to-door": dark_key_to_door,
+    "dorfman-semicircle": dorfman_semicircle,
+    "four-rooms": four_rooms,
+    "frozen-lake": frozen_lake,
+    "gridnavi": gridnavi,
+    "meta-maze": meta_maze,
+    "mountain-car": mountain_car,
+    "mountain-car-continuous": mountain_car_continuous,
     "navigation": navigation,
+    "navigation-rotated": navigation_rotated,
+    "navigation-wind": navigation_wind,
+    "pendulum": pendulum,
+    "semicircle-dense": semicircle_dense,
+    "semicircle-sparse": semicircle_sparse,
+    "t-maze": t_maze,
 }
 
 
@@ -60,14 +89,35 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
 
 
 __all__ = [
+    "Moments",
     "Navigation",
     "NavigationParams",
     "ScaledActions",
+    "acrobot",
+    "as_lifetime",
     "cartpole",
+    "dark_key_to_door",
+    "dorfman_semicircle",
+    "four_rooms",
     "from_gymnax",
+    "frozen_lake",
+    "gridnavi",
+    "init_moments",
     "make",
+    "meta_maze",
+    "mountain_car",
+    "mountain_car_continuous",
     "names",
     "navigation",
+    "navigation_rotated",
+    "navigation_wind",
+    "normalise",
+    "pendulum",
     "register",
+    "reveal_task",
     "scale_actions",
+    "semicircle_dense",
+    "semicircle_sparse",
+    "t_maze",
+    "update_moments",
 ]

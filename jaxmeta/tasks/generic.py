@@ -16,6 +16,7 @@ def from_gymnax(
     *,
     horizon: int | None = None,
     optimum: Callable[[Task], Array] | None = None,
+    sample_test: Callable[[Key], Task] | None = None,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
 
@@ -27,12 +28,13 @@ def from_gymnax(
       sample: ``sample(key) -> EnvParams``, of the type of ``env.default_params``.
       horizon: steps in an episode at most; ``None`` takes the default parameters' ``max_steps_in_episode``.
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, if there is one.
+      sample_test: the distribution of test tasks, where it is not ``sample``.
 
     Returns:
       The family. Its tasks are pytrees of arrays, whatever Python numbers ``sample`` left in the parameters.
 
     Raises:
-      TypeError: ``env`` is not a gymnax environment, or ``sample`` returns another pytree than its parameters.
+      TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.
       ValueError: ``horizon`` below 1.
     """
     if not isinstance(env, environment.Environment):
@@ -41,16 +43,29 @@ def from_gymnax(
     if horizon < 1:
         raise ValueError(f"horizon: got {horizon}; must be at least 1")
     expected = jax.tree.structure(env.default_params)
-    sampled = jax.tree.structure(jax.eval_shape(sample, jax.random.key(0)))
-    if sampled != expected:
-        raise TypeError(f"sample: returns {sampled}; must return {env.name}'s parameters, {expected}")
+    for name, sampler in {"sample": sample, "sample_test": sample_test}.items():
+        if sampler is None:
+            continue
+        sampled = jax.tree.structure(jax.eval_shape(sampler, jax.random.key(0)))
+        if sampled != expected:
+            raise TypeError(f"{name}: returns {sampled}; must return {env.name}'s parameters, {expected}")
     space = env.action_space(env.default_params)
     bounded = isinstance(space, spaces.Box) and bool(jnp.all(jnp.isfinite(space.low) & jnp.isfinite(space.high)))
 
+    return TaskDistribution(
+        env=scale_actions(env) if bounded else env,
+        sample=_with_strong_leaves(sample),
+        horizon=horizon,
+        optimum=optimum,
+        sample_test=None if sample_test is None else _with_strong_leaves(sample_test),
+    )
+
+
+def _with_strong_leaves(sample: Callable[[Key], Task]) -> Callable[[Key], Task]:
     def sample_fn(key: Key) -> Task:
         return jax.tree.map(_strong, sample(key))
 
-    return TaskDistribution(scale_actions(env) if bounded else env, sample_fn, horizon, optimum)
+    return sample_fn
 
 
 def _strong(leaf: Array | float) -> Array:

@@ -7,6 +7,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.references.navigation import optimal_return
+from jaxmeta.tasks import checks, drawing
 from jaxmeta.tasks.wrappers import scale_actions
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -39,6 +40,7 @@ class Navigation(environment.Environment[NavigationState, NavigationParams]):
         return NavigationParams()
 
     def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
         move = jnp.clip(jnp.asarray(action, jnp.float32), -params.max_force, params.max_force)
         position = state.position + move
         reward = -jnp.linalg.norm(position - params.goal)
@@ -70,7 +72,8 @@ class Navigation(environment.Environment[NavigationState, NavigationParams]):
 
     def observation_space(self, params=None) -> spaces.Box:
         params = params or self.default_params
-        reach = params.max_force * params.max_steps_in_episode
+        # The last factor is room for rounding over an episode.
+        reach = params.max_force * params.max_steps_in_episode * 1.0001
         return spaces.Box(-reach, reach, (2,), jnp.float32)
 
     def state_space(self, params=None) -> spaces.Dict:
@@ -78,6 +81,10 @@ class Navigation(environment.Environment[NavigationState, NavigationParams]):
         return spaces.Dict(
             {"position": self.observation_space(params), "time": spaces.Discrete(params.max_steps_in_episode + 1)}
         )
+
+    def render(self, state, params):
+        """A figure of one state in one task."""
+        return drawing.figure(drawing.plane, state.position, params.goal)
 
 
 gymnax.register("Navigation-jaxmeta", Navigation)
@@ -93,10 +100,8 @@ def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistributi
     Raises:
       ValueError: a setting out of its range.
     """
-    if horizon < 1:
-        raise ValueError(f"horizon: got {horizon}; must be at least 1")
-    if goal_range <= 0:
-        raise ValueError(f"goal_range: got {goal_range}; must be positive")
+    checks.at_least(1, horizon=horizon)
+    checks.positive(goal_range=goal_range)
 
     def sample_fn(key: Key) -> NavigationParams:
         goal = jax.random.uniform(key, (2,), jnp.float32, -goal_range, goal_range)
@@ -107,6 +112,7 @@ def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistributi
             max_steps_in_episode=jnp.int32(horizon),
         )
 
-    return TaskDistribution(
-        scale_actions(Navigation()), sample_fn, horizon, lambda task: optimal_return(task.goal, horizon)
-    )
+    def optimum_fn(task: NavigationParams) -> Array:
+        return optimal_return(task.goal, horizon)
+
+    return TaskDistribution(scale_actions(Navigation()), sample_fn, horizon, optimum_fn)

@@ -1,11 +1,18 @@
-"""Wrappers: gymnax environments around gymnax environments, with the same parameters and the same state."""
+"""Wrappers: gymnax environments around gymnax environments, with the same parameters."""
 
+from collections.abc import Callable
+
+import jax
 import jax.numpy as jnp
 from gymnax.environments import environment, spaces
+from matplotlib.figure import Figure
+
+from jaxmeta.tasks import checks
+from jaxmeta.types import Array, PyTree, Task, TaskDistribution
 
 
-class ScaledActions(environment.Environment):
-    """Actions live in ``[−1, 1]``, are clipped there and mapped linearly onto the wrapped environment's box."""
+class Wrapper(environment.Environment):
+    """The wrapped environment unchanged; a wrapper says only what it changes. The raw one is at ``env``."""
 
     def __init__(self, env: environment.Environment):
         self.env = env
@@ -15,9 +22,8 @@ class ScaledActions(environment.Environment):
         return self.env.default_params
 
     def step_env(self, key, state, action, params):
-        space = self.env.action_space(params)
-        unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-        return self.env.step_env(key, state, space.low + unit * (space.high - space.low), params)
+        checks.action_shape(self, action)
+        return self.env.step_env(key, state, action, params)
 
     def reset_env(self, key, params):
         return self.env.reset_env(key, params)
@@ -42,14 +48,31 @@ class ScaledActions(environment.Environment):
     def num_actions(self) -> int:
         return self.env.num_actions
 
-    def action_space(self, params=None) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, self.env.action_space(params).shape, jnp.float32)
+    def action_space(self, params=None):
+        return self.env.action_space(params)
 
     def observation_space(self, params=None):
         return self.env.observation_space(params)
 
     def state_space(self, params=None):
         return self.env.state_space(params)
+
+    def render(self, state, params) -> Figure:
+        """A figure of one state in one task."""
+        return self.env.render(state, params)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class ScaledActions(Wrapper):
+    """Actions live in ``[−1, 1]``, are clipped there and mapped linearly onto the wrapped environment's box."""
+
+    def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
+        space = self.env.action_space(params)
+        unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
+        return self.env.step_env(key, state, space.low + unit * (space.high - space.low), params)
+
+    def action_space(self, params=None) -> spaces.Box:
+        return spaces.Box(-1.0, 1.0, self.env.action_space(params).shape, jnp.float32)
 
 
 def scale_actions(env: environment.Environment) -> ScaledActions:
@@ -62,3 +85,114 @@ def scale_actions(env: environment.Environment) -> ScaledActions:
     if not isinstance(space, spaces.Box):
         raise ValueError(f"env: {env.name} has action space {space}; scale_actions needs a Box")
     return ScaledActions(env)
+
+
+class Rendered(Wrapper):
+    """The same environment, with a way to draw a state: ``draw(state, params) -> Figure``."""
+
+    def __init__(self, env: environment.Environment, draw: Callable[..., Figure]):
+        super().__init__(env)
+        self.draw = draw
+
+    def render(self, state, params) -> Figure:
+        return self.draw(state, params)
+
+
+class RevealedTask(Wrapper):
+    """The observation, followed by features of the task."""
+
+    def __init__(self, env: environment.Environment, features: Callable[[Task], Array]):
+        super().__init__(env)
+        self.features = features
+
+    def step_env(self, key, state, action, params):
+        obs, next_state, reward, terminated, info = self.env.step_env(key, state, action, params)
+        return self._append(obs, params), next_state, reward, terminated, info
+
+    def reset_env(self, key, params):
+        obs, state = self.env.reset_env(key, params)
+        return self._append(obs, params), state
+
+    def observe(self, key, state, action, params):
+        return self._append(self.env.observe(key, state, action, params), params)
+
+    def get_obs(self, state, params=None, key=None):
+        return self._append(self.env.get_obs(state, params, key), params)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        params = self.default_params if params is None else params
+        low, high, size = flat_bounds(self.env.observation_space(params))
+        revealed = jax.eval_shape(self.features, params).shape[0]
+        # Any real number may be a feature: its range belongs to the family, which an environment does not know.
+        limit = jnp.full(revealed, jnp.finfo(jnp.float32).max)
+        low, high = jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
+        return spaces.Box(low, high, (size + revealed,), jnp.float32)
+
+    def _append(self, obs, params):
+        flat = flat_observation(obs, self.env.observation_space(params))
+        return jnp.concatenate([flat, self.features(params)])
+
+
+def reveal_task(
+    tasks: TaskDistribution,
+    features: Callable[[Task], Array] | None = None,
+) -> TaskDistribution:
+    """The family as an oracle sees it: each observation ends in features of the task.
+
+    Args:
+      tasks: a family with flat or discrete observations.
+      features: ``features(task) -> [F]``, float32; ``None`` takes every number of the task's pytree that varies between
+        16 tasks drawn from ``tasks.sample``, integers among them, in the pytree's order.
+
+    Returns:
+      The family, its environment's observations ``[D + F]``.
+
+    Raises:
+      ValueError: observations that are not a ``Box`` or ``Discrete``; features that are not of rank 1.
+    """
+    features = _varying_features(tasks) if features is None else features
+    flat_bounds(tasks.env.observation_space(tasks.env.default_params))
+    shape = jax.eval_shape(features, tasks.env.default_params).shape
+    if len(shape) != 1:
+        raise ValueError(f"features: return shape {shape}; must be of rank 1")
+    return tasks._replace(env=RevealedTask(tasks.env, features))
+
+
+def typed_state(state: PyTree) -> PyTree:
+    """A state whose every leaf is a strongly typed array: gymnax resets counters to Python numbers."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), state)
+
+
+def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
+    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space.
+
+    Raises:
+      ValueError: a space of another kind.
+    """
+    if isinstance(space, spaces.Discrete):
+        return jnp.zeros(space.n), jnp.ones(space.n), space.n
+    if not isinstance(space, spaces.Box):
+        raise ValueError(f"observation space: got {space}; must be a Box or Discrete")
+    low, high = (
+        jnp.broadcast_to(jnp.asarray(bound, jnp.float32), space.shape).ravel() for bound in (space.low, space.high)
+    )
+    return low, high, low.shape[0]
+
+
+def flat_observation(obs: Array, space: spaces.Space) -> Array:
+    """An observation as a float32 vector ``[D]``: one-hot if it is discrete, ravelled if it is not."""
+    if isinstance(space, spaces.Discrete):
+        return jax.nn.one_hot(obs, space.n, dtype=jnp.float32)
+    return jnp.ravel(jnp.asarray(obs, jnp.float32))
+
+
+def _varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
+    # Which numbers vary is a property of the family, found once from tasks that nobody trains on.
+    batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
+    varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
+
+    def features_fn(task: Task) -> Array:
+        leaves = [jnp.ravel(jnp.asarray(leaf, jnp.float32)) for leaf in jax.tree.leaves(task)]
+        return jnp.concatenate([leaf[index] for leaf, index in zip(leaves, varies, strict=True)])
+
+    return features_fn

@@ -1,0 +1,234 @@
+"""GridNavi (Zintgraf et al. 2020): exact Bayes-optimal returns, posterior sampling, and the policy told the goal.
+
+The agent looks for one of the cells outside the 2 × 2 corner that it starts from, in several episodes of ``H`` steps.
+A step that ends on the goal pays 1 and any other −0.1.
+
+**What a policy is.** Until the goal is found, the only thing ever observed is "not here", so what remains possible is
+the set of goal cells not yet visited, and a deterministic policy is a sequence of walks, one an episode. Once it is
+found, the best that can be done is to stay, and to walk straight to it in later episodes: no step pays more than 1, and
+no walk arrives earlier. An optimal policy of a finite Bayes-adaptive MDP may be taken deterministic, so the optimum is
+over sequences of walks.
+
+**What is maximised.** In tenths, and above the −H that an episode without the goal pays, finding it at step ``t``
+brings ``11 (H − t + 1)`` in that episode, and each later one brings ``11 (H − d + 1)`` for a goal at distance ``d``.
+All goals are equally likely, so the value of a sequence of walks is the mean of these gains over the goals at their
+first visits.
+
+**Exact search.** Within an episode, all that matters of the past is the position and the set visited, and of two ways
+to the same pair the one with the larger gain is as good for everything that follows: a dynamic programme forwards over
+the pairs that can be reached (309,364 of them after 15 steps on the 5 × 5 grid), not over all subsets. At an episode's
+end the position is forgotten, and the remaining episodes are searched in the same way from the visited set, in order of
+an upper bound, until the bound falls below the best found. The bound grants that all remaining cells are found in the
+next episode, in order of their distance and one a step, none before its distance allows: see ``_bound``. Numbers are
+whole throughout, so nothing is lost to rounding.
+
+**Ties.** Of several optimal policies the one whose first episode pays most is reported, then the second, and so on.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.types import Array, Key
+
+_MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+class Plan(NamedTuple):
+    """A Bayes-optimal policy and what it is worth.
+
+    Attributes:
+      returns: mean return of each episode over the goals, ``[E]``.
+      walks: cells ``(x, y)`` after each step as long as the goal is not found, ``[E, H, 2]``.
+    """
+
+    returns: np.ndarray
+    walks: np.ndarray
+
+
+def bayes_optimal(*, size: int = 5, horizon: int = 15, episodes: int = 4) -> Plan:
+    """The policy of the largest expected total return over all episodes, exactly.
+
+    Args:
+      size: cells along a side, 3 to 5; larger grids have too many walks.
+      horizon: H, 1 to 20 steps in an episode.
+      episodes: E, 1 to 4.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    for name, value, low, high in (("size", size, 3, 5), ("horizon", horizon, 1, 20), ("episodes", episodes, 1, 4)):
+        if not low <= value <= high:
+            raise ValueError(f"{name}: got {value}; must be from {low} to {high}")
+    search = _Search(size, horizon, episodes)
+    value, walks = search.best(0, 0)
+    goals = len(search.distance)
+    gains = search.split(value)
+    returns = (np.array(gains) / goals - horizon) / 10.0
+    cells = np.array(walks + [[0] * horizon] * (episodes - len(walks)))
+    return Plan(returns, np.stack(np.divmod(cells, size), axis=-1))
+
+
+class _Search:
+    """Walks over the grid, cells numbered ``x · size + y``, sets of visited goal cells as bits of an integer."""
+
+    def __init__(self, size: int, horizon: int, episodes: int):
+        cells = [(x, y) for x in range(size) for y in range(size)]
+        goals = [cell for cell in cells if max(cell) > 1]
+        self.horizon, self.episodes, self.cells = horizon, episodes, len(cells)
+        self.following = np.array(
+            [[_clip(x + dx, size) * size + _clip(y + dy, size) for dx, dy in _MOVES] for x, y in cells]
+        )
+        self.goal_of = np.full(len(cells), -1)
+        self.goal_of[[x * size + y for x, y in goals]] = np.arange(len(goals))
+        self.bit = np.where(self.goal_of >= 0, np.int64(1) << np.maximum(self.goal_of, 0), 0)
+        self.distance = np.array([x + y for x, y in goals])
+        # A value is (total gain, gain of episode 1, …) as the digits of one integer, so that comparing integers
+        # compares totals first. No digit overflows: gains are sums over goals, and every total is below the base.
+        self.base = 1 + len(goals) * 11 * horizon * episodes
+        self.places = [self.base ** (episodes - 2 - e) if e < episodes - 1 else 0 for e in range(episodes)]
+        self.unit = self.base ** (episodes - 1)
+        if self.unit * self.base >= 2**63:
+            raise ValueError(f"horizon: got {horizon}; gains over {episodes} episodes do not fit into 64 bits")
+        self.gain = np.array([[self._gain(g, e) for g in range(len(goals))] for e in range(episodes)])
+        self.memory: dict[tuple[int, int], tuple[int, list]] = {}
+
+    def split(self, value: int) -> list[int]:
+        """The gain of each episode, in tenths and summed over goals."""
+        total, rest = divmod(value, self.unit)
+        gains = []
+        for place in self.places[:-1]:
+            gain, rest = divmod(rest, place)
+            gains.append(gain)
+        return [*gains, total - sum(gains)]
+
+    def best(self, episode: int, visited: int) -> tuple[int, list]:
+        """The largest value from ``episode`` on, and its walks, when the cells of ``visited`` are ruled out."""
+        if episode == self.episodes or visited == (1 << len(self.distance)) - 1:
+            return 0, []
+        if (episode, visited) not in self.memory:
+            self.memory[episode, visited] = self._search(episode, visited)
+        return self.memory[episode, visited]
+
+    def _search(self, episode: int, visited: int) -> tuple[int, list]:
+        layers, value = self._walk(episode, visited)
+        sets = layers[-1][0] // self.cells
+        bound = value + self._bound(episode + 1, sets)
+        best_value, best_end, best_walks = -1, 0, []
+        for end in np.argsort(-bound, kind="stable"):
+            if bound[end] <= best_value:
+                break
+            later, walks = self.best(episode + 1, int(sets[end]))
+            if int(value[end]) + later > best_value:
+                best_value, best_end, best_walks = int(value[end]) + later, int(end), walks
+        return best_value, [self._trace(layers, best_end), *best_walks]
+
+    def _walk(self, episode: int, visited: int) -> tuple[list, np.ndarray]:
+        """Layers ``(states, parents)`` of the pairs (set, position) after 1, …, H steps, and the last one's values."""
+        state, value, layers = np.array([visited * self.cells]), np.zeros(1, np.int64), []
+        for t in range(1, self.horizon + 1):
+            position = self.following[state % self.cells].ravel()
+            parent = np.repeat(np.arange(len(state)), len(_MOVES))
+            sets, bit, goal = (state // self.cells)[parent], self.bit[position], self.goal_of[position]
+            found = (bit > 0) & (sets & bit == 0)
+            value = value[parent] + np.where(found, self.gain[episode, goal, t - 1], 0)
+            state = (sets | bit) * self.cells + position
+            order = np.lexsort((value, state))
+            last = np.append(state[order][1:] != state[order][:-1], True)
+            kept = order[last]
+            state, value = state[kept], value[kept]
+            layers.append((state, parent[kept]))
+        return layers, value
+
+    def _trace(self, layers: list, end: int) -> list[int]:
+        walk = []
+        for state, parent in reversed(layers):
+            walk.append(int(state[end] % self.cells))
+            end = parent[end]
+        return walk[::-1]
+
+    def _gain(self, goal: int, episode: int) -> list[int]:
+        """The value of finding a goal at steps 1, …, H of an episode."""
+        later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
+        values = []
+        for t in range(1, self.horizon + 1):
+            here = 11 * (self.horizon - t + 1)
+            total = here + (self.episodes - 1 - episode) * later
+            shares = here * self.places[episode] + sum(later * place for place in self.places[episode + 1 :])
+            values.append(total * self.unit + shares)
+        return values
+
+    def _bound(self, episode: int, sets: np.ndarray) -> np.ndarray:
+        """At least the value of what may still be found from ``episode`` on, for each visited set.
+
+        Finding a goal at any step of an episode totals more than finding it in a later one, so a plan gains by having
+        what it finds later at the next episode's last step instead. Within an episode, first visits happen at different
+        steps, each no earlier than the cell's distance. Taking the cells in order of distance and giving each the first
+        free step makes, for every k, the k-th visit as early as any plan can; gains fall linearly with the step, so the
+        total is at least any plan's. Lower digits are granted at their largest.
+        """
+        if episode == self.episodes:
+            return np.zeros(len(sets), np.int64)
+        total, step = np.zeros(len(sets), np.int64), np.zeros(len(sets), np.int64)
+        for goal in np.argsort(self.distance, kind="stable"):
+            remains = (sets >> goal) & 1 == 0
+            step = np.where(remains, np.maximum(step + 1, self.distance[goal]), step)
+            here = 11 * np.maximum(self.horizon - step + 1, 1)
+            later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
+            total += np.where(remains, here + (self.episodes - 1 - episode) * later, 0)
+        return np.where(total > 0, total * self.unit + (self.unit - 1), 0)
+
+
+def full_information(*, size: int = 5, horizon: int = 15) -> float:
+    """Mean return in an episode of the policy that knows the goal: straight there, and stay."""
+    distance = np.array([x + y for x in range(size) for y in range(size) if max(x, y) > 1])
+    rewarded = np.maximum(horizon - distance + 1, 0)
+    return float(np.mean(rewarded - 0.1 * (horizon - rewarded)))
+
+
+def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 15, episodes: int = 4) -> Array:
+    """Returns of posterior sampling (Strens 2000; Osband et al. 2013) in one task, ``[E]``, simulated.
+
+    At the start of each episode a goal is drawn uniformly from the cells that are still possible, and the policy that
+    would be optimal were it the goal is followed for the whole episode: a shortest way to it, at each step along either
+    coordinate with equal probability as long as both differ, and staying there. What is visited on the way is ruled
+    out, or found; neither changes the episode's course. In later episodes a goal that was found is the one drawn.
+
+    Args:
+      key: PRNG key.
+      goal: the cell ``(x, y)``, int32 ``[2]``.
+      size: cells along a side.
+      horizon: steps in an episode.
+      episodes: E.
+    """
+    x, y = jnp.divmod(jnp.arange(size * size), size)
+    possible = jnp.maximum(x, y) > 1
+    goal_cell = goal[0] * size + goal[1]
+
+    def step(carry, key):
+        position, target, possible = carry
+        difference = target - position
+        along_x = jnp.where(difference[1] == 0, True, (difference[0] != 0) & jax.random.bernoulli(key))
+        move = jnp.where(along_x, jnp.array([1, 0]), jnp.array([0, 1])) * jnp.sign(difference)
+        position = position + move
+        cell = position[0] * size + position[1]
+        found = cell == goal_cell
+        remaining = jnp.where(found, jnp.arange(size * size) == goal_cell, possible.at[cell].set(False))
+        return (position, target, remaining), jnp.where(found, 1.0, -0.1)
+
+    def episode(possible, key):
+        key_target, key_steps = jax.random.split(key)
+        cell = jax.random.categorical(key_target, jnp.where(possible, 0.0, -jnp.inf))
+        target = jnp.stack(jnp.divmod(cell, size))
+        carry = (jnp.zeros(2, cell.dtype), target, possible)
+        (_, _, possible), rewards = jax.lax.scan(step, carry, jax.random.split(key_steps, horizon))
+        return possible, jnp.sum(rewards)
+
+    _, returns = jax.lax.scan(episode, possible, jax.random.split(key, episodes))
+    return returns
+
+
+def _clip(x: int, size: int) -> int:
+    return min(max(x, 0), size - 1)

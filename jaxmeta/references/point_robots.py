@@ -1,0 +1,68 @@
+"""Exact optima of point robots that know their task, in closed form.
+
+A point robot moves by ``s' = s + R a + w`` with ``a`` in the box ``[−f, f]²``, a rotation ``R`` and a drift ``w``. In
+the frame turned by ``R⁻¹``, ``u' = u + a + R⁻¹ w``: the coordinates move independently, each by between ``−f + w_i``
+and ``f + w_i`` a step, and distances to the goal are what they were. As long as ``|w_i| < f``, what is reached in ``t``
+steps is an interval around the start, so a coordinate's distance to the goal after ``t`` steps is at least
+``max(|g_i| − (f + w_i sign g_i) t, 0)``. Full speed towards the goal, then holding still against the drift, attains
+that bound in both coordinates and at every step at once. Hence a reward that falls with the distance is best collected
+by it, step by step, and the optimum is a sum over these distances.
+
+Where the episode also ends within ``τ`` of the goal, in the manner of 2D navigation, the sum is still the optimum as
+long as ``√2 τ ≤ f − |w|``: rewards are never positive, and whoever ends at step ``t`` is then within ``√2 τ`` of the
+goal, so full speed was there as well and is exactly on the goal from ``t + 1`` on, where it pays nothing any more.
+"""
+
+import chex
+import jax.numpy as jnp
+
+from jaxmeta.types import Array
+
+
+def smallest_distances(
+    goal: Array,
+    horizon: int,
+    *,
+    max_force: Array | float = 0.1,
+    rotation: Array | float = 0.0,
+    wind: Array | None = None,
+) -> Array:
+    """Distance to the goal after each step of the best policy, which starts at the origin.
+
+    Args:
+      goal: ``[2]``.
+      horizon: T ≥ 1, steps.
+      max_force: f > 0, the largest action along a coordinate.
+      rotation: angle by which actions are turned, in rad.
+      wind: drift a step, ``[2]``, each turned coordinate smaller than ``max_force``; ``None`` is no drift.
+
+    Returns:
+      ``[T]``, distances after the moves 1, …, T.
+    """
+    chex.assert_shape(goal, (2,))
+    wind = jnp.zeros(2) if wind is None else wind
+    chex.assert_shape(wind, (2,))
+    cos, sin = jnp.cos(rotation), jnp.sin(rotation)
+    back = jnp.array([[cos, sin], [-sin, cos]])
+    goal, wind = back @ goal, back @ wind
+    speed = max_force + wind * jnp.sign(goal)
+    t = jnp.arange(1, horizon + 1)[:, None]
+    return jnp.linalg.norm(jnp.maximum(jnp.abs(goal) - speed * t, 0.0), axis=-1)
+
+
+def dense_optimum(distances: Array) -> Array:
+    """Return under the reward ``−d``, from the smallest distances ``[T]``."""
+    chex.assert_rank(distances, 1)
+    return -jnp.sum(distances)
+
+
+def sparse_optimum(distances: Array, radius: Array | float = 0.2) -> Array:
+    """Return under the reward ``1 − d`` for ``d ≤ radius``, else 0, from the smallest distances ``[T]``."""
+    chex.assert_rank(distances, 1)
+    return jnp.sum(jnp.where(distances <= radius, 1.0 - distances, 0.0))
+
+
+def indicator_optimum(distances: Array, radius: Array | float = 0.2) -> Array:
+    """Return under the reward 1 for ``d ≤ radius``, else 0, from the smallest distances ``[T]``."""
+    chex.assert_rank(distances, 1)
+    return jnp.sum((distances <= radius).astype(jnp.float32))

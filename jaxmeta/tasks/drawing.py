@@ -1,0 +1,99 @@
+"""Pictures of states, one function a kind of environment: each draws into axes, and ``figure`` makes the axes."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+
+AGENT, GOAL, WALL = "tab:blue", "crimson", "0.25"
+
+
+def figure(draw: Callable[..., None], *args, **settings) -> Figure:
+    """A square figure with what ``draw(ax, *args, **settings)`` draws. No window is opened, and none is left behind."""
+    result = Figure(figsize=(3.0, 3.0), layout="tight")
+    draw(result.add_subplot(), *args, **settings)
+    return result
+
+
+def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = False, path=None) -> None:
+    """A point in the plane, its goal, and where there are any: the rewarded disc, the goals' half circle, the path.
+
+    Args:
+      ax: axes.
+      position: ``[2]``.
+      goal: ``[2]``.
+      radius: of the disc around the goal.
+      semicircle: whether goals lie on the upper unit half circle.
+      path: positions ``[T, 2]``, or ``None``.
+    """
+    position, goal = np.asarray(position), np.asarray(goal)
+    if semicircle:
+        angle = np.linspace(0.0, np.pi, 100)
+        ax.plot(np.cos(angle), np.sin(angle), "--", color="0.7", linewidth=1.0)
+    if radius > 0:
+        ax.add_patch(Circle((float(goal[0]), float(goal[1])), float(radius), color=GOAL, alpha=0.2))
+    if path is not None:
+        ax.plot(*np.asarray(path).T, color=AGENT, alpha=0.6, linewidth=1.0)
+    ax.plot(0, 0, "+", color="black", markersize=8)
+    ax.plot(*goal, "*", color=GOAL, markersize=13)
+    ax.plot(*position, "o", color=AGENT, markersize=7)
+    reach = 1.3 if semicircle else 0.7
+    reach = max(reach, 1.1 * float(np.max(np.abs(position))), 1.1 * float(np.max(np.abs(goal))))
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def grid(ax: Axes, walls, marks: Mapping[str, Sequence[int]], *, filled: Sequence | None = None) -> None:
+    """A grid of cells, row by row from the top.
+
+    Args:
+      ax: axes.
+      walls: ``[rows, columns]``, 1 for a wall.
+      marks: letter to ``(row, column)``; "A", the agent, is a disc.
+      filled: ``[rows, columns]``, 1 for a hole, or ``None``.
+    """
+    walls = np.asarray(walls, bool)
+    rows, columns = walls.shape
+    for row, column in np.argwhere(walls):
+        ax.add_patch(Rectangle((column, row), 1, 1, color=WALL))
+    for row, column in np.argwhere(np.zeros_like(walls) if filled is None else np.asarray(filled, bool)):
+        ax.add_patch(Circle((column + 0.5, row + 0.5), 0.35, color="lightskyblue"))
+    for letter, cell in marks.items():
+        row, column = (int(x) for x in np.asarray(cell))
+        if letter == "A":
+            ax.add_patch(Circle((column + 0.5, row + 0.5), 0.3, color=AGENT))
+        else:
+            ax.text(column + 0.5, row + 0.5, letter, color=GOAL, weight="bold", ha="center", va="center")
+    ax.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
+    ax.set_xticks(range(columns + 1), labels=[])
+    ax.set_yticks(range(rows + 1), labels=[])
+    ax.tick_params(length=0)
+    ax.grid(color="0.85", linewidth=0.5)
+
+
+def cart(ax: Axes, x, angle, *, half_length: float, track: float) -> None:
+    """A pole on a cart. ``angle`` is in rad from upright, lengths in m, ``track`` the cart's largest distance."""
+    x, angle, length = float(x), float(angle), 2.0 * float(half_length)
+    ax.axhline(0.0, color="0.7", linewidth=1.0)
+    ax.add_patch(Rectangle((x - 0.25, -0.12), 0.5, 0.24, color=AGENT))
+    ax.plot([x, x + length * np.sin(angle)], [0.0, length * np.cos(angle)], color=GOAL, linewidth=3.0)
+    ax.set(xlim=(-track, track), ylim=(-0.5, 2.0 * track - 0.5), aspect="equal")
+
+
+def hill(ax: Axes, position, *, goal: float, low: float, high: float) -> None:
+    """A car on the hill ``sin(3x)`` and the flag of its goal; positions between ``low`` and ``high``."""
+    ground = np.linspace(float(low), float(high), 100)
+    ax.plot(ground, np.sin(3.0 * ground), color=WALL)
+    ax.plot(float(goal), np.sin(3.0 * float(goal)), marker="^", color=GOAL, markersize=10)
+    ax.plot(float(position), np.sin(3.0 * float(position)), "o", color=AGENT, markersize=9)
+    ax.set(ylim=(-1.2, 1.2))
+
+
+def links(ax: Axes, joints) -> None:
+    """A chain of links from the first joint to the tip, ``joints`` ``[J, 2]`` in m."""
+    joints = np.asarray(joints)
+    reach = 1.15 * float(np.sum(np.linalg.norm(np.diff(joints, axis=0), axis=1)))
+    ax.plot(joints[:, 0], joints[:, 1], "-o", color=AGENT, linewidth=3.0)
+    ax.plot(*joints[0], "o", color="black")
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")

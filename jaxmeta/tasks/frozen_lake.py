@@ -1,0 +1,161 @@
+"""FrozenLake with the map in its parameters: gymnax fixes it when the environment is built."""
+
+import copy
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnax.environments import environment, spaces
+from gymnax.environments.misc import frozen_lake as gymnax_lake
+
+from jaxmeta.references.mazes import optimal_values
+from jaxmeta.tasks import checks, drawing
+from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.wrappers import Wrapper, typed_state
+from jaxmeta.types import Array, Key, TaskDistribution
+
+
+@struct.dataclass
+class FrozenLakeParams(environment.EnvParams):
+    """The task: ``tiles`` ``[size, size]``, int32: 0 start, 1 frozen, 2 hole, 3 goal."""
+
+    tiles: Array = struct.field(default_factory=lambda: gymnax_lake.FrozenLake().desc)
+    max_steps_in_episode: int = 100
+
+
+class FrozenLake(Wrapper):
+    """gymnax's FrozenLake (Gymnasium's toy text environment) on the task's own map, which is hidden.
+
+    The agent sees its cell, one-hot. A hole or the goal terminates the episode, the goal with reward 1. On slippery ice
+    it goes the way it chose with probability 1/3, and to either side of it else. Actions: left, down, right, up.
+
+    Args:
+      size: cells along a side, ≥ 2.
+      slippery: whether the ice is.
+    """
+
+    def __init__(self, size: int = 4, slippery: bool = True):
+        checks.at_least(2, size=size)
+        rows = ["S" + "F" * (size - 1), *["F" * size] * (size - 2), "F" * (size - 1) + "G"]
+        super().__init__(gymnax_lake.FrozenLake(desc=rows, is_slippery=slippery))
+        self.size = size
+
+    @property
+    def default_params(self) -> FrozenLakeParams:
+        return FrozenLakeParams(tiles=self.env.desc)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
+        position, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
+        return self._one_hot(position), typed_state(next_state), reward, terminated, info
+
+    def reset_env(self, key, params):
+        position, state = self._on(params).reset_env(key, params)
+        return self._one_hot(position), typed_state(state)
+
+    def observe(self, key, state, action, params):
+        return self._one_hot(state.position)
+
+    def get_obs(self, state, params=None, key=None):
+        return self._one_hot(state.position)
+
+    def is_terminated(self, state, params):
+        return self._on(params).is_terminated(state, params)
+
+    @property
+    def name(self) -> str:
+        return "FrozenLake-jaxmeta"
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return spaces.Box(0.0, 1.0, (self.size**2,), jnp.float32)
+
+    def state_space(self, params=None):
+        return self.env.state_space(params or self.default_params)
+
+    def render(self, state, params):
+        """A figure of one state in one task; discs are holes."""
+        row, column = divmod(int(state.position), self.size)
+        holes = np.asarray(params.tiles) == gymnax_lake.HOLE
+        cells = {"G": (self.size - 1, self.size - 1), "A": (row, column)}
+        return drawing.figure(drawing.grid, np.zeros_like(holes), cells, filled=holes)
+
+    def _on(self, params):
+        # gymnax's constructor wants strings; the moves read nothing but the array.
+        env = copy.copy(self.env)
+        env.desc = params.tiles  # pyright: ignore[reportAttributeAccessIssue]
+        return env
+
+    def _one_hot(self, position):
+        return jax.nn.one_hot(position, self.size**2, dtype=jnp.float32)
+
+
+gymnax.register("FrozenLake-jaxmeta", FrozenLake)
+
+
+def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, horizon: int = 100) -> TaskDistribution:
+    """Random maps with a way from the upper left to the lower right, as Gymnasium's ``generate_random_map`` draws them.
+
+    Each other tile is frozen with probability ``frozen`` and a hole else; maps without a way are drawn again.
+
+    Args:
+      size: cells along a side, ≥ 2.
+      slippery: whether the ice is.
+      frozen: in [0.5, 1).
+      horizon: steps in an episode at most, ≥ 1.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    if not 0.5 <= frozen < 1.0:
+        raise ValueError(f"frozen: got {frozen}; must be in [0.5, 1)")
+    env = FrozenLake(size, slippery)
+    blank = env.default_params.tiles
+
+    def draw(key: Key) -> Array:
+        hole = ~jax.random.bernoulli(key, frozen, blank.shape) & (blank == gymnax_lake.FROZEN)
+        return jnp.where(hole, gymnax_lake.HOLE, blank)
+
+    def redraw(carry: tuple[Key, Array]) -> tuple[Key, Array]:
+        key, key_map = jax.random.split(carry[0])
+        return key, draw(key_map)
+
+    def sample_fn(key: Key) -> FrozenLakeParams:
+        _, tiles = jax.lax.while_loop(lambda carry: ~_has_way(carry[1]), redraw, redraw((key, blank)))
+        return FrozenLakeParams(tiles=tiles, max_steps_in_episode=horizon)
+
+    def optimum_fn(task: FrozenLakeParams) -> Array:
+        return optimal_values(*_model(task.tiles, env.env.success_rate if slippery else 1.0), horizon)[0]  # pyright: ignore
+
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+
+
+def _has_way(tiles: Array) -> Array:
+    open_tiles = tiles != gymnax_lake.HOLE
+    reached = tiles == gymnax_lake.START
+
+    def spread(_, reached):
+        wide = jnp.pad(reached, 1)
+        nearby = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
+        return (reached | nearby) & open_tiles
+
+    return jax.lax.fori_loop(0, tiles.size, spread, reached)[-1, -1]
+
+
+def _model(tiles: Array, success_rate: float) -> tuple[Array, Array]:
+    """The known task's transitions ``[S, 4, S]`` and expected rewards ``[S, 4]``."""
+    size, count = tiles.shape[0], tiles.size
+    row, column = np.divmod(np.arange(count), size)
+    moves = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
+    rows = np.clip(row[:, None] + moves[:, 0], 0, size - 1)
+    columns = np.clip(column[:, None] + moves[:, 1], 0, size - 1)
+    straight = jax.nn.one_hot(rows * size + columns, count)
+    aside = (jnp.roll(straight, 1, axis=1) + jnp.roll(straight, -1, axis=1)) / 2.0
+    flat = tiles.ravel()
+    over = (flat == gymnax_lake.HOLE) | (flat == gymnax_lake.GOAL)
+    transition = success_rate * straight + (1.0 - success_rate) * aside
+    transition = jnp.where(over[:, None, None], jnp.eye(count)[:, None], transition)
+    reward = jnp.where(over[:, None], 0.0, transition @ (flat == gymnax_lake.GOAL).astype(jnp.float32))
+    return transition, reward

@@ -1,0 +1,160 @@
+"""Several episodes of one task seen as one lifetime, for learners that adapt by their recurrent state."""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from jaxmeta.tasks import checks
+from jaxmeta.tasks.wrappers import Wrapper, flat_bounds, flat_observation
+from jaxmeta.types import Array, TaskDistribution
+
+
+@struct.dataclass
+class LifetimeState(environment.EnvState):
+    """What the wrapped environment needs, and what the next observation repeats of the last step."""
+
+    inner: environment.EnvState
+    inner_obs: Array
+    inner_time: Array
+    episode: Array
+    action: Array
+    reward: Array
+    ended: Array
+
+
+class LifetimeEnv(Wrapper):
+    """One episode of this environment is ``episodes`` episodes of the wrapped one, in the same task.
+
+    The observation is ``[obs, previous action, previous reward, previous end]``, the input of RL² (Duan et al. 2016,
+    section 2.2). The first step of a lifetime has no previous action: discrete actions are one-hot over ``n + 1``
+    categories of which the last one says "none"; continuous ones are followed by a flag that is 1 where there was one.
+    When an episode ends, the wrapped environment is reset within ``step_env`` and the observation shows the new
+    episode's first one, with ``previous end`` 1. The lifetime itself never terminates: it is truncated after the last
+    episode, which comes after ``episodes * horizon`` steps at the latest.
+    """
+
+    def __init__(self, env: environment.Environment, episodes: int, horizon: int):
+        super().__init__(env)
+        self.episodes = episodes
+        self.horizon = horizon
+
+    def reset_env(self, key, params):
+        obs, inner = self.env.reset_env(key, params)
+        zero = jnp.zeros((), jnp.int32)
+        state = LifetimeState(
+            time=zero,  # pyright: ignore[reportArgumentType]
+            inner=jax.tree.map(jnp.asarray, inner),
+            inner_obs=obs,
+            inner_time=zero,
+            episode=zero,
+            action=self._no_action(params),
+            reward=jnp.zeros((), jnp.float32),
+            ended=jnp.zeros((), jnp.float32),
+        )
+        return self.get_obs(state, params), state
+
+    def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
+        key_step, key_reset = jax.random.split(key)
+        obs, inner, reward, terminated, info = self.env.step_env(key_step, state.inner, action, params)
+        inner_time = state.inner_time + 1
+        ended = terminated | self.env.is_truncated(inner, params) | (inner_time >= self.horizon)
+        fresh_obs, fresh = self.env.reset_env(key_reset, params)
+        inner_obs = jnp.where(ended, fresh_obs, obs)
+        inner = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, inner)
+        next_state = LifetimeState(
+            time=state.time + 1,
+            inner=jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), inner, state.inner),
+            inner_obs=inner_obs.astype(state.inner_obs.dtype),
+            inner_time=jnp.where(ended, 0, inner_time),
+            episode=state.episode + ended,
+            action=self._encode(action, params),
+            reward=jnp.asarray(reward, jnp.float32),
+            ended=ended.astype(jnp.float32),
+        )
+        info = {**info, "episode_terminated": terminated, "episode_ended": ended}
+        return self.get_obs(next_state, params), next_state, next_state.reward, jnp.zeros((), bool), info
+
+    def observe(self, key, state, action, params):
+        return self.get_obs(state, params, key)
+
+    def get_obs(self, state, params=None, key=None):
+        params = self.default_params if params is None else params
+        flat = flat_observation(state.inner_obs, self.env.observation_space(params))
+        return jnp.concatenate([flat, state.action, state.reward[None], state.ended[None]])
+
+    def is_terminated(self, state, params):
+        return jnp.zeros((), bool)
+
+    def is_truncated(self, state, params):
+        return state.episode >= self.episodes
+
+    def observation_space(self, params=None) -> spaces.Box:
+        params = self.default_params if params is None else params
+        low, high, _ = flat_bounds(self.env.observation_space(params))
+        action_space, limit = self.env.action_space(params), jnp.full(1, jnp.finfo(jnp.float32).max)
+        action_low, action_high, _ = flat_bounds(action_space)
+        # Before the first action its place holds zeros, which a box of actions need not contain.
+        low = [low, jnp.minimum(action_low, 0.0), jnp.zeros(1), -limit, jnp.zeros(1)]
+        high = [high, jnp.maximum(action_high, 0.0), jnp.ones(1), limit, jnp.ones(1)]
+        low, high = jnp.concatenate(low), jnp.concatenate(high)
+        return spaces.Box(low, high, low.shape, jnp.float32)
+
+    def state_space(self, params=None) -> spaces.Dict:
+        params = self.default_params if params is None else params
+        limit, unit = float(jnp.finfo(jnp.float32).max), spaces.Box(0.0, 1.0, (), jnp.float32)
+        action = self._no_action(params).shape
+        return spaces.Dict(
+            {
+                "time": spaces.Discrete(self.episodes * self.horizon + 1),
+                "inner": self.env.state_space(params),
+                "inner_obs": self.env.observation_space(params),
+                "inner_time": spaces.Discrete(self.horizon),
+                "episode": spaces.Discrete(self.episodes + 1),
+                "action": spaces.Box(-limit, limit, action, jnp.float32),
+                "reward": spaces.Box(-limit, limit, (), jnp.float32),
+                "ended": unit,
+            }
+        )
+
+    def render(self, state, params):
+        return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _no_action(self, params) -> Array:
+        space = self.env.action_space(params)
+        if isinstance(space, spaces.Discrete):
+            return jax.nn.one_hot(space.n, space.n + 1, dtype=jnp.float32)
+        return jnp.zeros(flat_bounds(space)[2] + 1, jnp.float32)
+
+    def _encode(self, action, params) -> Array:
+        space = self.env.action_space(params)
+        if isinstance(space, spaces.Discrete):
+            return jax.nn.one_hot(action, space.n + 1, dtype=jnp.float32)
+        return jnp.append(jnp.ravel(jnp.asarray(action, jnp.float32)), 1.0)
+
+
+def as_lifetime(tasks: TaskDistribution, episodes: int) -> TaskDistribution:
+    """The family whose episode is a whole lifetime of ``episodes`` episodes in one task.
+
+    Args:
+      tasks: a family with flat or discrete observations and actions.
+      episodes: E ≥ 1, in a lifetime.
+
+    Returns:
+      The family; its tasks are those of ``tasks``, its horizon ``episodes * tasks.horizon``, and its ``optimum``, where
+      there is one, that of a policy that knows the task from the first step.
+
+    Raises:
+      ValueError: ``episodes`` below 1, or spaces of another kind.
+    """
+    checks.at_least(1, episodes=episodes)
+    params = tasks.env.default_params
+    for space in (tasks.env.observation_space(params), tasks.env.action_space(params)):
+        flat_bounds(space)
+    optimum = tasks.optimum
+    return tasks._replace(
+        env=LifetimeEnv(tasks.env, episodes, tasks.horizon),
+        horizon=episodes * tasks.horizon,
+        optimum=None if optimum is None else lambda task: episodes * optimum(task),
+    )

@@ -1,0 +1,269 @@
+"""Tasks of memory: the T-maze, whose cue is seen once, and the dark room with a key and a door."""
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from gymnax.environments import environment, spaces
+
+from jaxmeta.tasks import checks, drawing
+from jaxmeta.tasks.grids import MOVES
+from jaxmeta.types import Array, Key, TaskDistribution
+
+
+@struct.dataclass
+class TMazeState(environment.EnvState):
+    position: Array
+    arm: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+@struct.dataclass
+class TMazeParams(environment.EnvParams):
+    """The task: ``side``, 1 where the goal is up and −1 where it is down, and the corridor's ``length``; both int32."""
+
+    side: int = 1
+    length: int = 10
+    max_steps_in_episode: int = 50
+
+
+class TMaze(environment.Environment[TMazeState, TMazeParams]):
+    """The T-maze of Bakker 2002 (Reinforcement learning with long short-term memory).
+
+    The corridor's first cell shows which way the goal is, the corridor shows nothing, and ``length`` cells further on
+    is the junction. There "up" and "down" end the episode, with reward 4 on the goal's side and −0.1 on the other.
+    Steps that lead nowhere cost 0.1; others are free. Actions: up, right, down, left. Observations, three bits: 011 at
+    the start where the goal is up and 110 where it is down, 101 in the corridor, 010 at the junction.
+    """
+
+    @property
+    def default_params(self) -> TMazeParams:
+        return TMazeParams()
+
+    def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
+        at_junction = state.position == params.length
+        along, across = jnp.array([0, 1, 0, -1])[action], jnp.array([1, 0, -1, 0])[action]
+        position = jnp.clip(state.position + along, 0, params.length).astype(jnp.int32)
+        arm = jnp.where(at_junction, across, 0).astype(jnp.int32)
+        found, stuck = (arm != 0) & (arm == params.side), (position == state.position) & (arm != params.side)
+        reward = jnp.where(found, 4.0, jnp.where(stuck, -0.1, 0.0))
+        next_state = TMazeState(position=position, arm=arm, time=state.time + 1)
+        terminated = self.is_terminated(next_state, params)
+        info = {"discount": self.discount(next_state, params)}
+        return self.get_obs(next_state, params), next_state, reward, terminated, info
+
+    def reset_env(self, key, params):
+        zero = jnp.zeros((), jnp.int32)
+        state = TMazeState(position=zero, arm=zero, time=zero)
+        return self.get_obs(state, params), state
+
+    def get_obs(self, state, params=None, key=None):
+        params = params or self.default_params
+        cue = jnp.where(params.side > 0, jnp.array([0.0, 1.0, 1.0]), jnp.array([1.0, 1.0, 0.0]))
+        elsewhere = jnp.where(state.position == params.length, jnp.array([0.0, 1.0, 0.0]), jnp.array([1.0, 0.0, 1.0]))
+        return jnp.where(state.position == 0, cue, elsewhere)
+
+    def is_terminated(self, state, params):
+        return state.arm != 0
+
+    @property
+    def name(self) -> str:
+        return "TMaze-jaxmeta"
+
+    @property
+    def num_actions(self) -> int:
+        return 4
+
+    def action_space(self, params=None) -> spaces.Discrete:
+        return spaces.Discrete(4)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return spaces.Box(0.0, 1.0, (3,), jnp.float32)
+
+    def state_space(self, params=None) -> spaces.Dict:
+        params = params or self.default_params
+        return spaces.Dict(
+            {
+                "position": spaces.Discrete(params.length + 1),
+                "arm": spaces.Box(-1, 1, (), jnp.int32),
+                "time": spaces.Discrete(params.max_steps_in_episode + 1),
+            }
+        )
+
+    def render(self, state, params):
+        """A figure of one state in one task."""
+        length, side = int(params.length), int(params.side)
+        walls = np.ones((3, length + 1))
+        walls[1], walls[:, length] = 0, 0
+        cells = {"G": (1 - side, length), "A": (1 - int(state.arm), int(state.position))}
+        return drawing.figure(drawing.grid, walls, cells)
+
+
+gymnax.register("TMaze-jaxmeta", TMaze)
+
+
+def t_maze(
+    *, horizon: int = 50, lengths: tuple[int, int] = (5, 10), test_lengths: tuple[int, int] = (11, 20)
+) -> TaskDistribution:
+    """T-mazes with the goal on either side, and corridors of a length drawn uniformly.
+
+    Bakker 2002 trains and tests at one length at a time. Here test corridors are longer than those of training, so that
+    a memory that has learned to count shows. In later episodes of the same task the cue is no news.
+
+    Args:
+      horizon: steps in an episode at most, ≥ 1.
+      lengths: shortest and longest corridor of training, in cells, ≥ 1.
+      test_lengths: the same for test tasks.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    for name, (low, high) in {"lengths": lengths, "test_lengths": test_lengths}.items():
+        if not 1 <= low <= high < horizon:
+            raise ValueError(f"{name}: got ({low}, {high}); must be 1 <= low <= high < horizon = {horizon}")
+
+    def sampler(low: int, high: int):
+        def sample_fn(key: Key) -> TMazeParams:
+            key_side, key_length = jax.random.split(key)
+            return TMazeParams(
+                side=jnp.where(jax.random.bernoulli(key_side), jnp.int32(1), jnp.int32(-1)),  # pyright: ignore
+                length=jax.random.randint(key_length, (), low, high + 1, jnp.int32),  # pyright: ignore
+                max_steps_in_episode=jnp.int32(horizon),
+            )
+
+        return sample_fn
+
+    def optimum_fn(task: TMazeParams) -> Array:
+        # Straight to the junction at no cost, and up or down; every corridor is shorter than the horizon.
+        return jnp.full_like(jnp.asarray(task.length, jnp.float32), 4.0)
+
+    return TaskDistribution(TMaze(), sampler(*lengths), horizon, optimum_fn, sampler(*test_lengths))
+
+
+@struct.dataclass
+class KeyToDoorState(environment.EnvState):
+    position: Array
+    has_key: Array
+    opened: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
+@struct.dataclass
+class KeyToDoorParams(environment.EnvParams):
+    """The task: the cells ``key_cell`` and ``door_cell``, int32 ``[2]`` each."""
+
+    key_cell: Array = struct.field(default_factory=lambda: jnp.array([0, 0], jnp.int32))
+    door_cell: Array = struct.field(default_factory=lambda: jnp.array([8, 8], jnp.int32))
+    max_steps_in_episode: int = 50
+
+
+class DarkKeyToDoor(environment.Environment[KeyToDoorState, KeyToDoorParams]):
+    """Dark Key-to-Door (Laskin et al. 2022, In-context reinforcement learning with algorithm distillation).
+
+    The agent moves on a grid from its centre and sees nothing but its cell ``(x, y)``, two whole numbers. The first
+    step that ends on the key's cell is rewarded by 1, once; then so is the first one that ends on the door's cell. All
+    other rewards are 0, and nothing terminates the episode. Actions: stay, up, right, down, left.
+
+    Args:
+      size: cells along a side, odd and ≥ 3.
+    """
+
+    def __init__(self, size: int = 9):
+        if size < 3 or size % 2 == 0:
+            raise ValueError(f"size: got {size}; must be odd and at least 3")
+        self.size = size
+
+    @property
+    def default_params(self) -> KeyToDoorParams:
+        return KeyToDoorParams(door_cell=jnp.full(2, self.size - 1, jnp.int32))
+
+    def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
+        position = jnp.clip(state.position + jnp.asarray(MOVES, jnp.int32)[action], 0, self.size - 1)
+        # The door answers only to a key that was held before the step, should both lie in one cell.
+        opens = state.has_key & ~state.opened & jnp.all(position == params.door_cell)
+        takes = ~state.has_key & jnp.all(position == params.key_cell)
+        next_state = KeyToDoorState(
+            position=position, has_key=state.has_key | takes, opened=state.opened | opens, time=state.time + 1
+        )
+        reward = (opens | takes).astype(jnp.float32)
+        return self.get_obs(next_state), next_state, reward, jnp.zeros((), bool), {"discount": jnp.ones(())}
+
+    def reset_env(self, key, params):
+        state = KeyToDoorState(
+            position=jnp.full(2, self.size // 2, jnp.int32),
+            has_key=jnp.zeros((), bool),
+            opened=jnp.zeros((), bool),
+            time=jnp.zeros((), jnp.int32),
+        )
+        return self.get_obs(state), state
+
+    def get_obs(self, state, params=None, key=None):
+        return state.position.astype(jnp.float32)
+
+    def is_terminated(self, state, params):
+        return jnp.zeros((), bool)
+
+    @property
+    def name(self) -> str:
+        return "DarkKeyToDoor-jaxmeta"
+
+    @property
+    def num_actions(self) -> int:
+        return len(MOVES)
+
+    def action_space(self, params=None) -> spaces.Discrete:
+        return spaces.Discrete(len(MOVES))
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return spaces.Box(0.0, self.size - 1.0, (2,), jnp.float32)
+
+    def state_space(self, params=None) -> spaces.Dict:
+        params = params or self.default_params
+        flag = spaces.Discrete(2)
+        return spaces.Dict(
+            {
+                "position": spaces.Box(0, self.size - 1, (2,), jnp.int32),
+                "has_key": flag,
+                "opened": flag,
+                "time": spaces.Discrete(params.max_steps_in_episode + 1),
+            }
+        )
+
+    def render(self, state, params):
+        """A figure of one state in one task: the key until it is taken, the door, and the agent."""
+        marks = {"D": params.door_cell} | ({} if bool(state.has_key) else {"K": params.key_cell})
+        cells = {name: (self.size - 1 - cell[1], cell[0]) for name, cell in {**marks, "A": state.position}.items()}
+        return drawing.figure(drawing.grid, np.zeros((self.size, self.size)), cells)
+
+
+gymnax.register("DarkKeyToDoor-jaxmeta", DarkKeyToDoor)
+
+
+def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
+    """Key and door each uniform over all cells, independently: 6,561 tasks on the 9 × 9 grid.
+
+    Args:
+      size: cells along a side, odd and ≥ 3.
+      horizon: steps in an episode, ≥ 1.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    env = DarkKeyToDoor(size)
+
+    def sample_fn(key: Key) -> KeyToDoorParams:
+        cells = jax.random.randint(key, (2, 2), 0, size, jnp.int32)
+        return KeyToDoorParams(key_cell=cells[0], door_cell=cells[1], max_steps_in_episode=jnp.int32(horizon))
+
+    def optimum_fn(task: KeyToDoorParams) -> Array:
+        # The shortest way to the key and on to the door; each takes at least the step that notices it.
+        to_key = jnp.maximum(jnp.sum(jnp.abs(task.key_cell - size // 2)), 1)
+        to_door = jnp.maximum(jnp.sum(jnp.abs(task.door_cell - task.key_cell)), 1)
+        return (to_key <= horizon).astype(jnp.float32) + (to_key + to_door <= horizon)
+
+    return TaskDistribution(env, sample_fn, horizon, optimum_fn)

@@ -1,0 +1,201 @@
+"""Families of point robots: goals on a half circle, and navigation under winds and with turned actions.
+
+All are one environment, ``PointRobot``, with another reward and another distribution over its parameters. Each family's
+``optimum`` is exact (``jaxmeta/references/point_robots.py``).
+"""
+
+from collections.abc import Callable
+
+import gymnax
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.references import point_robots as references
+from jaxmeta.tasks import checks
+from jaxmeta.tasks.point_environment import PointParams, PointRobot, dense_reward, indicator_reward, sparse_reward
+from jaxmeta.tasks.wrappers import scale_actions
+from jaxmeta.types import Array, Key, TaskDistribution
+
+_DENSE = PointParams()
+_SPARSE = PointParams(goal_radius=0.2)
+_DORFMAN = PointParams(goal_radius=0.2, max_steps_in_episode=60)
+_NAVIGATION = PointParams(goal=jnp.array([0.3, 0.3], jnp.float32), goal_tolerance=0.01)
+
+
+def _semicircle_dense() -> PointRobot:
+    return PointRobot("SemicircleDense-jaxmeta", dense_reward, _DENSE)
+
+
+def _semicircle_sparse() -> PointRobot:
+    return PointRobot("SemicircleSparse-jaxmeta", sparse_reward, _SPARSE)
+
+
+def _dorfman_semicircle() -> PointRobot:
+    return PointRobot("DorfmanSemicircle-jaxmeta", indicator_reward, _DORFMAN)
+
+
+def _navigation_wind() -> PointRobot:
+    return PointRobot("NavigationWind-jaxmeta", dense_reward, _NAVIGATION)
+
+
+def _navigation_rotated() -> PointRobot:
+    return PointRobot("NavigationRotated-jaxmeta", dense_reward, _NAVIGATION)
+
+
+gymnax.register("SemicircleDense-jaxmeta", _semicircle_dense)
+gymnax.register("SemicircleSparse-jaxmeta", _semicircle_sparse)
+gymnax.register("DorfmanSemicircle-jaxmeta", _dorfman_semicircle)
+gymnax.register("NavigationWind-jaxmeta", _navigation_wind)
+gymnax.register("NavigationRotated-jaxmeta", _navigation_rotated)
+
+
+def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
+    """Goals uniform on the upper unit half circle, reward ``−d`` after the move, no end before the horizon.
+
+    The goals are those of PEARL's point robot (Rakelly et al. 2019); horizon 100 and the start at (0, 0) are
+    those of the point robot of VariBAD's and HyperX's code (Zintgraf et al. 2020, 2021). PEARL's own episodes have 20
+    steps. Actions in ``[−1, 1]²`` are scaled to ``[−0.1, 0.1]²``, and clipped.
+
+    Args:
+      horizon: steps in an episode, ≥ 1.
+
+    Raises:
+      ValueError: a horizon below 1.
+    """
+    checks.at_least(1, horizon=horizon)
+    return _semicircle(_semicircle_dense(), horizon, references.dense_optimum)
+
+
+def semicircle_sparse(*, horizon: int = 100, goal_radius: float = 0.2) -> TaskDistribution:
+    """Goals uniform on the upper unit half circle, reward ``1 − d`` within ``goal_radius`` of the goal, else 0.
+
+    The sparse point robot of HyperX (Zintgraf et al. 2021, and their code): PEARL's sparse goals (Rakelly et al.
+    2019), 100 steps from (0, 0), no end at the goal. Actions as in ``semicircle_dense``.
+
+    Args:
+      horizon: steps in an episode, ≥ 1.
+      goal_radius: in (0, 1], in the plane's units.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    _check_radius(goal_radius)
+    optimum = lambda distances: references.sparse_optimum(distances, goal_radius)  # noqa: E731
+    return _semicircle(_semicircle_sparse(), horizon, optimum, goal_radius)
+
+
+def dorfman_semicircle(*, horizon: int = 60, goal_radius: float = 0.2) -> TaskDistribution:
+    """Goals uniform on the upper unit half circle, reward 1 within ``goal_radius`` of the goal, else 0.
+
+    The point robot of Dorfman, Shenfeld and Tamar 2021 (Offline Meta Reinforcement Learning): 60 steps, of which they
+    see two episodes in a row, and no end at the goal. Episodes start at (0, 0), as in their evaluation; the spread
+    starts with which they collected offline data are not part of the family. Actions as in ``semicircle_dense``.
+
+    Args:
+      horizon: steps in an episode, ≥ 1.
+      goal_radius: in (0, 1], in the plane's units.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    _check_radius(goal_radius)
+    optimum = lambda distances: references.indicator_optimum(distances, goal_radius)  # noqa: E731
+    return _semicircle(_dorfman_semicircle(), horizon, optimum, goal_radius)
+
+
+def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float = 0.05) -> TaskDistribution:
+    """2D navigation (Finn et al. 2017) in which each task also has a wind of its own, uniform on ``[−wind, wind]²``.
+
+    The point drifts by the wind at each step, as in FOCAL's Point-Robot-Wind (Li, Yang and Luo 2021), whose range is
+    the default. Goals, reward, end and actions are those of ``navigation``.
+
+    Args:
+      horizon: steps in an episode at most, ≥ 1.
+      goal_range: half the side of the square of goals, > 0.
+      wind: largest drift along a coordinate, in [0, 0.08], so that the point can hold still at the goal.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    checks.positive(goal_range=goal_range)
+    if not 0.0 <= wind <= 0.08:
+        raise ValueError(f"wind: got {wind}; must be in [0, 0.08]")
+
+    def sample_fn(key: Key) -> PointParams:
+        key_goal, key_wind = jax.random.split(key)
+        return _task(
+            _NAVIGATION,
+            horizon,
+            goal=jax.random.uniform(key_goal, (2,), jnp.float32, -goal_range, goal_range),
+            wind=jax.random.uniform(key_wind, (2,), jnp.float32, -wind, wind),
+        )
+
+    def optimum_fn(task: PointParams) -> Array:
+        return references.dense_optimum(references.smallest_distances(task.goal, horizon, wind=task.wind))
+
+    return TaskDistribution(scale_actions(_navigation_wind()), sample_fn, horizon, optimum_fn)
+
+
+def navigation_rotated(
+    *, horizon: int = 100, goal_range: float = 0.5, angle: float = 3.141592653589793
+) -> TaskDistribution:
+    """2D navigation (Finn et al. 2017) in which each task also turns the actions by an angle of its own.
+
+    The angle is uniform on ``[−angle, angle]``; goals, reward, end and actions are those of ``navigation``. A family of
+    ours, for tasks that differ in how actions work.
+
+    Args:
+      horizon: steps in an episode at most, ≥ 1.
+      goal_range: half the side of the square of goals, > 0.
+      angle: in [0, π], rad.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    checks.at_least(1, horizon=horizon)
+    checks.positive(goal_range=goal_range)
+    if not 0.0 <= angle <= 3.1416:
+        raise ValueError(f"angle: got {angle}; must be in [0, π]")
+
+    def sample_fn(key: Key) -> PointParams:
+        key_goal, key_angle = jax.random.split(key)
+        return _task(
+            _NAVIGATION,
+            horizon,
+            goal=jax.random.uniform(key_goal, (2,), jnp.float32, -goal_range, goal_range),
+            rotation=jax.random.uniform(key_angle, (), jnp.float32, -angle, angle),
+        )
+
+    def optimum_fn(task: PointParams) -> Array:
+        return references.dense_optimum(references.smallest_distances(task.goal, horizon, rotation=task.rotation))
+
+    return TaskDistribution(scale_actions(_navigation_rotated()), sample_fn, horizon, optimum_fn)
+
+
+def _semicircle(
+    env: PointRobot, horizon: int, optimum: Callable[[Array], Array], goal_radius: float = 0.0
+) -> TaskDistribution:
+    def sample_fn(key: Key) -> PointParams:
+        angle = jax.random.uniform(key, (), jnp.float32, 0.0, jnp.pi)
+        goal = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        return _task(env.default_params, horizon, goal=goal, goal_radius=jnp.float32(goal_radius))
+
+    def optimum_fn(task: PointParams) -> Array:
+        return optimum(references.smallest_distances(task.goal, horizon))
+
+    return TaskDistribution(scale_actions(env), sample_fn, horizon, optimum_fn)
+
+
+def _task(default: PointParams, horizon: int, **varied: Array) -> PointParams:
+    fixed = ("rotation", "max_force", "goal_radius", "goal_tolerance")
+    # Strongly typed leaves: a compiled step would retrace at the second call otherwise.
+    fields = {name: jnp.float32(getattr(default, name)) for name in fixed} | varied
+    return default.replace(**fields, max_steps_in_episode=jnp.int32(horizon))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _check_radius(goal_radius: float) -> None:
+    if not 0.0 < goal_radius <= 1.0:
+        raise ValueError(f"goal_radius: got {goal_radius}; must be in (0, 1]")

@@ -1,0 +1,182 @@
+"""Lifetimes, running moments, revealed tasks and scaled actions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax.environments.classic_control import cartpole as gymnax_cartpole
+
+from jaxmeta import collect_episodes, policy_for, tasks, uniform_learner
+from jaxmeta.tasks.grids import MOVES
+
+# Compiling is most of what these tests take, and the least optimised code is fast enough.
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def play(family, task, actions, seed=0):
+    """Observations (the first included), rewards, terminations and truncations of a list of actions."""
+
+    def step(state, inputs):
+        key, action = inputs
+        obs, state, reward, terminated, _ = family.env.step_env(key, state, action, task)
+        return state, (obs, reward, terminated, family.env.is_truncated(state, task))
+
+    def run(key_reset, key_steps):
+        obs, state = family.env.reset_env(key_reset, task)
+        keys = jax.random.split(key_steps, len(actions))
+        return obs, jax.lax.scan(step, jax.tree.map(jnp.asarray, state), (keys, jnp.asarray(actions)))[1]
+
+    obs, (later, *rest) = jax.jit(run, compiler_options=QUICK)(jax.random.key(seed), jax.random.key(seed + 1))
+    return np.concatenate([obs[None], later]), *map(np.asarray, rest)
+
+
+def test_a_lifetime_of_continuous_actions():
+    family = tasks.make("navigation", horizon=3)
+    lifetime = tasks.as_lifetime(family, 2)
+    task = family.sample(jax.random.key(0)).replace(goal=jnp.array([0.4, 0.4]))
+    actions = np.array([[0.5, -0.5], [1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, 0.0], [0.0, 0.0]], np.float32)
+    obs, reward, terminated, truncated = play(lifetime, task, actions)
+    assert lifetime.horizon == 6
+    assert obs.shape == (7, 2 + 3 + 1 + 1)
+    positions = [[0, 0], [0.05, -0.05], [0.15, -0.05], [0, 0], [-0.1, 0], [-0.1, 0], [0, 0]]
+    np.testing.assert_allclose(obs[:, :2], positions, atol=1e-6)
+    np.testing.assert_allclose(obs[:, 2:5], [[0, 0, 0], *np.append(actions, np.ones((6, 1)), 1)])
+    np.testing.assert_allclose(obs[1:, 5], reward)
+    # The reward of an episode's last step comes with the next one's first observation.
+    np.testing.assert_allclose(reward[2], -np.hypot(0.4 - 0.15, 0.4 - 0.05), atol=1e-6)
+    np.testing.assert_array_equal(obs[:, 6], [0, 0, 0, 1, 0, 0, 1])
+    np.testing.assert_array_equal(truncated, [0, 0, 0, 0, 0, 1])
+    assert not terminated.any()
+
+
+def test_a_lifetime_of_discrete_actions_begins_with_none_of_them():
+    family = tasks.make("gridnavi", horizon=4)
+    lifetime = tasks.as_lifetime(family, 2)
+    task = family.sample(jax.random.key(0)).replace(goal=jnp.array([2, 0], jnp.int32))
+    obs, reward, _, _ = play(lifetime, task, [2, 2, 0, 1, 2, 0, 0, 0])
+    np.testing.assert_array_equal(obs[0, 2:8], [0, 0, 0, 0, 0, 1])
+    np.testing.assert_array_equal(obs[1:, 2:8].argmax(1), [2, 2, 0, 1, 2, 0, 0, 0])
+    np.testing.assert_allclose(reward, [-0.1, 1, 1, -0.1, -0.1, -0.1, -0.1, -0.1], atol=1e-6)
+    np.testing.assert_allclose(float(lifetime.optimum(task)), 2 * (3 * 1.0 - 0.1), rtol=1e-6)
+
+
+def test_an_episode_that_ends_early_is_followed_by_the_next_one():
+    family = tasks.make("frozen-lake", slippery=False, horizon=20)
+    lifetime = tasks.as_lifetime(family, 3)
+    task = family.env.default_params.replace(max_steps_in_episode=jnp.int32(20))
+    down, right = 1, 2
+    to_goal = [right] * 3 + [down] * 3
+    obs, reward, terminated, truncated = play(lifetime, task, to_goal * 3)
+    np.testing.assert_array_equal(reward, ([0] * 5 + [1]) * 3)
+    np.testing.assert_array_equal(obs[1:, -1], reward)
+    np.testing.assert_array_equal(obs[::6, 0], 1)
+    assert not terminated.any()
+    assert truncated.sum() == 1
+    assert truncated[-1]
+
+
+def test_a_lifetime_ends_its_episodes_at_the_familys_horizon():
+    def sample(key):
+        return gymnax_cartpole.EnvParams(masscart=jax.random.uniform(key))
+
+    family = tasks.from_gymnax(gymnax_cartpole.CartPole(), sample, horizon=4)
+    lifetime = tasks.as_lifetime(family, 2)
+    obs, _, _, truncated = play(lifetime, lifetime.sample(jax.random.key(0)), [0, 1] * 4)
+    np.testing.assert_array_equal(obs[1:, -1], [0, 0, 0, 1, 0, 0, 0, 1])
+    np.testing.assert_array_equal(truncated, [0] * 7 + [1])
+
+
+@pytest.mark.parametrize("name", ["navigation-wind", "four-rooms", "t-maze"])
+def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
+    lifetime = tasks.as_lifetime(tasks.make(name, horizon=25), 3)
+    batch = jax.jit(jax.vmap(lifetime.sample), compiler_options=QUICK)(jax.random.split(jax.random.key(0), 8))
+    learner = uniform_learner(lifetime.env)
+
+    def run(key, task):
+        trajectory, _ = collect_episodes(key, lifetime.env, task, learner, (), (), episodes=2, horizon=75)
+        inside = jax.vmap(jax.vmap(lifetime.env.observation_space(task).contains))(trajectory.obs)
+        return trajectory, inside
+
+    run_all = jax.jit(jax.vmap(run), compiler_options=QUICK)
+    trajectory, inside = run_all(jax.random.split(jax.random.key(1), 8), batch)
+    assert inside.all()
+    assert not trajectory.terminated.any()
+    assert (trajectory.truncated.sum(-1) == 1).all()
+    assert (trajectory.final_obs[..., -1] == 1).all()
+    ends = (trajectory.obs[..., -1] * trajectory.mask).sum(-1) + 1
+    assert (ends == 3).all()
+    policy = policy_for(lifetime.env, hidden=(4,))
+    mode = policy.apply(policy.init(jax.random.key(0)), trajectory.obs[0, 0]).mode()
+    assert mode.shape == (75, *lifetime.env.action_space().shape)
+
+
+def test_lifetimes_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="episodes: got 0"):
+        tasks.as_lifetime(tasks.make("navigation"), 0)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
+def test_moments_are_those_of_all_batches_together(shape):
+    generator = np.random.default_rng(0)
+    data = 100.0 + 0.1 * generator.standard_normal((6, 5, 7, *shape))
+    mask = generator.integers(0, 2, (6, 5, 7))
+    mask[2] = 0
+    data[mask == 0] = np.nan
+    moments = tasks.init_moments(shape)
+    update = jax.jit(tasks.update_moments)
+    for batch, batch_mask in zip(data, mask, strict=True):
+        moments = update(moments, jnp.asarray(batch, jnp.float32), jnp.asarray(batch_mask))
+    kept = data[mask == 1]
+    assert float(moments.seen) == mask.sum()
+    np.testing.assert_allclose(moments.mean, kept.mean(0), rtol=1e-6)
+    # Float32 resolves 100 to 8e-6, of which 0.1 is 12,500 times as much; sums of squares about 0 would leave nothing.
+    np.testing.assert_allclose(moments.square / moments.seen, kept.var(0), rtol=2e-3)
+    scaled = tasks.normalise(moments, jnp.asarray(kept, jnp.float32))
+    np.testing.assert_allclose(np.asarray(scaled).mean(0), 0.0, atol=2e-3)
+    np.testing.assert_allclose(np.asarray(scaled).std(0), 1.0, rtol=2e-3)
+
+
+def test_normalising_before_anything_was_seen_and_far_away():
+    moments = tasks.init_moments((2,))
+    np.testing.assert_array_equal(tasks.normalise(moments, jnp.array([3.0, -5.0])), [3.0, -5.0])
+    moments = tasks.update_moments(moments, jnp.array([[0.0, 1.0], [2.0, 1.0]]))
+    np.testing.assert_allclose(tasks.normalise(moments, jnp.array([2.0, 1.0])), [1.0, 0.0], rtol=1e-6)
+    np.testing.assert_array_equal(tasks.normalise(moments, jnp.array([1e6, -1e6]), clip=4.0), [4.0, -4.0])
+
+
+def test_revealed_tasks_end_in_what_varies():
+    family = tasks.make("navigation")
+    revealed = tasks.reveal_task(family)
+    task = family.sample(jax.random.key(0))
+    obs, state = revealed.env.reset_env(jax.random.key(0), task)
+    np.testing.assert_allclose(obs, [0, 0, *np.asarray(task.goal)])
+    obs, _, _, _, _ = revealed.env.step_env(jax.random.key(0), state, jnp.array([1.0, 0.5]), task)
+    np.testing.assert_allclose(obs, [0.1, 0.05, *np.asarray(task.goal)], rtol=1e-6)
+    assert revealed.env.observation_space(task).shape == (4,)
+    assert revealed.env.observation_space(task).contains(obs)
+    # Whole numbers vary too; and gravity, two masses, their sum, length, its product, and force.
+    assert tasks.reveal_task(tasks.make("gridnavi")).env.observation_space().shape == (4,)
+    assert tasks.reveal_task(tasks.make("cartpole")).env.observation_space().shape == (4 + 7,)
+
+
+def test_revealed_features_of_ones_own():
+    family = tasks.make("gridnavi")
+    revealed = tasks.reveal_task(family, lambda task: jax.nn.one_hot(task.goal[0], 5))
+    task = family.sample(jax.random.key(0)).replace(goal=jnp.array([3, 1], jnp.int32))
+    obs, _ = revealed.env.reset_env(jax.random.key(0), task)
+    np.testing.assert_array_equal(obs, [0, 0, 0, 0, 0, 1, 0])
+    with pytest.raises(ValueError, match="features: return shape"):
+        tasks.reveal_task(family, lambda task: jnp.zeros(()))
+    lifetime = tasks.as_lifetime(revealed, 2)
+    assert lifetime.env.observation_space().shape == (7 + len(MOVES) + 1 + 2,)
+
+
+@pytest.mark.parametrize(
+    ("name", "action"), [("navigation", (3,)), ("gridnavi", (1,)), ("pendulum", ()), ("cartpole", (2,))]
+)
+def test_actions_of_another_shape_are_refused(name, action):
+    family = tasks.make(name)
+    task = family.sample(jax.random.key(0))
+    _, state = family.env.reset_env(jax.random.key(0), task)
+    with pytest.raises(ValueError, match="action: got shape"):
+        family.env.step_env(jax.random.key(0), state, jnp.zeros(action, jnp.int32), task)
