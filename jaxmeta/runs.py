@@ -18,7 +18,7 @@ import numpy as np
 from jaxmeta import evaluate
 from jaxmeta.checkpoint import Checkpoints
 from jaxmeta.logging import CsvLog, TensorBoardLog, tidy_rows
-from jaxmeta.train import TrainState, compiled_chunk, init_state, sample_tasks, train_in_chunks
+from jaxmeta.train import TrainState, compiled_chunk, init_state, held_out_tasks, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 PACKAGES = ("jaxmeta", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
@@ -258,7 +258,7 @@ def evaluate_run(
         raise ValueError(f"tasks: got {task_count}; must be at least 1")
     key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)
     key_tasks, key_adapt, key_scratch, key_random = jax.random.split(key, 4)
-    batch = sample_tasks(key_tasks, tasks, task_count)
+    batch = held_out_tasks(key_tasks, tasks, task_count)
 
     def adapt(key, theta, task):
         return evaluate.adaptation_returns(key, algorithm, tasks, theta, task, greedy_episodes=greedy_episodes)

@@ -31,6 +31,11 @@ def sample_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
     return jax.vmap(tasks.sample)(jax.random.split(key, count))
 
 
+def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
+    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other."""
+    return sample_tasks(key, tasks._replace(sample=tasks.sample_test or tasks.sample), count)
+
+
 def meta_iteration(
     algorithm: MetaAlgorithm, tasks: TaskDistribution, meta_batch: int
 ) -> Callable[[TrainState], tuple[TrainState, Info]]:

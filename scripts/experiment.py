@@ -15,8 +15,35 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 if TYPE_CHECKING:
     from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
-TASKS = ("cartpole", "navigation")
+TASKS = (
+    "acrobot",
+    "cartpole",
+    "dark-key-to-door",
+    "dorfman-semicircle",
+    "four-rooms",
+    "frozen-lake",
+    "gridnavi",
+    "meta-maze",
+    "mountain-car",
+    "mountain-car-continuous",
+    "navigation",
+    "navigation-rotated",
+    "navigation-wind",
+    "pendulum",
+    "semicircle-dense",
+    "semicircle-sparse",
+    "t-maze",
+)
 ALGORITHMS = ("fomaml", "maml")
+PRESETS: dict[str, dict[str, Any]] = {
+    "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, "iterations": 150},
+    "gridnavi": {"inner_rate": 1.0, "iterations": 200},
+    "navigation-rotated": {"iterations": 200},
+    "navigation-wind": {"iterations": 200},
+    "pendulum": {"iterations": 150, "episodes": 10},
+    "semicircle-dense": {"iterations": 200},
+}
+"""Defaults of a task, where they differ from those of ``Experiment``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +53,7 @@ class Experiment:
     algorithm: str = "maml"
     """Meta-algorithm: maml, or fomaml (its first-order form)."""
     task: str = "navigation"
-    """Task family: navigation, or cartpole (varying masses, length and force)."""
+    """Task family; an unknown name lists them all. Some have defaults of their own, printed at the start of a run."""
     horizon: int | None = None
     """Steps in an episode at most; the family's own if not given."""
     iterations: int = 400

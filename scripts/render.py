@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from jaxmeta import plots, runs
     from jaxmeta.checkpoint import CheckpointError
-    from jaxmeta.train import sample_tasks
+    from jaxmeta.train import held_out_tasks
 
     seeds = experiment.seed_names(trained)
     try:
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         trained, adaptation_steps=arguments.steps, episodes=arguments.episodes, rate_decay=arguments.rate_decay
     )
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(runs.TEST_KEY), arguments.task_seed))
-    batch = sample_tasks(key_tasks, tasks, arguments.tasks)
+    batch = held_out_tasks(key_tasks, tasks, arguments.tasks)
     first_seed = jax.tree.map(lambda x: x[0], theta)
     keys = jax.random.split(key_adapt, arguments.tasks)
     _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, first_seed, batch)

@@ -47,6 +47,10 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str]) -> Train:
     """The arguments; those of a resumed run come from its ``config.json`` and may not be changed."""
     arguments = tyro.cli(Train, args=argv)
+    preset = experiment.PRESETS.get(arguments.experiment.task, {})
+    if preset:
+        default = Experiment(task=arguments.experiment.task, **preset)
+        arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
     if arguments.resume is not None:
         stored = experiment.load(arguments.resume)
         arguments = tyro.cli(Train, args=argv, default=Train(experiment=stored))
@@ -102,6 +106,9 @@ def run(arguments: Train, directory: Path) -> int:
     try:
         tasks, algorithm = experiment.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
+        preset = experiment.PRESETS.get(what.task, {})
+        if preset:
+            print("defaults of this task:", ", ".join(f"{name} {value}" for name, value in preset.items()))
         print(f"{what.algorithm} on {what.task}: {what.iterations} meta-iterations, seeds {seeds}, in {directory}")
         with Display(what.iterations) as display:
             outcome = runs.train_run(
