@@ -4,15 +4,24 @@ import difflib
 import inspect
 from collections.abc import Callable
 
+from jaxmeta.tasks.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit, informative_bandit
 from jaxmeta.tasks.classic_control import cartpole
+from jaxmeta.tasks.contextual_bandit import contextual_bandit
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.navigation import Navigation, NavigationParams, navigation
+from jaxmeta.tasks.tabular import tabular_mdp
 from jaxmeta.tasks.wrappers import ScaledActions, scale_actions
 from jaxmeta.types import TaskDistribution
 
 _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
+    "bernoulli-bandit": bernoulli_bandit,
     "cartpole": cartpole,
+    "contextual-bandit": contextual_bandit,
+    "dependent-bandit": dependent_bandit,
+    "gaussian-bandit": gaussian_bandit,
+    "informative-bandit": informative_bandit,
     "navigation": navigation,
+    "tabular-mdp": tabular_mdp,
 }
 
 
@@ -63,11 +72,17 @@ __all__ = [
     "Navigation",
     "NavigationParams",
     "ScaledActions",
+    "bernoulli_bandit",
     "cartpole",
+    "contextual_bandit",
+    "dependent_bandit",
     "from_gymnax",
+    "gaussian_bandit",
+    "informative_bandit",
     "make",
     "names",
     "navigation",
     "register",
     "scale_actions",
+    "tabular_mdp",
 ]
