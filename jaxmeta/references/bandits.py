@@ -51,7 +51,7 @@ def greedy() -> IndexPolicy:
     return IndexPolicy((), lambda data, key, successes, failures, done: posterior_mean(successes, failures))
 
 
-def epsilon_greedy(epsilon: float = 0.05) -> IndexPolicy:
+def epsilon_greedy(epsilon: float = 0.02) -> IndexPolicy:
     """A uniformly random arm with probability ``epsilon``, else the greedy one.
 
     Raises:
