@@ -1,5 +1,23 @@
-"""Exact and Bayes-optimal answers to measure learners against."""
+"""Exact and Bayes-optimal answers to measure learners against, and classical methods."""
 
+from jaxmeta.references import bandits, tabular
+from jaxmeta.references.bandit_values import bernoulli_value
+from jaxmeta.references.bandits import bandit_returns, estimate
+from jaxmeta.references.gittins import gittins_index, gittins_table
 from jaxmeta.references.navigation import optimal_return as navigation_optimum
+from jaxmeta.references.tabular_simulation import mdp_optima, mdp_returns
+from jaxmeta.references.value_iteration import value_iteration
 
-__all__ = ["navigation_optimum"]
+__all__ = [
+    "bandit_returns",
+    "bandits",
+    "bernoulli_value",
+    "estimate",
+    "gittins_index",
+    "gittins_table",
+    "mdp_optima",
+    "mdp_returns",
+    "navigation_optimum",
+    "tabular",
+    "value_iteration",
+]

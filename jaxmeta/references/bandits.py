@@ -63,9 +63,7 @@ def epsilon_greedy(epsilon: float = 0.02) -> IndexPolicy:
     def score_fn(data, key, successes, failures, done):
         key_whether, key_arm = jax.random.split(key)
         explore = jax.random.uniform(key_whether) < epsilon
-        return jnp.where(
-            explore, jax.random.uniform(key_arm, successes.shape), posterior_mean(successes, failures)
-        )
+        return jnp.where(explore, jax.random.uniform(key_arm, successes.shape), posterior_mean(successes, failures))
 
     return IndexPolicy((), score_fn)
 

@@ -1,5 +1,8 @@
 """Gamma draws of integer shape by table: Beta and Dirichlet posteriors of counts, many millions at a time."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy import special
@@ -10,6 +13,7 @@ _REACH = 6.0
 _STEP = 0.05
 
 
+@functools.cache
 def gamma_table(largest: int) -> Array:
     """Cube roots of the quantiles of Gamma(a, 1), for ``a`` = 1 to ``largest``, on a grid of normal quantiles.
 
@@ -46,6 +50,8 @@ def gamma_draw(table: Array, shape: Array, normal: Array) -> Array:
       shape: integers from 1 to the table's largest, any shape.
       normal: standard normal draws, of the same shape.
     """
+    # Without the barriers the compiler draws the normals anew for each of their uses, and all of this for each of its.
+    normal = jax.lax.optimization_barrier(normal)
     position = (jnp.clip(normal, -_REACH + _STEP, _REACH - _STEP) + _REACH) / _STEP
     node = position.astype(jnp.int32)
     fraction = position - node
@@ -53,4 +59,4 @@ def gamma_draw(table: Array, shape: Array, normal: Array) -> Array:
     # ``flat`` lies inside the table by construction; checking each index costs more than the look-up.
     low = table.ravel().at[flat].get(mode="promise_in_bounds")
     high = table.ravel().at[flat + 1].get(mode="promise_in_bounds")
-    return (low + fraction * (high - low)) ** 3
+    return jax.lax.optimization_barrier((low + fraction * (high - low)) ** 3)

@@ -48,7 +48,7 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
 
 @functools.partial(jax.jit, static_argnums=1, donate_argnums=0)
 def _backward(gain: Array, length: int) -> tuple[Array, Array]:
-    """``length`` more pulls left; ``gain`` ``[t, s, level]`` is clipped at 0. Returns the indices ``[length, t, s]``."""
+    """``length`` more pulls left; ``gain`` ``[t, s, level]`` is clipped at 0. Returns indices ``[length, t, s]``."""
     levels = gain.shape[-1] - 1
     payment = jnp.arange(levels + 1) / levels
     t, s = jnp.arange(gain.shape[0] - 1)[:, None, None], jnp.arange(gain.shape[1] - 1)[:, None]

@@ -102,7 +102,7 @@ def greedy() -> Planner:
     return epsilon_greedy(0.0)
 
 
-def epsilon_greedy(epsilon: float = 0.1) -> Planner:
+def epsilon_greedy(epsilon: float = 0.05) -> Planner:
     """The greedy plan, with a uniformly random action at each step with probability ``epsilon``.
 
     Raises:
@@ -113,7 +113,7 @@ def epsilon_greedy(epsilon: float = 0.1) -> Planner:
     return Planner((), _plan_mean(lambda belief: jnp.zeros_like(belief.reward_sum)), epsilon)
 
 
-def beb(bonus: float = 2.5) -> Planner:
+def beb(bonus: float = 0.7) -> Planner:
     """Bayesian exploration bonus ``β / (1 + n)`` on the posterior mean (Kolter and Ng 2009, equation 4).
 
     The proof wants β = 2 H²; like Duan et al. 2016 we tune it. ``n`` counts visits; the prior is not counted.
@@ -135,7 +135,7 @@ def mean_plus_bonus(deviations: float = 0.75) -> Planner:
     return Planner((), _plan_mean(lambda belief: deviations / jnp.sqrt(1.0 + belief.visits)))
 
 
-def ucrl2(scale: float = 0.1, *, confidence: float = 0.05) -> Planner:
+def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
     """Optimism over confidence sets by extended value iteration (Jaksch et al. 2010), with a finite horizon.
 
     The sets lie around the posterior mean. After ``t`` steps, with δ the confidence, they allow a mean reward larger by
@@ -227,7 +227,7 @@ def optimistic_psrl(steps: int, *, samples: int = 4) -> Planner:
 
 
 def posterior_draw(table: Array, key: Key, belief: Belief) -> tuple[Array, Array]:
-    """Transitions ``[S, A, S]`` and mean rewards ``[S, A]`` drawn from the posterior; ``table`` from ``gamma_table``."""
+    """Transitions ``[S, A, S]`` and mean rewards ``[S, A]`` from the posterior; ``table`` from ``gamma_table``."""
     key_transition, key_reward = jax.random.split(key)
     normal = jax.random.normal(key_transition, belief.transitions.shape)
     gamma = gamma_draw(table, belief.transitions + 1, normal)

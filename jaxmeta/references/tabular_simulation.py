@@ -89,7 +89,7 @@ def mdp_returns(
 
 
 def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
-    """Exact value of an episode of the best policy that knows the MDP, ``[N]``, of ``mdp_returns``'s MDPs at that key."""
+    """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
 
     def optimum(key: Key) -> Array:
         key_task, _, _ = jax.random.split(key, 3)

@@ -26,11 +26,8 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
     states, actions = reward.shape
     chex.assert_shape(transition, (states, actions, states))
 
-    # The next state leads, so that under vmap the sum runs over rows that a CPU adds whole.
-    into = jnp.moveaxis(transition, -1, 0)
-
     def backup(value, _):
-        q = reward + jnp.sum(into * value[:, None, None], axis=0)
+        q = reward + transition @ value
         value = jnp.max(q, axis=-1)
         return value, (q, value)
 

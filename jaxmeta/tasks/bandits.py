@@ -164,8 +164,8 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
     """Two arms with ``p₂ = 1 − p₁``: what one pays tells what the other would (Wang et al. 2016, section 3.1.2).
 
     Args:
-      level: ``p₁`` is drawn from U[0, 1] (``uniform``), or is one of two values, equally likely: 0.1 and 0.9 (``easy``),
-        0.25 and 0.75 (``medium``), 0.4 and 0.6 (``hard``).
+      level: ``p₁`` is drawn from U[0, 1] (``uniform``), or is one of two values, equally likely: 0.1 and 0.9
+        (``easy``), 0.25 and 0.75 (``medium``), 0.4 and 0.6 (``hard``).
       horizon: pulls in a lifetime, n ≥ 1.
 
     Raises:
