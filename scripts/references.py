@@ -34,15 +34,12 @@ def table_line(rows: list[reference_problems.Row]) -> str:
     published = reference_problems.PUBLISHED.get((rows[0]["problem"], *setting.values()), {})
     width = max(18, *(len(row["method"]) + 2 for row in rows))
     label = ", ".join(f"{name} {value}" for name, value in setting.items())
-    ours = [
-        f"{row['mean']:.3f} exact" if row["tasks"] is None else f"{row['mean']:.3f} ± {row['stderr']:.3f}"
-        for row in rows
-    ]
+    errors = ["exact" if row["tasks"] is None else f"± {row['stderr']:.3f}" for row in rows]
+    ours = [f"{row['mean']:.3f} {error}" for row, error in zip(rows, errors, strict=True)]
     lines = [(label, [row["method"] for row in rows]), ("", ours)]
     if published:
-        lines.append(
-            ("published", [f"{published[m]:.1f}" if (m := row["method"]) in published else "" for row in rows])
-        )
+        theirs = [published.get(row["method"]) for row in rows]
+        lines.append(("published", ["" if mean is None else f"{mean:.1f}" for mean in theirs]))
     return "\n".join(f"{head:14s}" + "".join(f"{cell:>{width}s}" for cell in cells) for head, cells in lines)
 
 

@@ -102,6 +102,32 @@ def optimistic_thompson(pulls: int) -> IndexPolicy:
     return IndexPolicy(gamma_table(pulls + 1), score_fn)
 
 
+def likeliest_thompson(pulls: int, *, samples: int = 20) -> IndexPolicy:
+    """Of several joint draws from the posterior, the one of the highest posterior density.
+
+    This is what the public code of Duan et al. 2016 calls optimistic Thompson sampling. The code has seven draws; their
+    published numbers are those of about twenty, up to the noise of 1,000 tasks.
+
+    Args:
+      pulls: the lifetime, at most.
+      samples: joint draws, ≥ 1.
+
+    Raises:
+      ValueError: ``samples`` below 1.
+    """
+    if samples < 1:
+        raise ValueError(f"samples: got {samples}; must be at least 1")
+
+    def score_fn(table, key, successes, failures, done):
+        drawn = jax.vmap(lambda key: _beta_draw(table, key, successes, failures, done))(jax.random.split(key, samples))
+        # A draw may round to 0 or 1, whose logarithm times no successes or failures would not be a number.
+        drawn = jnp.clip(drawn, 1e-7, 1.0 - 1e-7)
+        density = jnp.sum(successes * jnp.log(drawn) + failures * jnp.log1p(-drawn), axis=-1)
+        return drawn[jnp.argmax(density)]
+
+    return IndexPolicy(gamma_table(pulls + 1), score_fn)
+
+
 def _beta_draw(table: Array, key: Key, successes: Array, failures: Array, done: Array) -> Array:
     # X / (X + Y) is Beta(a, b) for X from Gamma(a), Y from Gamma(b).
     normal = jax.random.normal(key, (2, *successes.shape))

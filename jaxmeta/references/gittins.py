@@ -18,8 +18,9 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
     ``ν_r(s, t) = max_τ E[Σ_{i≤τ} reward_i] / E[τ]`` a pull, over stopping times ``1 ≤ τ ≤ r`` (Gittins 1979; the
     calibration of Niño-Mora 2011, section 2). For a payment λ the gain of going on,
     ``g_r = μ − λ + E max(g_{r−1}, 0)``, is computed backwards, exactly, for all levels of λ at once; it is convex and
-    falling in λ, and the index is its root, linearly interpolated between two levels: too large by at most the square
-    of their distance, about 1e-5 for 256 levels.
+    falling in λ, and the index is its root, linearly interpolated between two levels, so too large by an error that
+    falls with the square of their distance. The levels are ``sin²`` of an even grid, dense near 0 and 1, as posteriors
+    are narrow there: with 256 of them no index of n = 40 is too large by more than 6e-4.
 
     Args:
       pulls: n ≥ 1.
@@ -50,7 +51,7 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
 def _backward(gain: Array, length: int) -> tuple[Array, Array]:
     """``length`` more pulls left; ``gain`` ``[t, s, level]`` is clipped at 0. Returns indices ``[length, t, s]``."""
     levels = gain.shape[-1] - 1
-    payment = jnp.arange(levels + 1) / levels
+    payment = jnp.sin(0.5 * jnp.pi * jnp.arange(levels + 1) / levels) ** 2
     t, s = jnp.arange(gain.shape[0] - 1)[:, None, None], jnp.arange(gain.shape[1] - 1)[:, None]
     mean = jnp.minimum((s + 1) / (t + 2), 1.0)
 
@@ -59,7 +60,7 @@ def _backward(gain: Array, length: int) -> tuple[Array, Array]:
         going_on = mean - payment + mean * gain[1:, 1:] + (1.0 - mean) * gain[1:, :-1]
         # Below the root every interval counts whole, above it none: the sum is the interpolated root.
         share = going_on[..., :-1] / (going_on[..., :-1] - going_on[..., 1:])
-        index = jnp.sum(jnp.clip(share, 0.0, 1.0), axis=-1) / levels
+        index = jnp.sum(jnp.clip(share, 0.0, 1.0) * jnp.diff(payment), axis=-1)
         return gain.at[:-1, :-1].set(jnp.maximum(going_on, 0.0)), index
 
     return jax.lax.scan(step, gain, None, length=length)

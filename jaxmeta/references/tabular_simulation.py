@@ -1,5 +1,7 @@
 """Lifetimes of tabular methods in random MDPs, on common random numbers."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,16 +51,15 @@ def mdp_returns(
         if value < 1:
             raise ValueError(f"{name}: got {value}; must be at least 1")
 
-    def lifetime(data, key: Key) -> Array:
-        key_task, key_outcome, key_policy = jax.random.split(key, 3)
-        transition, reward = draw_mdp(key_task, states, actions)
+    def lifetime(data, key_outcome: Key, key_policy: Key, transition: Array, reward: Array) -> Array:
         cumulative = jnp.cumsum(transition, axis=-1)
 
         def step(carry, inputs):
             visits, state, total = carry
-            q, explore, lot = inputs
+            q, lot = inputs
+            explore = lot[-1] < planner.epsilon
             # By lot among the best, step by step: always the first of them would try less in an episode.
-            action = jnp.argmax(jnp.where(explore | (q[state] == jnp.max(q[state])), lot, -1.0))
+            action = jnp.argmax(jnp.where(explore | (q[state] == jnp.max(q[state])), lot[:-1], -1.0))
             pair = state * actions + action
             # Keyed by the pair and how often it was used, not by time: the common random numbers.
             key_pair = jax.random.fold_in(key_outcome, pair * episodes * horizon + visits[pair])
@@ -70,37 +71,40 @@ def mdp_returns(
             return carry, (state, action, following, reward[state, action] + noise)
 
         def episode(belief, index):
-            key_plan, key_whether, key_lot = jax.random.split(jax.random.fold_in(key_policy, index), 3)
+            key_plan, key_lot = jax.random.split(jax.random.fold_in(key_policy, index))
             q = planner.plan(data, key_plan, belief, horizon)
-            explore = jax.random.uniform(key_whether, (horizon,)) < planner.epsilon
-            lot = jax.random.uniform(key_lot, (horizon, actions))
+            lot = jax.random.uniform(key_lot, (horizon, actions + 1))
             carry = (belief.visits.ravel(), jnp.zeros((), jnp.int32), jnp.float32(0.0))
-            (_, _, total), steps = jax.lax.scan(step, carry, (q, explore, lot))
+            (_, _, total), steps = jax.lax.scan(step, carry, (q, lot))
             return update(belief, *steps), total
 
         _, totals = jax.lax.scan(episode, empty_belief(states, actions, prior_mean), jnp.arange(episodes))
         return totals
 
     @jax.jit
-    def simulate(data, keys: Array) -> Array:
-        return jax.lax.map(lambda key: lifetime(data, key), keys, batch_size=min(task_chunk, tasks))
+    def simulate(data, *batch: Array) -> Array:
+        return jax.lax.map(lambda each: lifetime(data, *each), batch, batch_size=min(task_chunk, tasks))
 
-    return np.asarray(simulate(planner.data, jax.random.split(key, tasks)))
+    key_outcome, key_policy = jax.random.split(jax.random.fold_in(key, 1))
+    keys = (jax.random.split(key_outcome, tasks), jax.random.split(key_policy, tasks))
+    return np.asarray(simulate(planner.data, *keys, *_draw_mdps(key, tasks, states, actions)))
 
 
 def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
     """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
 
-    def optimum(key: Key) -> Array:
-        key_task, _, _ = jax.random.split(key, 3)
-        _, values = value_iteration(*draw_mdp(key_task, states, actions), horizon)
+    def optimum(mdp: tuple[Array, Array]) -> Array:
+        _, values = value_iteration(*mdp, horizon)
         return values[0, 0]
 
-    @jax.jit
-    def optima(keys: Array) -> Array:
-        return jax.lax.map(optimum, keys, batch_size=min(500, tasks))
+    mdps = _draw_mdps(key, tasks, states, actions)
+    return np.asarray(jax.lax.map(optimum, mdps, batch_size=min(500, tasks)))
 
-    return np.asarray(optima(jax.random.split(key, tasks)))
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _draw_mdps(key: Key, tasks: int, states: int, actions: int) -> tuple[Array, Array]:
+    # Compiled apart from the methods, once for all of them.
+    return jax.vmap(draw_mdp, (0, None, None))(jax.random.split(jax.random.fold_in(key, 0), tasks), states, actions)
 
 
 def draw_mdp(key: Key, states: int, actions: int) -> tuple[Array, Array]:

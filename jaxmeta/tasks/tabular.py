@@ -109,8 +109,10 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise:
 
     def sample_fn(key: Key) -> TabularParams:
         key_transition, key_reward = jax.random.split(key)
+        # Exponential variables, normalised, are a flat Dirichlet draw; compiling them takes a tenth of the time.
+        exponential = jax.random.exponential(key_transition, (states, actions, states))
         return TabularParams(
-            transition=jax.random.dirichlet(key_transition, jnp.ones(states), (states, actions)),
+            transition=exponential / jnp.sum(exponential, axis=-1, keepdims=True),
             reward=1.0 + jax.random.normal(key_reward, (states, actions)),
             noise=jnp.float32(noise),
             max_steps_in_episode=jnp.int32(horizon),
