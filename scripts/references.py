@@ -34,7 +34,7 @@ def table_line(rows: list[reference_problems.Row]) -> str:
     published = reference_problems.PUBLISHED.get((rows[0]["problem"], *setting.values()), {})
     width = max(18, *(len(row["method"]) + 2 for row in rows))
     label = ", ".join(f"{name} {value}" for name, value in setting.items())
-    errors = ["exact" if row["tasks"] is None else f"± {row['stderr']:.3f}" for row in rows]
+    errors = [f"± {row['stderr']:.3f}" if row["stderr"] else "exact" for row in rows]
     ours = [f"{row['mean']:.3f} {error}" for row, error in zip(rows, errors, strict=True)]
     lines = [(label, [row["method"] for row in rows]), ("", ours)]
     if published:

@@ -16,7 +16,7 @@ def bernoulli_value(arms: int, pulls: int) -> float:
     """Expected total reward of the policy that is optimal under the prior: the most that any learner can reach.
 
     Two arms go up to hundreds of pulls; more arms as far as a layer of beliefs has at most ``MOST_STATES`` members
-    (three arms: 60 pulls; five: 20; any number: 16).
+    (three arms: 64 pulls; five: 29; any number: 22).
 
     Args:
       arms: k ≥ 1.
@@ -34,7 +34,7 @@ def bernoulli_value(arms: int, pulls: int) -> float:
 def two_armed_value(pulls: int) -> float:
     """Two arms: ``V_t(n₁, s₁, s₂)`` on a dense grid, ``n₁ ≤ t / 2`` being the pulls of the arm tried less often.
 
-    About ``n⁴ / 16`` updates and ``n³`` bytes; float32, whose error stays below 1e-5 of the value.
+    About ``n⁴ / 16`` updates and ``n³`` bytes; float32, which at n = 120 is off by 1.4e-7 of the value.
 
     Args:
       pulls: n ≥ 1.

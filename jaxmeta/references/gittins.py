@@ -16,7 +16,7 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
 
     With ``r`` pulls left, an arm that paid ``s`` of ``t`` pulls is worth a certain payment of at most
     ``ν_r(s, t) = max_τ E[Σ_{i≤τ} reward_i] / E[τ]`` a pull, over stopping times ``1 ≤ τ ≤ r`` (Gittins 1979; the
-    calibration of Niño-Mora 2011, section 2). For a payment λ the gain of going on,
+    calibration of Niño-Mora 2011). For a payment λ the gain of going on,
     ``g_r = μ − λ + E max(g_{r−1}, 0)``, is computed backwards, exactly, for all levels of λ at once; it is convex and
     falling in λ, and the index is its root, linearly interpolated between two levels, so too large by an error that
     falls with the square of their distance. The levels are ``sin²`` of an even grid, dense near 0 and 1, as posteriors

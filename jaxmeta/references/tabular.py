@@ -114,7 +114,7 @@ def epsilon_greedy(epsilon: float = 0.05) -> Planner:
 
 
 def beb(bonus: float = 0.7) -> Planner:
-    """Bayesian exploration bonus ``β / (1 + n)`` on the posterior mean (Kolter and Ng 2009, equation 4).
+    """Bayesian exploration bonus ``β / (1 + n)`` on the posterior mean (Kolter and Ng 2009).
 
     The proof wants β = 2 H²; like Duan et al. 2016 we tune it. ``n`` counts visits; the prior is not counted.
 
@@ -140,7 +140,7 @@ def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
 
     The sets lie around the posterior mean. After ``t`` steps, with δ the confidence, they allow a mean reward larger by
     ``c √(7 ln(2 S A t / δ) / (2 max(1, n)))`` and a transition within ``c √(14 S ln(2 A t / δ) / max(1, n))`` in the
-    L1 norm (equations 3 and 4 of the paper at c = 1). Its proof wants c = 1; like Duan et al. 2016 we tune it.
+    L1 norm. The paper's proof wants c = 1; like Duan et al. 2016 we tune it.
 
     Args:
       scale: c ≥ 0.
@@ -174,7 +174,7 @@ def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
 def optimistic_expectation(transition: Array, value: Array, radius: Array) -> Array:
     """``max Σ_s' p(s') v(s')`` over distributions p within ``radius`` of ``transition`` in the L1 norm.
 
-    Half the radius of mass goes to the best state, and is taken from the worst ones (Jaksch et al. 2010, figure 2).
+    Half the radius of mass goes to the best state, and is taken from the worst ones (Jaksch et al. 2010).
 
     Args:
       transition: ``[S, A, S]``.

@@ -1,6 +1,7 @@
 """Bandits: a pull is a step, the lifetime is the horizon, and the arms are hidden."""
 
 from collections.abc import Callable
+from typing import Any
 
 import gymnax
 import jax
@@ -8,12 +9,13 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from jaxmeta.tasks import checks
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
 class BanditState(environment.EnvState):
-    time: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -37,13 +39,14 @@ class _Bandit(environment.Environment):
     """What stateless bandits share: the observation is the constant 1, and nothing terminates."""
 
     def __init__(self, *, arms: int = 5):
-        check_least(arms=(arms, 2))
+        checks.at_least(2, arms=arms)
         self.arms = arms
 
-    def reward(self, key: Key, arm: Array, params: environment.EnvParams) -> Array:
+    def reward(self, key: Key, arm: Array, params: Any) -> Array:
         raise NotImplementedError
 
     def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
         reward = self.reward(key, jnp.asarray(action, jnp.int32), params)
         next_state = BanditState(time=state.time + 1)
         terminated = self.is_terminated(next_state, params)
@@ -104,15 +107,8 @@ gymnax.register("BernoulliBandit-jaxmeta", BernoulliBandit)
 gymnax.register("GaussianBandit-jaxmeta", GaussianBandit)
 
 
-def check_least(**bounds: tuple[int, int]) -> None:
-    """Raise on a count below its least value; ``name=(value, least)``."""
-    for name, (value, least) in bounds.items():
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
-
-
 def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
-    """Independent arms, each pays 1 with its own probability, drawn from U[0, 1] (Duan et al. 2016, section 3.1).
+    """Independent arms, each pays 1 with its own probability, drawn from U[0, 1] (Duan et al. 2016).
 
     Args:
       arms: k ≥ 2.
@@ -121,7 +117,8 @@ def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     Raises:
       ValueError: a setting out of its range.
     """
-    check_least(arms=(arms, 2), horizon=(horizon, 1))
+    checks.at_least(2, arms=arms)
+    checks.at_least(1, horizon=horizon)
 
     def draw(key: Key) -> Array:
         return jax.random.uniform(key, (arms,))
@@ -134,7 +131,7 @@ def gaussian_bandit(
 ) -> TaskDistribution:
     """Independent arms with normal rewards around means drawn from N(0, ``mean_std``²).
 
-    With unit standard deviations this is the ten-armed testbed's distribution (Sutton and Barto 2018, section 2.3).
+    With unit standard deviations this is the ten-armed testbed's distribution (Sutton and Barto 2018).
 
     Args:
       arms: k ≥ 2.
@@ -145,11 +142,10 @@ def gaussian_bandit(
     Raises:
       ValueError: a setting out of its range.
     """
-    check_least(arms=(arms, 2), horizon=(horizon, 1))
-    if mean_std <= 0:
-        raise ValueError(f"mean_std: got {mean_std}; must be positive")
-    if noise < 0:
-        raise ValueError(f"noise: got {noise}; must not be negative")
+    checks.at_least(2, arms=arms)
+    checks.at_least(1, horizon=horizon)
+    checks.positive(mean_std=mean_std)
+    checks.at_least(0, noise=noise)
 
     def sample_fn(key: Key) -> GaussianParams:
         return _gaussian_task(mean_std * jax.random.normal(key, (arms,)), noise, horizon)
@@ -161,7 +157,7 @@ DEPENDENT_LEVELS = {"easy": (0.1, 0.9), "medium": (0.25, 0.75), "hard": (0.4, 0.
 
 
 def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistribution:
-    """Two arms with ``p₂ = 1 − p₁``: what one pays tells what the other would (Wang et al. 2016, section 3.1.2).
+    """Two arms with ``p₂ = 1 − p₁``: what one pays tells what the other would (Wang et al. 2016).
 
     Args:
       level: ``p₁`` is drawn from U[0, 1] (``uniform``), or is one of two values, equally likely: 0.1 and 0.9
@@ -171,7 +167,7 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
     Raises:
       ValueError: a setting out of its range.
     """
-    check_least(horizon=(horizon, 1))
+    checks.at_least(1, horizon=horizon)
     if level != "uniform" and level not in DEPENDENT_LEVELS:
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
 
@@ -186,7 +182,7 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
 
 
 def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
-    """Eleven arms without noise, the last of which pays little and tells all (Wang et al. 2016, section 3.1.2).
+    """Eleven arms without noise, the last of which pays little and tells all (Wang et al. 2016).
 
     One of the first ten arms, the target, pays 5 and the nine others 1.1. The eleventh pays a tenth of the target's
     number, counted from 1: at most 1, so less than any other arm. A policy that knows the task pulls the target; the
@@ -198,7 +194,7 @@ def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
     Raises:
       ValueError: ``horizon`` below 1.
     """
-    check_least(horizon=(horizon, 1))
+    checks.at_least(1, horizon=horizon)
 
     def sample_fn(key: Key) -> GaussianParams:
         target = jax.random.randint(key, (), 0, 10)

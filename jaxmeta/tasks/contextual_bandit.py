@@ -6,14 +6,14 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks.bandits import check_least
+from jaxmeta.tasks import checks
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
 class ContextualState(environment.EnvState):
     context: Array
-    time: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -28,7 +28,8 @@ class ContextualBandit(environment.Environment[ContextualState, ContextualParams
     """Before each pull a context is drawn uniformly; the observation is its one-hot. Nothing terminates."""
 
     def __init__(self, *, contexts: int = 4, arms: int = 5):
-        check_least(contexts=(contexts, 1), arms=(arms, 2))
+        checks.at_least(1, contexts=contexts)
+        checks.at_least(2, arms=arms)
         self.contexts, self.arms = contexts, arms
 
     @property
@@ -36,6 +37,7 @@ class ContextualBandit(environment.Environment[ContextualState, ContextualParams
         return ContextualParams(probability=_default_probability(self.contexts, self.arms))
 
     def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
         key_reward, key_context = jax.random.split(key)
         probability = params.probability[state.context, jnp.asarray(action, jnp.int32)]
         reward = jax.random.bernoulli(key_reward, probability).astype(jnp.float32)
@@ -100,7 +102,8 @@ def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -
     Raises:
       ValueError: a setting out of its range.
     """
-    check_least(contexts=(contexts, 1), arms=(arms, 2), horizon=(horizon, 1))
+    checks.at_least(1, contexts=contexts, horizon=horizon)
+    checks.at_least(2, arms=arms)
 
     def sample_fn(key: Key) -> ContextualParams:
         probability = jax.random.uniform(key, (contexts, arms))

@@ -1,4 +1,4 @@
-"""Random tabular MDPs, as defined by Duan et al. 2016 (section 3.2)."""
+"""Random tabular MDPs, as defined by Duan et al. 2016."""
 
 import gymnax
 import jax
@@ -7,14 +7,14 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.references.value_iteration import value_iteration
-from jaxmeta.tasks.bandits import check_least
+from jaxmeta.tasks import checks
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
 class TabularState(environment.EnvState):
     state: Array
-    time: Array
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -31,7 +31,7 @@ class TabularMDP(environment.Environment[TabularState, TabularParams]):
     """An episode starts in state 0; the observation is the state's one-hot, and nothing terminates."""
 
     def __init__(self, *, states: int = 10, actions: int = 5):
-        check_least(states=(states, 1), actions=(actions, 1))
+        checks.at_least(1, states=states, actions=actions)
         self.states, self.actions = states, actions
 
     @property
@@ -40,6 +40,7 @@ class TabularMDP(environment.Environment[TabularState, TabularParams]):
         return TabularParams(transition=_cycle(self.states, self.actions), reward=reward)
 
     def step_env(self, key, state, action, params):
+        checks.action_shape(self, action)
         key_reward, key_next = jax.random.split(key)
         action = jnp.asarray(action, jnp.int32)
         reward = params.reward[state.state, action] + params.noise * jax.random.normal(key_reward)
@@ -103,9 +104,8 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise:
     Raises:
       ValueError: a setting out of its range.
     """
-    check_least(states=(states, 1), actions=(actions, 1), horizon=(horizon, 1))
-    if noise < 0:
-        raise ValueError(f"noise: got {noise}; must not be negative")
+    checks.at_least(1, states=states, actions=actions, horizon=horizon)
+    checks.at_least(0, noise=noise)
 
     def sample_fn(key: Key) -> TabularParams:
         key_transition, key_reward = jax.random.split(key)

@@ -156,13 +156,22 @@ def test_a_contextual_reward_depends_on_the_context_that_was_seen():
     assert 5 < sum(seen) < 35
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_an_action_of_the_wrong_shape_is_one_line(name):
+    family = tasks.make(name, **FAMILIES[name])
+    task = family.sample(jax.random.key(0))
+    _, state = family.env.reset_env(jax.random.key(1), task)
+    with pytest.raises(ValueError, match=r"action: got shape \(2,\); .* takes shape \(\)"):
+        family.env.step_env(jax.random.key(2), state, jnp.zeros(2, jnp.int32), task)
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
         ("bernoulli-bandit", {"arms": 1}, "arms: got 1; must be at least 2"),
         ("gaussian-bandit", {"horizon": 0}, "horizon: got 0; must be at least 1"),
         ("gaussian-bandit", {"mean_std": 0.0}, "mean_std: got 0.0; must be positive"),
-        ("gaussian-bandit", {"noise": -1.0}, "noise: got -1.0; must not be negative"),
+        ("gaussian-bandit", {"noise": -1.0}, "noise: got -1.0; must be at least 0"),
         ("dependent-bandit", {"level": "eazy"}, "level: got 'eazy'; must be one of uniform, easy, medium, hard"),
         ("informative-bandit", {"horizon": 0}, "horizon: got 0; must be at least 1"),
         ("contextual-bandit", {"contexts": 0}, "contexts: got 0; must be at least 1"),

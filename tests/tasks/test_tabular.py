@@ -89,7 +89,7 @@ def test_gymnax_finds_it():
         ({"states": 0}, "states: got 0; must be at least 1"),
         ({"actions": 0}, "actions: got 0; must be at least 1"),
         ({"horizon": 0}, "horizon: got 0; must be at least 1"),
-        ({"noise": -0.1}, "noise: got -0.1; must not be negative"),
+        ({"noise": -0.1}, "noise: got -0.1; must be at least 0"),
     ],
 )
 def test_bad_settings_are_one_line(settings, message):
