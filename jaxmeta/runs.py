@@ -18,7 +18,7 @@ import numpy as np
 from jaxmeta import evaluate
 from jaxmeta.checkpoint import Checkpoints
 from jaxmeta.logging import CsvLog, TensorBoardLog, tidy_rows
-from jaxmeta.train import TrainState, compiled_chunk, init_state, held_out_tasks, train_in_chunks
+from jaxmeta.train import TrainState, compiled_chunk, held_out_tasks, init_state, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 PACKAGES = ("jaxmeta", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 TASKS = (
     "acrobot",
+    "bernoulli-bandit",
     "cartpole",
+    "contextual-bandit",
     "dark-key-to-door",
+    "dependent-bandit",
     "dorfman-semicircle",
     "four-rooms",
     "frozen-lake",
+    "gaussian-bandit",
     "gridnavi",
+    "informative-bandit",
     "meta-maze",
     "mountain-car",
     "mountain-car-continuous",
@@ -33,6 +38,7 @@ TASKS = (
     "semicircle-dense",
     "semicircle-sparse",
     "t-maze",
+    "tabular-mdp",
 )
 ALGORITHMS = ("fomaml", "maml")
 PRESETS: dict[str, dict[str, Any]] = {

@@ -4,7 +4,9 @@ import difflib
 import inspect
 from collections.abc import Callable
 
+from jaxmeta.tasks.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit, informative_bandit
 from jaxmeta.tasks.classic_control import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
+from jaxmeta.tasks.contextual_bandit import contextual_bandit
 from jaxmeta.tasks.four_rooms import four_rooms
 from jaxmeta.tasks.frozen_lake import frozen_lake
 from jaxmeta.tasks.generic import from_gymnax
@@ -21,17 +23,23 @@ from jaxmeta.tasks.point_robots import (
     semicircle_dense,
     semicircle_sparse,
 )
+from jaxmeta.tasks.tabular import tabular_mdp
 from jaxmeta.tasks.wrappers import ScaledActions, reveal_task, scale_actions
 from jaxmeta.types import TaskDistribution
 
 _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
     "acrobot": acrobot,
+    "bernoulli-bandit": bernoulli_bandit,
     "cartpole": cartpole,
+    "contextual-bandit": contextual_bandit,
     "dark-key-to-door": dark_key_to_door,
+    "dependent-bandit": dependent_bandit,
     "dorfman-semicircle": dorfman_semicircle,
     "four-rooms": four_rooms,
     "frozen-lake": frozen_lake,
+    "gaussian-bandit": gaussian_bandit,
     "gridnavi": gridnavi,
+    "informative-bandit": informative_bandit,
     "meta-maze": meta_maze,
     "mountain-car": mountain_car,
     "mountain-car-continuous": mountain_car_continuous,
@@ -42,6 +50,7 @@ _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
     "semicircle-dense": semicircle_dense,
     "semicircle-sparse": semicircle_sparse,
     "t-maze": t_maze,
+    "tabular-mdp": tabular_mdp,
 }
 
 
@@ -95,13 +104,18 @@ __all__ = [
     "ScaledActions",
     "acrobot",
     "as_lifetime",
+    "bernoulli_bandit",
     "cartpole",
+    "contextual_bandit",
     "dark_key_to_door",
+    "dependent_bandit",
     "dorfman_semicircle",
     "four_rooms",
     "from_gymnax",
     "frozen_lake",
+    "gaussian_bandit",
     "gridnavi",
+    "informative_bandit",
     "init_moments",
     "make",
     "meta_maze",
@@ -119,5 +133,6 @@ __all__ = [
     "semicircle_dense",
     "semicircle_sparse",
     "t_maze",
+    "tabular_mdp",
     "update_moments",
 ]

@@ -1,0 +1,115 @@
+"""Lifetimes of tabular methods in random MDPs, on common random numbers."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.references.tabular import Planner, empty_belief, update
+from jaxmeta.references.value_iteration import value_iteration
+from jaxmeta.types import Array, Key
+
+
+def mdp_returns(
+    key: Key,
+    planner: Planner,
+    *,
+    episodes: int,
+    tasks: int,
+    states: int = 10,
+    actions: int = 5,
+    horizon: int = 10,
+    prior_mean: float = 1.0,
+    task_chunk: int = 500,
+) -> np.ndarray:
+    """*Expected* reward of each episode of a method, in many random MDPs: the sum of its actions' mean rewards.
+
+    It has the same mean as the reward, and less variance. With the same key, every method meets the same MDPs, and the
+    i-th use of an action in a state has the same outcome whichever method makes it. As in Duan et al. 2016, the state
+    after an episode's last step stays unseen: a learner is shown the next episode's first state in its place.
+
+    Args:
+      key: PRNG key.
+      planner: the method.
+      episodes: n ≥ 1.
+      tasks: N ≥ 1.
+      states: S ≥ 1; an episode starts in state 0.
+      actions: A ≥ 1.
+      horizon: H ≥ 1.
+      prior_mean: what the method believes of a mean reward before it was seen; the truth is 1.
+      task_chunk: tasks simulated side by side.
+
+    Returns:
+      ``[N, n]``, float32. Sums over the first episodes are the returns of shorter lifetimes: no method looks ahead.
+
+    Raises:
+      ValueError: a count below 1.
+    """
+    counts = {"episodes": episodes, "tasks": tasks, "states": states, "actions": actions, "horizon": horizon}
+    for name, value in {**counts, "task_chunk": task_chunk}.items():
+        if value < 1:
+            raise ValueError(f"{name}: got {value}; must be at least 1")
+
+    def lifetime(data, key_outcome: Key, key_policy: Key, transition: Array, reward: Array) -> Array:
+        cumulative = jnp.cumsum(transition, axis=-1)
+
+        def step(carry, inputs):
+            visits, state, total = carry
+            q, lot = inputs
+            explore = lot[-1] < planner.epsilon
+            # By lot among the best, step by step: always the first of them would try less in an episode.
+            action = jnp.argmax(jnp.where(explore | (q[state] == jnp.max(q[state])), lot[:-1], -1.0))
+            pair = state * actions + action
+            # Keyed by the pair and how often it was used, not by time: the common random numbers.
+            key_pair = jax.random.fold_in(key_outcome, pair * episodes * horizon + visits[pair])
+            noise, quantile = jax.random.normal(key_pair, (2,))
+            # A rounded sum of probabilities can end below 1, and the draw above it.
+            passed = cumulative[state, action] <= jax.scipy.special.ndtr(quantile)
+            following = jnp.minimum(jnp.sum(passed), states - 1)
+            carry = (visits + (jnp.arange(states * actions) == pair), following, total + reward[state, action])
+            return carry, (state, action, following, reward[state, action] + noise)
+
+        def episode(belief, index):
+            key_plan, key_lot = jax.random.split(jax.random.fold_in(key_policy, index))
+            q = planner.plan(data, key_plan, belief, horizon)
+            lot = jax.random.uniform(key_lot, (horizon, actions + 1))
+            carry = (belief.visits.ravel(), jnp.zeros((), jnp.int32), jnp.float32(0.0))
+            (_, _, total), steps = jax.lax.scan(step, carry, (q, lot))
+            return update(belief, *steps), total
+
+        _, totals = jax.lax.scan(episode, empty_belief(states, actions, prior_mean), jnp.arange(episodes))
+        return totals
+
+    @jax.jit
+    def simulate(data, *batch: Array) -> Array:
+        return jax.lax.map(lambda each: lifetime(data, *each), batch, batch_size=min(task_chunk, tasks))
+
+    key_outcome, key_policy = jax.random.split(jax.random.fold_in(key, 1))
+    keys = (jax.random.split(key_outcome, tasks), jax.random.split(key_policy, tasks))
+    return np.asarray(simulate(planner.data, *keys, *_draw_mdps(key, tasks, states, actions)))
+
+
+def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
+    """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
+
+    def optimum(mdp: tuple[Array, Array]) -> Array:
+        _, values = value_iteration(*mdp, horizon)
+        return values[0, 0]
+
+    mdps = _draw_mdps(key, tasks, states, actions)
+    return np.asarray(jax.lax.map(optimum, mdps, batch_size=min(500, tasks)))
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _draw_mdps(key: Key, tasks: int, states: int, actions: int) -> tuple[Array, Array]:
+    # Compiled apart from the methods, once for all of them.
+    return jax.vmap(draw_mdp, (0, None, None))(jax.random.split(jax.random.fold_in(key, 0), tasks), states, actions)
+
+
+def draw_mdp(key: Key, states: int, actions: int) -> tuple[Array, Array]:
+    """Transitions ``[S, A, S]`` from a flat Dirichlet and mean rewards ``[S, A]`` from N(1, 1)."""
+    key_transition, key_reward = jax.random.split(key)
+    gamma = jax.random.exponential(key_transition, (states, actions, states))
+    transition = gamma / jnp.sum(gamma, axis=-1, keepdims=True)
+    return transition, 1.0 + jax.random.normal(key_reward, (states, actions))
