@@ -146,25 +146,27 @@ def collect_lifetimes(
     count = keys.shape[0]
     step_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 1), out_axes=1)(keys)
 
-    def collect_one(key, task, phi):
-        trajectory, phi = collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
-        return estimator(trajectory), phi
+    size = min(task_chunk, count)
 
-    def absorb(phi, trajectory):
+    def in_chunks(function, data):
         # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-        size = min(task_chunk, count)
-        data = (phi, trajectory)
-        return jax.lax.map(lambda x: learner.absorb(theta, *x), data, batch_size=size if size > 1 else None)
+        return jax.lax.map(function, data, batch_size=size if size > 1 else None)
+
+    def collect_one(key, task, phi):
+        return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
+
+    def collect(keys, phi):
+        trajectory, phi = jax.vmap(collect_one)(keys, tasks, phi)
+        return in_chunks(estimator, trajectory), phi
 
     def adaptation_step(phi, keys):
-        trajectory, phi = jax.vmap(collect_one)(keys, tasks, phi)
-        return absorb(phi, trajectory), trajectory
+        trajectory, phi = collect(keys, phi)
+        return in_chunks(lambda x: learner.absorb(theta, *x), (phi, trajectory)), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])
-    last, phi = jax.vmap(collect_one)(step_keys[-1], tasks, phi)
-    trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([xs, x[None]]), before, last)
-    trajectory = jax.tree.map(lambda x: jnp.moveaxis(x, 1, 0), trajectory)
+    last, phi = collect(step_keys[-1], phi)
+    trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([jnp.moveaxis(xs, 0, 1), x[:, None]], axis=1), before, last)
     return jax.lax.stop_gradient((phi, Lifetime(trajectory)))
 
 
