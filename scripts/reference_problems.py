@@ -46,7 +46,7 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
             rows = [exact(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
             for method, policy in policies.items():
-                if method == "likeliest-thompson" and k * n > 500:
+                if method == "likeliest-thompson" and (effort.quick or k * n > 500):
                     continue
                 key = jax.random.key(effort.seed)
                 returns = bandits.bandit_returns(key, policy, arms=k, pulls=n, tasks=effort.tasks)
@@ -127,6 +127,9 @@ for n, k, *means in (
     (500, 50, 249.6, 463.7, 427.2, 437.6, 457.6, 413.6, 402.8),
 ):
     PUBLISHED["bernoulli-bandit", k, n] = dict(zip(_BANDIT_METHODS, means, strict=True))
+# These methods started from a mean reward of 0, by their public code, where the family's is 1. Told the same with
+# ``mdp_returns(..., prior_mean=0.0)``, ours come near: PSRL 138.5 ± 0.4 at n = 10 and 1937.5 ± 3.5 at n = 100, greedy
+# 137.2 ± 0.4 and 1540.2 ± 4.0 (4,000 MDPs).
 for n, *means in (
     (10, 100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8),
     (25, 250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8),

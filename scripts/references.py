@@ -18,7 +18,7 @@ class References:
     tasks: int = 100_000
     """Tasks that each method is simulated on."""
     quick: bool = False
-    """Fewer settings, and 2,000 tasks at most: under a minute on two cores."""
+    """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
     only: tuple[str, ...] = ()
     """Problems; all if not given."""
     seed: int = 0
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         experiment.check_name("problem", name, tuple(reference_problems.PROBLEMS))
     if arguments.json is not None and not arguments.json.parent.is_dir():
         experiment.fail(f"--json: {arguments.json.parent} is not a directory")
-    tasks = min(arguments.tasks, 2000) if arguments.quick else arguments.tasks
+    tasks = min(arguments.tasks, 1000) if arguments.quick else arguments.tasks
     effort = reference_problems.Effort(tasks=tasks, quick=arguments.quick, seed=arguments.seed)
     rows: list[reference_problems.Row] = []
     for name in arguments.only or reference_problems.PROBLEMS:

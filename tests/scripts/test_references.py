@@ -1,0 +1,89 @@
+"""The references command line: its rows, its table, and its errors."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
+SCRIPTS = str(Path(__file__).parents[2] / "scripts")
+
+
+@pytest.fixture
+def references(monkeypatch):
+    """The script as a module, with its neighbours importable, as when it is run."""
+    monkeypatch.syspath_prepend(SCRIPTS)
+    module = importlib.import_module("references")
+    yield module
+    for name in ("references", "reference_problems", "experiment"):
+        sys.modules.pop(name, None)
+
+
+def test_rows_are_printed_beside_the_published_and_written(references, monkeypatch, tmp_path, capsys):
+    def problem(effort):
+        """Two settings."""
+        for n in (10, 25):
+            setting = {"problem": "tabular-mdp", "n": n}
+            yield [
+                {**setting, "method": "psrl", "mean": 130.25 + n, "stderr": 0.5, "tasks": effort.tasks},
+                {**setting, "method": "full-information", "mean": 200.0, "stderr": 0.0, "tasks": None},
+            ]
+
+    monkeypatch.setitem(references.reference_problems.PROBLEMS, "tabular-mdp", problem)
+    path = tmp_path / "rows.json"
+    assert references.main(["--only", "tabular-mdp", "--tasks", "7", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    for text in ("Two settings. 7 tasks", "n 25", "140.250 ± 0.500", "200.000 exact", "138.1", "408.8"):
+        assert text in printed
+    rows = json.loads(path.read_text())
+    assert [(row["problem"], row["n"], row["method"]) for row in rows] == [
+        ("tabular-mdp", n, method) for n in (10, 25) for method in ("psrl", "full-information")
+    ]
+    assert rows[2]["mean"] == 155.25
+
+
+def test_quick_means_fewer_tasks(references, monkeypatch, capsys):
+    efforts = []
+
+    def problem(effort):
+        """Nothing."""
+        efforts.append(effort)
+        yield from ()
+
+    monkeypatch.setattr(references.reference_problems, "PROBLEMS", {"nothing": problem})
+    references.main(["--quick"])
+    references.main(["--quick", "--tasks", "5"])
+    references.main([])
+    assert [(effort.tasks, effort.quick) for effort in efforts] == [(1000, True), (5, True), (100_000, False)]
+
+
+def test_a_bandit_row_agrees_with_its_exact_value(references):
+    problems = references.reference_problems
+    first = next(problems.bernoulli_bandit(problems.Effort(tasks=400, quick=True, seed=0)))
+    rows = {row["method"]: row for row in first}
+    assert {row["problem"] for row in first} == {"bernoulli-bandit"}
+    assert (first[0]["k"], first[0]["n"]) == (2, 10)
+    assert rows["bayes-optimal"]["mean"] == pytest.approx(6.0218, abs=1e-4)
+    assert rows["bayes-optimal"]["stderr"] == 0.0
+    assert abs(rows["gittins"]["mean"] - 6.0218) < 4 * rows["gittins"]["stderr"]
+    assert abs(rows["random"]["mean"] - 5.0) < 4 * rows["random"]["stderr"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--only", "tabular-mpd"], "unknown problem 'tabular-mpd'; did you mean tabular-mdp?"),
+        (["--tasks", "1"], "--tasks: got 1; must be at least 2"),
+        (["--json", "no/such/folder/rows.json"], "--json: no/such/folder is not a directory"),
+    ],
+)
+def test_bad_arguments_are_one_line(references, capsys, argv, message):
+    with pytest.raises(SystemExit) as caught:
+        references.main(argv)
+    assert caught.value.code == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
