@@ -243,7 +243,10 @@ def _draw(result: dict[str, Any], path: Path) -> None:
                 label = f"{name}, Gymnasium"
                 ax.plot(*zip(*dashed[name], strict=True), "--", label=label, linewidth=1.0, alpha=0.8, **style)
         ax.set(xscale="log", yscale="log", xlabel="environments in a batch, each its own task")
-        ax.set(ylabel="environment steps per second", title=f"random actions, {result['machine']['device']}")
+        ax.set(
+            ylabel="environment steps per second",
+            title=f"random actions, {result['machine']['device']} (Gymnasium alone resets)",
+        )
         batches = sorted({batch for line in (*lines.values(), *dashed.values()) for batch, _ in line})
         ax.set_xticks(batches, labels=[f"{batch:,}" for batch in batches])
         ax.minorticks_off()
