@@ -96,8 +96,32 @@ def simulated(setting: Row, method: str, returns: Any) -> Row:
     return {**setting, "method": method, "mean": mean, "stderr": stderr, "tasks": len(returns)}
 
 
+def gridnavi(effort: Effort) -> Iterator[list[Row]]:
+    """GridNavi, 5 x 5 cells, 21 goals, H = 15: return of each episode of a lifetime of four."""
+    from jaxmeta.references import spatial
+
+    rows = spatial.gridnavi_rows(effort.tasks, seed=effort.seed)
+    for episode in range(1, 5):
+        yield [with_tasks(row, effort) for row in rows if row["episode"] == episode]
+
+
+def point_robots(effort: Effort) -> Iterator[list[Row]]:
+    """Exact optimum of 2D navigation and of the half circle, sparse and dense."""
+    from jaxmeta.references import spatial
+
+    for row in spatial.point_rows(effort.tasks, seed=effort.seed):
+        yield [with_tasks(row, effort)]
+
+
+def with_tasks(row: Row, effort: Effort) -> Row:
+    """The row with the number of tasks that its mean was taken over, or null where it is exact."""
+    return {**row, "tasks": effort.tasks if row["stderr"] else None}
+
+
 PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
     "bernoulli-bandit": bernoulli_bandit,
+    "gridnavi": gridnavi,
+    "point-robots": point_robots,
     "tabular-mdp": tabular_mdp,
 }
 

@@ -153,7 +153,7 @@ def refused(capsys, *argv):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ("--task navigaton", "error: unknown task 'navigaton'; did you mean navigation?"),
+        ("--task navigaton", "error: unknown task 'navigaton'; did you mean navigation"),
         ("--algorithm mmal", "error: unknown algorithm 'mmal'; did you mean maml"),
         ("--horizon 0", "error: --horizon: got 0; must be at least 1"),
         ("--iterations 0", "error: --iterations: got 0; must be at least 1"),
