@@ -29,6 +29,11 @@ class Throughput:
 
 def main() -> None:
     arguments = tyro.cli(Throughput)
+    with tempfile.TemporaryDirectory() as directory:
+        run(arguments, directory)
+
+
+def run(arguments: Throughput, cache: str) -> None:
     if arguments.repeats < 1 or arguments.task_chunk < 1 or min((*arguments.tasks, *arguments.steps)) < 1:
         raise SystemExit("error: every count must be at least 1")
     if arguments.quick:
@@ -40,6 +45,7 @@ def main() -> None:
 
     import jaxmeta
 
+    measure.persistent_cache(cache)
     tasks = jaxmeta.tasks.make("navigation")
     policy = jaxmeta.policy_for(tasks.env)
     outers = {"adam": jaxmeta.by_optax(optax.adam(1e-3)), "trust-region": jaxmeta.trust_region()}
@@ -109,10 +115,7 @@ def main() -> None:
             step = jax.jit(each.step)
             batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
             inputs = (jax.random.key(3), each.init(jax.random.key(0)), batch)
-            with tempfile.TemporaryDirectory() as directory:
-                cold, cached = measure.cold_and_cached_compile(
-                    lambda step=step, inputs=inputs: step.lower(*inputs), directory
-                )
+            cold, cached = measure.cold_and_cached_compile(lambda step=step, inputs=inputs: step.lower(*inputs))
             compiled = step.lower(*inputs).compile()
             times = measure.seconds(compiled, *inputs, repeats=arguments.repeats)
             env_steps = float(compiled(*inputs)[1]["env_steps"])
