@@ -49,7 +49,7 @@ def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     """Return on held-out tasks against adaptation steps, with intervals and reference lines."""
-    figure, axes = _subplots(1, 1, (5.6, 3.8))
+    figure, axes = _subplots(1, 1, (7.2, 3.8))
     ax = axes[0, 0]
     summaries, references = evaluation["summary"], evaluation["references"]
     steps = np.arange(len(summaries["sampled"]["iqm"]))
@@ -72,7 +72,7 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     if "optimum" in references:
         ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
     ax.set(xlabel="adaptation steps", ylabel="return on unseen tasks (IQM, 95 %)", xticks=steps, title=title)
-    ax.legend(frameon=False, loc="center right")
+    figure.legend(frameon=False, loc="outside right upper")
     return figure
 
 
