@@ -1,5 +1,6 @@
 """Figures of a run: learning curve, adaptation curve, trajectories. Every function returns a matplotlib figure."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -76,6 +77,44 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     return figure
 
 
+def comparison(curves: list[tuple[str, str, dict[str, Any]]], *, columns: int = 4) -> Figure:
+    """Adaptation curves of several evaluated runs: a panel a task, a curve a label.
+
+    Args:
+      curves: (task, label, content of ``evaluation.json``); the sampled policy is drawn, with its intervals. The lines
+        of a task's references are those of its first run, and so are its curve from scratch.
+      columns: panels in a row, at most.
+    """
+    by_task: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    for task, label, evaluation in curves:
+        by_task.setdefault(task, []).append((label, evaluation))
+    labels = list(dict.fromkeys(label for _, label, _ in curves))
+    palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
+    columns = min(columns, len(by_task))
+    rows = -(-len(by_task) // columns)
+    figure, axes = _subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows))
+    for ax, (task, runs) in zip(axes.flat, by_task.items(), strict=False):
+        for label, evaluation in runs:
+            one = evaluation["summary"]["sampled"]
+            errors = np.maximum([np.subtract(one["iqm"], one["low"]), np.subtract(one["high"], one["iqm"])], 0)
+            style = {"color": palette(labels.index(label)), "label": label, "capsize": 2, "marker": "o"}
+            ax.errorbar(range(len(one["iqm"])), one["iqm"], yerr=errors, markersize=4, **style)
+        references = runs[0][1]["references"]
+        ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
+        ax.axhline(references["random_policy"]["iqm"], color=MUTED, linestyle=":", label="random policy")
+        if "optimum" in references:
+            ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
+        longest = max(len(evaluation["summary"]["sampled"]["iqm"]) for _, evaluation in runs)
+        ax.set(title=task, xticks=range(longest))
+    for ax in axes.flat[len(by_task) :]:
+        ax.axis("off")
+    figure.supxlabel("adaptation steps", fontsize=9)
+    figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
+    entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    return figure
+
+
 def can_draw_plane(tasks: TaskDistribution) -> bool:
     """Whether a family's observations are points of a plane."""
     space = tasks.env.observation_space(tasks.env.default_params)
@@ -86,15 +125,16 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
     """Episodes before and after each adaptation step: a row a task, a column a step.
 
     Args:
-      tasks: the family. Where observations are points of a plane, paths and goal are drawn in it; elsewhere each
-        observed quantity is drawn against time.
+      tasks: the family. Where observations are points of a plane, paths and goal are drawn in it; where they are
+        flags (bandits, one-hot states), how often each action is taken against time; elsewhere each observed quantity
+        against time.
       batch: task parameters, leaves ``[N, ...]``.
       batches: leaves ``[N, K + 1, E, T, ...]``.
       shown: episodes drawn, at most.
     """
     rows, columns = batches.mask.shape[:2]
     figure, axes = _subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
-    draw = _draw_plane if can_draw_plane(tasks) else _draw_timeline
+    draw = _drawing(tasks)
     for row in range(rows):
         for column in range(columns):
             draw(axes[row, column], batch, batches, row, column, shown, None)
@@ -106,7 +146,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
 def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
     """The same episodes as a GIF: tasks side by side, adaptation steps one after another."""
     count, steps = batches.mask.shape[:2]
-    draw: Callable = _draw_plane if can_draw_plane(tasks) else _draw_timeline
+    draw = _drawing(tasks)
     longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
     frames = [(k, t) for k in range(steps) for t in [*range(2, longest[k] + 1, 2), *[longest[k]] * 6]]
     figure, axes = _subplots(1, count, (2.4 * count, 2.9))
@@ -121,6 +161,17 @@ def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str 
 
     FuncAnimation(figure, update, frames=frames, blit=False).save(path, writer=PillowWriter(fps=15), dpi=70)
     return Path(path)
+
+
+def _drawing(tasks: TaskDistribution) -> Callable:
+    if can_draw_plane(tasks):
+        return _draw_plane
+    params = tasks.env.default_params
+    actions, observations = tasks.env.action_space(params), tasks.env.observation_space(params)
+    flags = isinstance(observations, spaces.Box) and np.all(observations.low == 0) and np.all(observations.high == 1)
+    if isinstance(actions, spaces.Discrete) and flags:
+        return functools.partial(_draw_choices, actions=actions.n)
+    return _draw_timeline
 
 
 def _column_title(step: int) -> str:
@@ -138,7 +189,22 @@ def _draw_plane(ax, batch, batches, task, step, shown, until) -> None:
             ax.plot(*path[-1], "o", color=BEFORE if step == 0 else AFTER, markersize=3)
     ax.plot(*goal, "*", color="crimson", markersize=11, zorder=5)
     ax.plot(0, 0, "+", color="black", markersize=7)
-    ax.set(xlim=(-1, 1), ylim=(-1, 1), xticks=[-0.5, 0, 0.5], yticks=[-0.5, 0, 0.5], aspect="equal")
+    # One frame for all panels, around the goals and the start; the points of a grid are seldom below zero.
+    goals = np.concatenate([np.asarray(batch.goal).reshape(-1, 2), np.zeros((1, 2))])
+    low, high = goals.min(), goals.max()
+    margin = max(0.25 * (high - low), 0.1)
+    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+
+
+def _draw_choices(ax, batch, batches, task, step, shown, until, *, actions) -> None:
+    taken = np.asarray(batches.action[task, step])[..., None] == np.arange(actions)
+    mask = np.asarray(batches.mask[task, step])[..., None]
+    share = np.sum(taken * mask, axis=0) / np.maximum(np.sum(mask, axis=0), 1)
+    if until is not None:
+        share[until:] = 0.0
+    ax.imshow(share.T, vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto", interpolation="nearest")
+    ax.grid(visible=False)
+    ax.set(xlabel="time step", ylabel="share of each action" if step == 0 else None, yticks=range(actions))
 
 
 def _draw_timeline(ax, batch, batches, task, step, shown, until) -> None:

@@ -41,13 +41,21 @@ TASKS = (
     "tabular-mdp",
 )
 ALGORITHMS = ("fomaml", "maml")
+_SHORT = {"iterations": 200, "outer_decay": 200}
 PRESETS: dict[str, dict[str, Any]] = {
-    "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, "iterations": 150},
-    "gridnavi": {"inner_rate": 1.0, "iterations": 200},
-    "navigation-rotated": {"iterations": 200},
-    "navigation-wind": {"iterations": 200},
-    "pendulum": {"iterations": 150, "episodes": 10},
-    "semicircle-dense": {"iterations": 200},
+    "bernoulli-bandit": {"inner_rate": 3.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, **_SHORT},
+    "contextual-bandit": {"inner_rate": 10.0, "episodes": 10, **_SHORT},
+    "dark-key-to-door": {"inner_rate": 1.0, **_SHORT},
+    "dependent-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "gaussian-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "gridnavi": {"inner_rate": 0.3, "outer_rate": 1e-3, **_SHORT},
+    "informative-bandit": {"inner_rate": 2.0, "episodes": 5, "meta_batch": 50, **_SHORT},
+    "navigation-rotated": _SHORT,
+    "navigation-wind": _SHORT,
+    "pendulum": {"episodes": 10, **_SHORT},
+    "semicircle-dense": _SHORT,
+    "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
 }
 """Defaults of a task, where they differ from those of ``Experiment``."""
 
@@ -256,8 +264,8 @@ class Evaluation:
 
     steps: int = 3
     """Adaptation steps K; returns are measured after 0 to K."""
-    episodes: int = 40
-    """Episodes collected for each adaptation step."""
+    episodes: int | None = None
+    """Episodes collected for each adaptation step; twice those of training if not given."""
     rate_decay: float = 0.5
     """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
@@ -273,18 +281,24 @@ def check_evaluation(arguments: Evaluation) -> None:
     check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
 
 
+def evaluation_episodes(arguments: Experiment, episodes: int | None) -> int:
+    """Episodes of an adaptation step in evaluation: as given, or twice those of training (Finn et al. 2017)."""
+    return 2 * arguments.episodes if episodes is None else episodes
+
+
 def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evaluation) -> None:
     """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
     from jaxmeta import plots, runs
     from jaxmeta.logging import read_csv
 
     seeds = seed_names(arguments)
+    episodes = evaluation_episodes(arguments, evaluation.episodes)
     _, training_algorithm = build(arguments)
     theta, iteration = runs.load_theta(directory, training_algorithm, seeds)
     tasks, algorithm = build(
         arguments,
         adaptation_steps=evaluation.steps,
-        episodes=evaluation.episodes,
+        episodes=episodes,
         rate_decay=evaluation.rate_decay,
     )
     result = runs.evaluate_run(
@@ -296,7 +310,7 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
         task_seed=evaluation.task_seed,
         greedy_episodes=evaluation.greedy_episodes,
     )
-    result = {"iteration": iteration, "protocol": dataclasses.asdict(evaluation), **result}
+    result = {"iteration": iteration, "protocol": {**dataclasses.asdict(evaluation), "episodes": episodes}, **result}
     runs.write_json(directory / "evaluation.json", result)
     print_table(result)
     title = f"{arguments.algorithm} on {arguments.task}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
@@ -311,13 +325,17 @@ def print_table(result: dict[str, Any]) -> None:
     count = result["tasks"]["count"]
     print(f"\nreturn on {count} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]")
     steps = range(len(result["summary"]["sampled"]["iqm"]))
-    print(f"{'adaptation steps':22s}" + "".join(f"{k:>24d}" for k in steps))
-    rows = [("sampled policy", result["summary"]["sampled"])]
-    rows += [("deterministic policy", result["summary"]["deterministic"])]
-    rows += [("from scratch", result["references"]["from_scratch"])]
-    for name, one in rows:
+    rows = [("adaptation steps", [str(k) for k in steps])]
+    for name, one in (
+        ("sampled policy", result["summary"]["sampled"]),
+        ("deterministic policy", result["summary"]["deterministic"]),
+        ("from scratch", result["references"]["from_scratch"]),
+    ):
         cells = zip(one["iqm"], one["low"], one["high"], strict=True)
-        print(f"{name:22s}" + "".join(f"{f'{iqm:.2f} [{low:.2f}, {high:.2f}]':>24s}" for iqm, low, high in cells))
+        rows.append((name, [f"{iqm:.2f} [{low:.2f}, {high:.2f}]" for iqm, low, high in cells]))
     for name in ("random_policy", "optimum"):
         if name in result["references"]:
-            print(f"{name.replace('_', ' '):22s}{result['references'][name]['iqm']:>24.2f}")
+            rows.append((name.replace("_", " "), [f"{result['references'][name]['iqm']:.2f}"]))
+    width = 2 + max(len(cell) for _, cells in rows for cell in cells)
+    for name, cells in rows:
+        print(f"{name:20s}" + "".join(f"{cell:>{width}s}" for cell in cells))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from jaxmeta.types import TaskDistribution
 
-# Families of mere numbers, by a word in their names: the task itself is drawn.
-NUMBERS = ("bandit", "tabular")
 # Pixels an inch of the pictures; the grid's own is the same, so that nothing is scaled.
 RESOLUTION = 160
 
@@ -29,7 +27,7 @@ class Gallery:
     out: Path = Path("gallery.png")
     """The PNG to write."""
     task: tuple[str, ...] = ()
-    """Families to draw; all that can be drawn if not given."""
+    """Families to draw; all if not given."""
     seed: int = 0
     """Draws tasks and actions."""
     steps: int = 10
@@ -49,15 +47,8 @@ def main(argv: list[str] | None = None) -> int:
             experiment.fail(tasks.unknown("task", name, tasks.names()))
     if not arguments.out.absolute().parent.is_dir():
         experiment.fail(f"--out: {arguments.out.parent} is not a directory")
-    images = {}
-    for name in arguments.task or tasks.names():
-        figure = picture(name, tasks.make(name), arguments.seed, arguments.steps)
-        if figure is not None:
-            images[name] = pixels(figure)
-        elif arguments.task:
-            experiment.fail(f"--task: {name} has no picture")
-        else:
-            print(f"{name} has no picture")
+    drawn = arguments.task or tasks.names()
+    images = {name: pixels(picture(tasks.make(name), arguments.seed, arguments.steps)) for name in drawn}
     result = compose(images, arguments.columns)
     try:
         result.savefig(arguments.out, dpi=RESOLUTION, format="png")
@@ -67,24 +58,16 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def picture(name: str, family: TaskDistribution, seed: int, steps: int) -> Figure | None:
-    """A sampled task after ``steps`` random steps; the task's numbers if it has no such picture; or ``None``."""
+def picture(family: TaskDistribution, seed: int, steps: int) -> Figure:
+    """A sampled task after ``steps`` random steps."""
     import jax
     import numpy as np
-
-    from jaxmeta.tasks import drawing
 
     key_task, key_steps = jax.random.split(jax.random.key(seed))
     task = jax.jit(family.sample)(key_task)
     state = jax.jit(random_state, static_argnums=(0, 3))(family.env, key_steps, task, steps)
     task, state = jax.tree.map(np.asarray, (task, state))
-    try:
-        figure = family.env.render(state, task)  # pyright: ignore[reportAttributeAccessIssue]
-    except AttributeError as error:
-        # Wrappers hand render on, so only a call shows whether there is one at the end.
-        if error.name != "render":
-            raise
-        return drawing.figure(drawing.parameters, task) if any(word in name for word in NUMBERS) else None
+    figure = family.env.render(state, task)  # pyright: ignore[reportAttributeAccessIssue]
     for ax in figure.axes:
         # Side by side the pictures are of one size without numbers at their edges. Ticks stay: grids hang on them.
         ax.tick_params(length=0, labelbottom=False, labelleft=False)

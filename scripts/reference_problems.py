@@ -7,7 +7,7 @@ A row is ``{"problem", ...setting, "method", "mean", "stderr", "tasks"}``. An ex
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 Row = dict[str, Any]
@@ -20,6 +20,11 @@ class Effort:
     tasks: int
     quick: bool
     seed: int
+    lifetimes: tuple[int, ...] = ()
+
+    def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
+        """Those lifetimes that are asked for."""
+        return tuple(n for n in lifetimes if not self.lifetimes or n in self.lifetimes)
 
 
 def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
@@ -30,7 +35,7 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
 
     # The exact values that fit: two arms at any n, and any number of arms at n = 10.
     sizes = {10: (2, 5), 100: (5,)} if effort.quick else {10: (2, 5, 10, 50), 100: (2, 5, 10, 50), 500: (2, 5, 10, 50)}
-    for n, arms in sizes.items():
+    for n in effort.among(sizes):
         policies = {
             "gittins": bandits.gittins(n),
             "thompson": bandits.thompson(n),
@@ -42,7 +47,7 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
             "greedy": bandits.greedy(),
             "random": bandits.random_arm(),
         }
-        for k in arms:
+        for k in sizes[n]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
             rows = [exact(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
             for method, policy in policies.items():
@@ -60,7 +65,9 @@ def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
 
     from jaxmeta.references import mdp_optima, mdp_returns, tabular
 
-    lifetimes = (10, 25) if effort.quick else (10, 25, 50, 75, 100)
+    lifetimes = effort.among((10, 25) if effort.quick else (10, 25, 50, 75, 100))
+    if not lifetimes:
+        return
     steps, key = 10 * lifetimes[-1], jax.random.key(effort.seed)
     planners = {
         "psrl": tabular.psrl(steps),

@@ -21,6 +21,8 @@ class References:
     """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
     only: tuple[str, ...] = ()
     """Problems; all if not given."""
+    lifetimes: tuple[int, ...] = ()
+    """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
     seed: int = 0
     """Draws the tasks and all that happens in them, the same for every method."""
     json: Path | None = None
@@ -45,13 +47,15 @@ def table_line(rows: list[reference_problems.Row]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(References, args=argv)
-    experiment.check_numbers(arguments, tasks=2, seed=0)
+    experiment.check_numbers(arguments, tasks=2, seed=0, lifetimes=1)
     for name in arguments.only:
         experiment.check_name("problem", name, tuple(reference_problems.PROBLEMS))
     if arguments.json is not None and not arguments.json.parent.is_dir():
         experiment.fail(f"--json: {arguments.json.parent} is not a directory")
     tasks = min(arguments.tasks, 1000) if arguments.quick else arguments.tasks
-    effort = reference_problems.Effort(tasks=tasks, quick=arguments.quick, seed=arguments.seed)
+    effort = reference_problems.Effort(
+        tasks=tasks, quick=arguments.quick, seed=arguments.seed, lifetimes=arguments.lifetimes
+    )
     rows: list[reference_problems.Row] = []
     for name in arguments.only or reference_problems.PROBLEMS:
         problem = reference_problems.PROBLEMS[name]

@@ -19,8 +19,8 @@ class Render:
     """Unseen tasks, side by side."""
     steps: int = 3
     """Adaptation steps."""
-    episodes: int = 40
-    """Episodes collected for each adaptation step."""
+    episodes: int | None = None
+    """Episodes collected for each adaptation step; twice those of training if not given."""
     shown: int = 8
     """Episodes drawn, at most."""
     rate_decay: float = 0.5
@@ -49,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
     except (CheckpointError, runs.RunError, OSError) as error:
         experiment.fail(" ".join(str(error).split()))
     tasks, algorithm = experiment.build(
-        trained, adaptation_steps=arguments.steps, episodes=arguments.episodes, rate_decay=arguments.rate_decay
+        trained,
+        adaptation_steps=arguments.steps,
+        episodes=experiment.evaluation_episodes(trained, arguments.episodes),
+        rate_decay=arguments.rate_decay,
     )
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(runs.TEST_KEY), arguments.task_seed))
     batch = held_out_tasks(key_tasks, tasks, arguments.tasks)

@@ -5,8 +5,6 @@ from jaxmeta.references.bandit_values import bernoulli_value
 from jaxmeta.references.bandits import bandit_returns, estimate
 from jaxmeta.references.gittins import gittins_index, gittins_table
 from jaxmeta.references.gridnavi import bayes_optimal as gridnavi_bayes_optimal
-from jaxmeta.references.mazes import optimal_values
-from jaxmeta.references.navigation import optimal_return as navigation_optimum
 from jaxmeta.references.point_robots import dense_optimum, indicator_optimum, smallest_distances, sparse_optimum
 from jaxmeta.references.tabular_simulation import mdp_optima, mdp_returns
 from jaxmeta.references.value_iteration import value_iteration
@@ -23,8 +21,6 @@ __all__ = [
     "indicator_optimum",
     "mdp_optima",
     "mdp_returns",
-    "navigation_optimum",
-    "optimal_values",
     "smallest_distances",
     "sparse_optimum",
     "tabular",

@@ -15,9 +15,10 @@ from jaxmeta.tasks.lifetimes import as_lifetime
 from jaxmeta.tasks.memory import dark_key_to_door, t_maze
 from jaxmeta.tasks.meta_maze import meta_maze
 from jaxmeta.tasks.moments import Moments, init_moments, normalise, update_moments
-from jaxmeta.tasks.navigation import Navigation, NavigationParams, navigation
+from jaxmeta.tasks.point_environment import PointParams, PointRobot
 from jaxmeta.tasks.point_robots import (
     dorfman_semicircle,
+    navigation,
     navigation_rotated,
     navigation_wind,
     semicircle_dense,
@@ -99,8 +100,8 @@ def unknown(kind: str, name: str, known: list[str]) -> str:
 
 __all__ = [
     "Moments",
-    "Navigation",
-    "NavigationParams",
+    "PointParams",
+    "PointRobot",
     "ScaledActions",
     "acrobot",
     "as_lifetime",

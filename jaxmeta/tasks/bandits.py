@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks
+from jaxmeta.tasks import checks, drawing
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -43,6 +43,10 @@ class _Bandit(environment.Environment):
         self.arms = arms
 
     def reward(self, key: Key, arm: Array, params: Any) -> Array:
+        raise NotImplementedError
+
+    def expected_rewards(self, params: Any) -> Array:
+        """What the arms pay on average, ``[k]``."""
         raise NotImplementedError
 
     def step_env(self, key, state, action, params):
@@ -80,6 +84,10 @@ class _Bandit(environment.Environment):
         params = params or self.default_params
         return spaces.Dict({"time": spaces.Discrete(int(params.max_steps_in_episode) + 1)})
 
+    def render(self, state, params):
+        """A figure of one task: a bandit's state is nothing but the time."""
+        return drawing.figure(drawing.bars, self.expected_rewards(params), what="expected reward")
+
 
 class BernoulliBandit(_Bandit):
     """Arm ``a`` pays 1 with probability ``probability[a]``, else 0."""
@@ -91,6 +99,9 @@ class BernoulliBandit(_Bandit):
     def reward(self, key, arm, params):
         return jax.random.bernoulli(key, params.probability[arm]).astype(jnp.float32)
 
+    def expected_rewards(self, params):
+        return params.probability
+
 
 class GaussianBandit(_Bandit):
     """Arm ``a`` pays ``mean[a] + noise · ε``, ε standard normal."""
@@ -101,6 +112,9 @@ class GaussianBandit(_Bandit):
 
     def reward(self, key, arm, params):
         return params.mean[arm] + params.noise * jax.random.normal(key)
+
+    def expected_rewards(self, params):
+        return params.mean
 
 
 gymnax.register("BernoulliBandit-jaxmeta", BernoulliBandit)

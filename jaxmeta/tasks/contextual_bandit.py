@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks
+from jaxmeta.tasks import checks, drawing
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -76,6 +76,12 @@ class ContextualBandit(environment.Environment[ContextualState, ContextualParams
         params = params or self.default_params
         time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
         return spaces.Dict({"context": spaces.Discrete(self.contexts), "time": time})
+
+    def render(self, state, params):
+        """A figure of one state in one task: the expected rewards, and the context framed."""
+        return drawing.figure(
+            drawing.heat_map, params.probability, row=state.context, what="expected reward", rows="context"
+        )
 
 
 gymnax.register("ContextualBandit-jaxmeta", ContextualBandit)

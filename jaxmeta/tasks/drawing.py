@@ -99,53 +99,33 @@ def links(ax: Axes, joints) -> None:
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 
-def parameters(ax: Axes, task) -> None:
-    """The numbers of a task that has no picture of its own: a heat map of a matrix, else bars of a vector.
-
-    Drawn is the floating-point field with the most axes, two at most; of several, one that is named for a mean, a
-    probability or a reward. A task of mere numbers is drawn as one bar a number.
-
-    Args:
-      ax: axes.
-      task: the task, a dataclass of arrays.
-
-    Raises:
-      ValueError: no field has fewer than three axes.
-    """
-    fields = {name: np.asarray(value) for name, value in vars(task).items()}
-    fields = {name: value for name, value in fields.items() if value.dtype.kind == "f" and value.ndim <= 2}
-    if not fields:
-        raise ValueError(f"task: no field of {type(task).__name__} is floating-point with at most two axes")
-    most = max(value.ndim for value in fields.values())
-    numbers = {name: value for name, value in fields.items() if value.ndim == most}
-    if most == 0:
-        bars(ax, list(numbers.values()), labels=list(numbers))
-        return
-    # A bandit's spread and an MDP's start are fields of the same shape: what is earned comes first.
-    telling = [name for name in numbers if any(word in name for word in ("mean", "prob", "reward"))]
-    name = (telling or list(numbers))[0]
-    (bars if most == 1 else heat_map)(ax, numbers[name])
-    ax.set_title(name.replace("_", " "), fontsize=9)
-
-
-def bars(ax: Axes, values, *, labels: Sequence[str] | None = None) -> None:
-    """A bar for each of ``values`` ``[A]``, the highest in the goal's colour."""
+def bars(ax: Axes, values, *, what: str) -> None:
+    """A bar for each of ``values`` ``[A]``, one an arm, the highest in the goal's colour; ``what`` they are."""
     values = np.asarray(values, float)
     places = np.arange(len(values))
     colours = [GOAL if value == values.max() else AGENT for value in values]
     ax.bar(places, values, color=colours, width=0.75)
     ax.axhline(0.0, color=WALL, linewidth=0.8)
-    if labels is not None or len(values) <= 12:
-        ax.set_xticks(places, labels=[str(place) for place in places] if labels is None else labels)
+    ax.set(xlabel="arm", title=what, xticks=places if len(values) <= 12 else [])
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def heat_map(ax: Axes, values) -> None:
-    """A coloured cell for each of ``values`` ``[rows, columns]``, on a scale that is symmetric where signs differ."""
+def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
+    """A coloured cell for each of ``values`` ``[rows, actions]``, on a symmetric scale where signs differ.
+
+    Args:
+      ax: axes.
+      values: numbers.
+      row: the one that the agent is in, framed.
+      what: the numbers are.
+      rows: what a row is.
+    """
     values = np.asarray(values, float)
     reach = float(np.max(np.abs(values)))
     signed = bool(values.min() < 0 < values.max())
     low, high = (-reach, reach) if signed else (float(values.min()), float(values.max()))
     image = ax.imshow(values, cmap="RdBu_r" if signed else "viridis", vmin=low, vmax=high, aspect="auto")
+    ax.add_patch(Rectangle((-0.5, int(row) - 0.5), values.shape[1], 1, fill=False, edgecolor=GOAL, linewidth=2.0))
+    ax.set(xlabel="action", ylabel=rows, title=what)
     if (parent := ax.get_figure()) is not None:
         parent.colorbar(image, ax=ax)

@@ -8,7 +8,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import rooms as gymnax_rooms
 
-from jaxmeta.references.mazes import optimal_values
+from jaxmeta.references.value_iteration import value_iteration
 from jaxmeta.tasks import checks, drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.meta_maze import neighbours
@@ -109,7 +109,7 @@ def four_rooms(*, horizon: int = 100, fail_prob: float = 1.0 / 3) -> TaskDistrib
         transition = (1.0 - random) * chosen + random * jnp.mean(chosen, axis=1, keepdims=True)
         transition = jnp.where(at_goal[:, None, None], jnp.eye(len(cells))[:, None], transition)
         reward = jnp.where(at_goal[:, None], 0.0, transition @ at_goal.astype(jnp.float32))
-        return optimal_values(transition, reward, horizon)[int(np.flatnonzero(is_start)[0])]
+        return value_iteration(transition, reward, horizon)[1][0, int(np.flatnonzero(is_start)[0])]
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
 

@@ -10,7 +10,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import frozen_lake as gymnax_lake
 
-from jaxmeta.references.mazes import optimal_values
+from jaxmeta.references.value_iteration import value_iteration
 from jaxmeta.tasks import checks, drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Wrapper, typed_state
@@ -127,7 +127,8 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
         return FrozenLakeParams(tiles=tiles, max_steps_in_episode=horizon)
 
     def optimum_fn(task: FrozenLakeParams) -> Array:
-        return optimal_values(*_model(task.tiles, env.env.success_rate if slippery else 1.0), horizon)[0]  # pyright: ignore
+        model = _model(task.tiles, env.env.success_rate if slippery else 1.0)  # pyright: ignore
+        return value_iteration(*model, horizon)[1][0, 0]
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
 

@@ -8,7 +8,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import meta_maze as gymnax_maze
 
-from jaxmeta.references.mazes import optimal_values
+from jaxmeta.references.value_iteration import value_iteration
 from jaxmeta.tasks import checks, drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Wrapper, typed_state
@@ -118,7 +118,7 @@ def meta_maze(*, maze_size: int = 9, horizon: int = 200) -> TaskDistribution:
         reached, bumped = at_goal[following], jnp.asarray(following) == jnp.arange(len(cells))[:, None]
         moved = jax.nn.one_hot(following, len(cells))
         transition = jnp.where(reached[..., None], 1.0 / len(cells), moved)
-        return optimal_values(transition, task.reward * reached + task.punishment * bumped, horizon)[start]
+        return value_iteration(transition, task.reward * reached + task.punishment * bumped, horizon)[1][0, start]
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
 

@@ -1,4 +1,4 @@
-"""Families of point robots: goals on a half circle, and navigation under winds and with turned actions.
+"""Families of point robots: navigation, under winds and with turned actions too, and goals on a half circle.
 
 All are one environment, ``PointRobot``, with another reward and another distribution over its parameters. Each family's
 ``optimum`` is exact (``jaxmeta/references/point_robots.py``).
@@ -34,6 +34,10 @@ def _dorfman_semicircle() -> PointRobot:
     return PointRobot("DorfmanSemicircle-jaxmeta", indicator_reward, _DORFMAN)
 
 
+def _navigation() -> PointRobot:
+    return PointRobot("Navigation-jaxmeta", dense_reward, _NAVIGATION)
+
+
 def _navigation_wind() -> PointRobot:
     return PointRobot("NavigationWind-jaxmeta", dense_reward, _NAVIGATION)
 
@@ -45,8 +49,25 @@ def _navigation_rotated() -> PointRobot:
 gymnax.register("SemicircleDense-jaxmeta", _semicircle_dense)
 gymnax.register("SemicircleSparse-jaxmeta", _semicircle_sparse)
 gymnax.register("DorfmanSemicircle-jaxmeta", _dorfman_semicircle)
+gymnax.register("Navigation-jaxmeta", _navigation)
 gymnax.register("NavigationWind-jaxmeta", _navigation_wind)
 gymnax.register("NavigationRotated-jaxmeta", _navigation_rotated)
+
+
+def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistribution:
+    """2D navigation, as defined by Finn, Abbeel and Levine 2017 (section 5.3): goals uniform on a square.
+
+    The reward is ``−d`` after the move. The episode terminates when both coordinates are within 0.01 of the goal. The
+    actions of the family are in ``[−1, 1]²``, scaled to ``[−0.1, 0.1]²``, and clipped.
+
+    Args:
+      horizon: steps in an episode at most, ≥ 1.
+      goal_range: half the side of the square of goals, > 0, in the plane's units.
+
+    Raises:
+      ValueError: a setting out of its range.
+    """
+    return _navigation_family(_navigation(), horizon, goal_range)
 
 
 def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
@@ -119,24 +140,13 @@ def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float 
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
-    checks.positive(goal_range=goal_range)
     if not 0.0 <= wind <= 0.08:
         raise ValueError(f"wind: got {wind}; must be in [0, 0.08]")
 
-    def sample_fn(key: Key) -> PointParams:
-        key_goal, key_wind = jax.random.split(key)
-        return _task(
-            _NAVIGATION,
-            horizon,
-            goal=jax.random.uniform(key_goal, (2,), jnp.float32, -goal_range, goal_range),
-            wind=jax.random.uniform(key_wind, (2,), jnp.float32, -wind, wind),
-        )
+    def vary(key: Key) -> dict[str, Array]:
+        return {"wind": jax.random.uniform(key, (2,), jnp.float32, -wind, wind)}
 
-    def optimum_fn(task: PointParams) -> Array:
-        return references.dense_optimum(references.smallest_distances(task.goal, horizon, wind=task.wind))
-
-    return TaskDistribution(scale_actions(_navigation_wind()), sample_fn, horizon, optimum_fn)
+    return _navigation_family(_navigation_wind(), horizon, goal_range, vary)
 
 
 def navigation_rotated(
@@ -155,24 +165,35 @@ def navigation_rotated(
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
-    checks.positive(goal_range=goal_range)
     if not 0.0 <= angle <= 3.1416:
         raise ValueError(f"angle: got {angle}; must be in [0, π]")
 
+    def vary(key: Key) -> dict[str, Array]:
+        return {"rotation": jax.random.uniform(key, (), jnp.float32, -angle, angle)}
+
+    return _navigation_family(_navigation_rotated(), horizon, goal_range, vary)
+
+
+def _navigation_family(
+    env: PointRobot, horizon: int, goal_range: float, vary: Callable[[Key], dict[str, Array]] | None = None
+) -> TaskDistribution:
+    checks.at_least(1, horizon=horizon)
+    checks.positive(goal_range=goal_range)
+
+    def goal(key: Key) -> Array:
+        return jax.random.uniform(key, (2,), jnp.float32, -goal_range, goal_range)
+
     def sample_fn(key: Key) -> PointParams:
-        key_goal, key_angle = jax.random.split(key)
-        return _task(
-            _NAVIGATION,
-            horizon,
-            goal=jax.random.uniform(key_goal, (2,), jnp.float32, -goal_range, goal_range),
-            rotation=jax.random.uniform(key_angle, (), jnp.float32, -angle, angle),
-        )
+        if vary is None:
+            return _task(env.default_params, horizon, goal=goal(key))
+        key_goal, key_vary = jax.random.split(key)
+        return _task(env.default_params, horizon, goal=goal(key_goal), **vary(key_vary))
 
     def optimum_fn(task: PointParams) -> Array:
-        return references.dense_optimum(references.smallest_distances(task.goal, horizon, rotation=task.rotation))
+        distances = references.smallest_distances(task.goal, horizon, rotation=task.rotation, wind=task.wind)
+        return references.dense_optimum(distances)
 
-    return TaskDistribution(scale_actions(_navigation_rotated()), sample_fn, horizon, optimum_fn)
+    return TaskDistribution(scale_actions(env), sample_fn, horizon, optimum_fn)
 
 
 def _semicircle(

@@ -7,7 +7,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.references.value_iteration import value_iteration
-from jaxmeta.tasks import checks
+from jaxmeta.tasks import checks, drawing
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -78,6 +78,10 @@ class TabularMDP(environment.Environment[TabularState, TabularParams]):
         params = params or self.default_params
         time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
         return spaces.Dict({"state": spaces.Discrete(self.states), "time": time})
+
+    def render(self, state, params):
+        """A figure of one state in one task: the expected rewards, and the state framed."""
+        return drawing.figure(drawing.heat_map, params.reward, row=state.state, what="expected reward", rows="state")
 
 
 gymnax.register("TabularMDP-jaxmeta", TabularMDP)

@@ -190,28 +190,7 @@ def test_random_actions_stay_below_the_optimum(name):
     assert np.mean(np.sum(seen["reward"] * in_first, axis=1)) < np.mean(optimum)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "acrobot",
-        "cartpole",
-        "dark-key-to-door",
-        "dorfman-semicircle",
-        "four-rooms",
-        "frozen-lake",
-        "gridnavi",
-        "meta-maze",
-        "mountain-car",
-        "mountain-car-continuous",
-        "navigation",
-        "navigation-rotated",
-        "navigation-wind",
-        "pendulum",
-        "semicircle-dense",
-        "semicircle-sparse",
-        "t-maze",
-    ],
-)
+@pytest.mark.parametrize("name", tasks.names())
 def test_a_state_can_be_drawn(name):
     family = tasks.make(name)
     pictures = []

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.tasks import Navigation, NavigationParams
 
 
 def test_gymnax_finds_it_and_its_own_step_keeps_the_task_across_resets():
@@ -21,8 +20,13 @@ def test_gymnax_finds_it_and_its_own_step_keeps_the_task_across_resets():
     np.testing.assert_allclose(info["final_observation"], [0.05, 0.0])
 
 
+def _with_goal(*goal):
+    env, params = gymnax.make("Navigation-jaxmeta")
+    return env, params.replace(goal=jnp.array(goal))
+
+
 def test_moves_are_clipped_and_rewarded_by_the_distance_after_the_move():
-    env, params = Navigation(), NavigationParams(goal=jnp.array([0.3, 0.4]))
+    env, params = _with_goal(0.3, 0.4)
     _, state = env.reset_env(jax.random.key(0), params)
     obs, state, reward, terminated, _ = env.step_env(jax.random.key(0), state, jnp.array([5.0, -0.03]), params)
     np.testing.assert_allclose(obs, [0.1, -0.03], rtol=1e-6)
@@ -32,7 +36,7 @@ def test_moves_are_clipped_and_rewarded_by_the_distance_after_the_move():
 
 @pytest.mark.parametrize(("gap", "ends"), [((0.009, 0.009), True), ((0.011, 0.0), False), ((0.0, 0.011), False)])
 def test_it_ends_only_when_both_coordinates_are_near(gap, ends):
-    env, params = Navigation(), NavigationParams(goal=jnp.array([0.05, 0.05]))
+    env, params = _with_goal(0.05, 0.05)
     _, state = env.reset_env(jax.random.key(0), params)
     *_, terminated, _ = env.step_env(jax.random.key(0), state, params.goal - jnp.array(gap), params)
     assert bool(terminated) == ends

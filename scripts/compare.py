@@ -1,0 +1,80 @@
+"""Put evaluated runs side by side: a panel a task, a curve an algorithm, and a table in Markdown."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import experiment
+import tyro
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The runs' directories."""
+    out: Path = Path("comparison.png")
+    """The PNG to write."""
+    columns: int = 4
+    """Panels in a row, at most."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = tyro.cli(Compare, args=argv)
+    experiment.check_numbers(arguments, columns=1)
+    if not arguments.runs:
+        experiment.fail("RUNS: name the directory of at least one evaluated run")
+    if not arguments.out.absolute().parent.is_dir():
+        experiment.fail(f"--out: {arguments.out.parent} is not a directory")
+    loaded = [(experiment.load(run), evaluation(run)) for run in arguments.runs]
+
+    from jaxmeta import plots
+
+    print(table(loaded))
+    curves = [(what.task, what.algorithm, one) for what, one in loaded]
+    print("\nwrote", plots.save(plots.comparison(curves, columns=arguments.columns), arguments.out))
+    return 0
+
+
+def evaluation(run: Path) -> dict[str, Any]:
+    """What ``evaluate.py`` wrote into a run's directory."""
+    path = run / "evaluation.json"
+    if not path.is_file():
+        experiment.fail(f"{run} has no evaluation.json; make it with scripts/evaluate.py {run}")
+    try:
+        found = json.loads(path.read_text())
+        return {name: found[name] for name in ("seeds", "summary", "references")}
+    except (ValueError, KeyError, TypeError) as error:
+        experiment.fail(f"{path} cannot be read ({type(error).__name__}); make it anew with scripts/evaluate.py {run}")
+
+
+def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
+    """Interquartile means and 95 % intervals, a row a run, in Markdown."""
+    steps = max(len(one["summary"]["sampled"]["iqm"]) for _, one in loaded)
+    heads = ["task", "algorithm", "seeds", *(f"{k} steps" for k in range(steps)), "from scratch, last", "optimum"]
+    rows = [heads, ["---"] * len(heads)]
+    for what, one in loaded:
+        sampled, references = one["summary"]["sampled"], one["references"]
+        cells = [
+            f"{_number(middle)} [{_number(low)}, {_number(high)}]"
+            for middle, low, high in zip(sampled["iqm"], sampled["low"], sampled["high"], strict=True)
+        ]
+        optimum = _number(references["optimum"]["iqm"]) if "optimum" in references else ""
+        scratch = _number(references["from_scratch"]["iqm"][-1])
+        cells += [""] * (steps - len(cells))
+        rows.append([what.task, what.algorithm, str(len(one["seeds"])), *cells, scratch, optimum])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _number(value: float) -> str:
+    """Three significant digits, but no fewer than all before the point."""
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return text.replace("-", "−")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
