@@ -1,7 +1,25 @@
 """Meta-reinforcement learning in JAX: the whole meta-training step is one compiled program."""
 
 from jaxmeta import references, tasks
-from jaxmeta.algorithms import compose, fomaml, maml
+from jaxmeta.algorithms import (
+    anil,
+    cavia,
+    compose,
+    e_maml,
+    es_maml,
+    fomaml,
+    from_scratch,
+    imaml,
+    learned_rule,
+    maml,
+    maml_ppo,
+    maml_vpg,
+    meta_sgd,
+    multi_task,
+    promp,
+    reptile,
+    trpo_maml,
+)
 from jaxmeta.distributions import Categorical, Gaussian
 from jaxmeta.estimators import (
     discounted_returns,
@@ -9,13 +27,32 @@ from jaxmeta.estimators import (
     linear_baseline,
 )
 from jaxmeta.evaluate import adaptation_returns, bootstrap_interval, interquartile_mean
-from jaxmeta.learners import act_by_mode, act_by_sample, first_order, gradient_learner, uniform_learner
+from jaxmeta.learners import (
+    Adaptation,
+    act_by_mode,
+    act_by_sample,
+    acting,
+    first_order,
+    gradient_adaptation,
+    gradient_learner,
+    rematerialised,
+    uniform_learner,
+    whole_network,
+    without_adaptation,
+)
 from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, standardised
 from jaxmeta.networks import MLP, CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
-from jaxmeta.objectives import after_every_step, mean_over_tasks, post_adaptation
+from jaxmeta.objectives import (
+    after_every_step,
+    mean_over_tasks,
+    post_adaptation,
+    towards_adapted,
+    with_inner_penalty,
+    with_sampling_term,
+)
 from jaxmeta.outer import by_optax, trust_region
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns
-from jaxmeta.tasks import from_gymnax
+from jaxmeta.tasks import from_gymnax, reveal_task
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
@@ -30,6 +67,7 @@ from jaxmeta.types import (
 
 __all__ = [
     "MLP",
+    "Adaptation",
     "Categorical",
     "CategoricalPolicy",
     "Divergence",
@@ -46,10 +84,13 @@ __all__ = [
     "Trajectory",
     "act_by_mode",
     "act_by_sample",
+    "acting",
     "adaptation_returns",
     "after_every_step",
+    "anil",
     "bootstrap_interval",
     "by_optax",
+    "cavia",
     "clipped",
     "collect_episodes",
     "collect_lifetime",
@@ -57,28 +98,48 @@ __all__ = [
     "compose",
     "dice",
     "discounted_returns",
+    "e_maml",
     "episode_returns",
+    "es_maml",
     "first_order",
     "fomaml",
     "from_gymnax",
     "from_module",
+    "from_scratch",
     "generalised_advantages",
+    "gradient_adaptation",
     "gradient_learner",
+    "imaml",
     "init_state",
     "interquartile_mean",
+    "learned_rule",
     "likelihood_ratio",
     "linear_baseline",
     "maml",
+    "maml_ppo",
+    "maml_vpg",
     "mean_over_tasks",
     "meta_iteration",
+    "meta_sgd",
     "meta_train",
+    "multi_task",
     "policy_for",
     "post_adaptation",
+    "promp",
     "references",
+    "rematerialised",
+    "reptile",
+    "reveal_task",
     "sample_tasks",
     "score_function",
     "standardised",
     "tasks",
+    "towards_adapted",
+    "trpo_maml",
     "trust_region",
     "uniform_learner",
+    "whole_network",
+    "with_inner_penalty",
+    "with_sampling_term",
+    "without_adaptation",
 ]

@@ -67,6 +67,73 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     return objective_fn
 
 
+def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:
+    """``post_adaptation`` and credit for the data that adaptation was done on: E-MAML (Stadie et al. 2018, equation 7).
+
+    Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it
+    and ``b`` that of the other tasks in the meta-batch. Its gradient at weight 1 is that of the return after adaptation
+    with respect to what the data are.
+    """
+    after = post_adaptation(learner, surrogate)
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        loss, info = after(theta, lifetime)
+        last = batch_of(lifetime, -1)
+        # In the units of the surrogate, which is a mean over steps: returns divided by an episode's length.
+        gain = jnp.sum(last.reward * last.mask) / last.mask.shape[0] - lifetime.peer_return
+        length = jnp.maximum(jnp.sum(last.mask) / last.mask.shape[0], 1.0)
+        for phi, batch in before_adaptation(learner, theta, lifetime):
+            log_prob, _ = learner.score(theta, phi, batch)
+            loss -= weight * gain / length * jnp.sum(log_prob * batch.mask)
+        return loss, info
+
+    return objective_fn
+
+
+def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:
+    """``post_adaptation`` and ``weight · KL(π_acted ‖ π)`` on the data before adaptation: ProMP's.
+
+    Over several outer steps on one meta-batch the policies that adaptation starts from must not leave those that
+    collected (Rothfuss et al. 2019, equation 13). The divergence is estimated from the actions taken, as the mean of
+    ``r − 1 − log r`` with ``r = π(a|s) / π_acted(a|s)``: unbiased and never negative.
+    """
+    after = post_adaptation(learner, surrogate)
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        loss, info = after(theta, lifetime)
+        divergence = jnp.zeros(())
+        for phi, batch in before_adaptation(learner, theta, lifetime):
+            log_ratio = (learner.score(theta, phi, batch)[0] - batch.log_prob) * batch.mask
+            divergence += masked_mean(jnp.expm1(log_ratio) - log_ratio, batch.mask)
+        return loss + weight * divergence, {**info, "inner_divergence": divergence}
+
+    return objective_fn
+
+
+def towards_adapted(learner: Learner, surrogate: Surrogate) -> Objective:
+    """``½ ‖θ − stop(φ_K)‖²``, whose gradient is Reptile's step, ``θ − φ_K`` (Nichol et al. 2018, algorithm 1).
+
+    The learner's fast weights must be of theta's structure; ``surrogate`` has no part in it.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        adapted = jax.lax.stop_gradient(replay_adaptation(learner, theta, lifetime)).params
+        squares = jax.tree.map(lambda slow, fast: jnp.sum(jnp.square(slow - fast)), theta, adapted)
+        return 0.5 * jax.tree.reduce(jnp.add, squares), {}
+
+    return objective_fn
+
+
+def before_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> list[tuple[Phi, Trajectory]]:
+    """The batches that were absorbed, each with the fast state that acted in it, as functions of ``theta``."""
+    phi, pairs = learner.begin(theta), []
+    for step in range(lifetime.trajectory.mask.shape[0] - 1):
+        batch = batch_of(lifetime, step)
+        pairs.append((phi, batch))
+        phi = learner.absorb(theta, phi, batch)
+    return pairs
+
+
 def adapted_divergence(
     learner: Learner,
     distribution: Callable[[Theta, Phi, Array], Any],
@@ -126,7 +193,7 @@ def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
         return leaf if name == "final_obs" else leaf[:, :, ::every]
 
     fields = {name: thin(name, leaf) for name, leaf in lifetime.trajectory._asdict().items()}
-    return Lifetime(Trajectory(**fields))
+    return lifetime._replace(trajectory=Trajectory(**fields))
 
 
 def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:

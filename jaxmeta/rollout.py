@@ -167,7 +167,9 @@ def collect_lifetimes(
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])
     last, phi = collect(step_keys[-1], phi)
     trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([jnp.moveaxis(xs, 0, 1), x[:, None]], axis=1), before, last)
-    return jax.lax.stop_gradient((phi, Lifetime(trajectory)))
+    returns = jnp.mean(episode_returns(last), axis=-1)
+    peers = (jnp.sum(returns) - returns) / max(count - 1, 1)
+    return jax.lax.stop_gradient((phi, Lifetime(trajectory, peers)))
 
 
 def collect_lifetime(

@@ -57,9 +57,15 @@ class Lifetime(NamedTuple):
 
     Entry ``k`` was acted with the fast state after ``k`` adaptation steps; the last one is the post-adaptation data,
     which no ``absorb`` has seen.
+
+    Attributes:
+      trajectory: all batches of episodes.
+      peer_return: mean return after adaptation in the meta-batch's other tasks, a scalar: a baseline that no action in
+        this task has a part in. 0 where there are no others.
     """
 
     trajectory: Trajectory
+    peer_return: Array
 
 
 class TaskDistribution(NamedTuple):

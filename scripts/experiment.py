@@ -40,9 +40,46 @@ TASKS = (
     "t-maze",
     "tabular-mdp",
 )
-ALGORITHMS = ("fomaml", "maml")
+ALGORITHMS = (
+    "anil",
+    "cavia",
+    "e-maml",
+    "es-maml",
+    "fomaml",
+    "from-scratch",
+    "imaml",
+    "learned-rule",
+    "maml",
+    "maml-ppo",
+    "maml-vpg",
+    "meta-sgd",
+    "multi-task",
+    "oracle",
+    "promp",
+    "reptile",
+    "trpo-maml",
+)
+OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "e-maml": ("outer_advantages", "objective"),
+    "es-maml": ("outer", "outer_advantages", "objective", "epochs"),
+    "maml-ppo": ("outer_advantages",),
+    "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
+    "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
+    "reptile": ("objective", "outer_advantages"),
+}
+"""Arguments that an algorithm decides by itself: they cannot be given."""
+ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
+    "cavia": {"inner_rate": 1.0},
+    "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
+    "multi-task": {"adaptation_steps": 0},
+    "oracle": {"adaptation_steps": 0},
+    "promp": {"epochs": 5, "outer_rate": 1e-3},
+    "reptile": {"adaptation_steps": 3, "outer": "sgd", "outer_rate": 0.5, "outer_rate_end": 0.1},
+    "trpo-maml": {"outer": "trust-region"},
+}
+"""Defaults of an algorithm, where they differ from those of ``Experiment``."""
 _SHORT = {"iterations": 200, "outer_decay": 200}
-PRESETS: dict[str, dict[str, Any]] = {
+TASK_PRESETS: dict[str, dict[str, Any]] = {
     "bernoulli-bandit": {"inner_rate": 3.0, "episodes": 1, "meta_batch": 50, **_SHORT},
     "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, **_SHORT},
     "contextual-bandit": {"inner_rate": 10.0, "episodes": 10, **_SHORT},
@@ -57,7 +94,37 @@ PRESETS: dict[str, dict[str, Any]] = {
     "semicircle-dense": _SHORT,
     "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
 }
-"""Defaults of a task, where they differ from those of ``Experiment``."""
+"""Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "cavia-2019": {
+        "algorithm": "cavia",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 1.0,
+        "discount": 0.95,
+        "iterations": 500,
+    },
+    "maml-2017": {
+        "algorithm": "maml",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 0.5,
+        "inner_loss": "score-function",
+        "iterations": 100,
+    },
+    "promp-2019": {
+        "algorithm": "promp",
+        "hidden": (64, 64),
+        "activation": "tanh",
+        "inner_rate": 0.1,
+        "meta_batch": 40,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-3,
+        "epochs": 5,
+        "iterations": 1001,
+    },
+}
+"""Settings of a paper's experiments, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +132,7 @@ class Experiment:
     """What is trained. All of it is kept in the run's ``config.json``."""
 
     algorithm: str = "maml"
-    """Meta-algorithm: maml, or fomaml (its first-order form)."""
+    """Meta-algorithm; an unknown name lists them all. Some have defaults of their own, printed when a run starts."""
     task: str = "navigation"
     """Task family; an unknown name lists them all. Some have defaults of their own, printed at the start of a run."""
     horizon: int | None = None
@@ -82,14 +149,16 @@ class Experiment:
     """Step size of adaptation."""
     inner_loss: Literal["likelihood-ratio", "score-function", "dice"] = "likelihood-ratio"
     """Surrogate that adaptation descends."""
-    outer: Literal["adam", "trust-region"] = "adam"
+    outer: Literal["adam", "sgd", "trust-region"] = "adam"
     """Outer step."""
     outer_rate: float = 3e-3
-    """Adam's step size at the start (adam only)."""
+    """Outer step size at the start (adam and sgd)."""
     outer_rate_end: float = 3e-4
-    """Adam's step size after --outer-decay meta-iterations; in between it falls linearly (adam only)."""
+    """Outer step size after --outer-decay meta-iterations; in between it falls linearly (adam and sgd)."""
     outer_decay: int = 400
-    """Meta-iterations over which Adam's step size falls (adam only)."""
+    """Meta-iterations over which the outer step size falls (adam and sgd)."""
+    epochs: int = 1
+    """Outer steps on each meta-batch (adam and sgd); above 1 for algorithms that bound the move, maml-ppo and promp."""
     objective: Literal["post-adaptation", "after-every-step"] = "post-adaptation"
     """What the outer step improves: the return after the last adaptation step, or the mean over all of them."""
     max_divergence: float = 0.01
@@ -163,12 +232,17 @@ def check(arguments: Experiment) -> None:
         "curvature_every",
         "hidden",
         "outer_decay",
+        "epochs",
     )
     check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
     check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "outer_rate_end", "max_divergence"), 0.0))
     for name in ("discount", "trace_decay"):
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             fail(f"--{name.replace('_', '-')}: got {getattr(arguments, name)}; must be in [0, 1]")
+    default = Experiment()
+    for name in OWN_SETTINGS.get(arguments.algorithm, ()):
+        if getattr(arguments, name) != getattr(default, name):
+            fail(f"--{name.replace('_', '-')}: {arguments.algorithm} decides it by itself; leave it out")
     if not math.isfinite(arguments.initial_log_std):
         fail(f"--initial-log-std: got {arguments.initial_log_std}; must be finite")
 
@@ -198,43 +272,58 @@ def build(
     import jaxmeta
 
     tasks = jaxmeta.tasks.make(arguments.task, **({"horizon": arguments.horizon} if arguments.horizon else {}))
+    if arguments.algorithm == "oracle":
+        tasks = jaxmeta.reveal_task(tasks)
     inner_losses = {
         "likelihood-ratio": jaxmeta.likelihood_ratio,
         "score-function": jaxmeta.score_function,
         "dice": jaxmeta.dice(),
     }
-    if arguments.outer == "adam":
-        schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, arguments.outer_decay)
-        outer = jaxmeta.by_optax(optax.adam(schedule))
-    else:
-        outer = jaxmeta.trust_region(
-            arguments.max_divergence,
-            cg_iterations=arguments.cg_iterations,
-            curvature_every=arguments.curvature_every,
-        )
+    decay = arguments.outer_decay * arguments.epochs
+    schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, decay)
+    optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
     scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
     rate = arguments.inner_rate
-    inner_rate = rate if rate_decay == 1.0 else optax.exponential_decay(rate, 1, rate_decay)
-    objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
-    algorithm = getattr(jaxmeta, arguments.algorithm)(
-        tasks,
-        inner_rate=inner_rate,
-        adaptation_steps=arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
-        episodes=arguments.episodes if episodes is None else episodes,
-        inner_loss=scales[arguments.inner_advantages](inner_losses[arguments.inner_loss]),
-        outer_loss=scales[arguments.outer_advantages](jaxmeta.likelihood_ratio),
-        outer=outer,
-        objective=objectives[arguments.objective],
-        estimator=jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
-        policy=jaxmeta.policy_for(
+    context_size = {"context_size": 5} if arguments.algorithm == "cavia" else {}
+    settings: dict[str, Any] = {
+        "inner_rate": rate if rate_decay == 1.0 else optax.exponential_decay(rate, 1, rate_decay),
+        "adaptation_steps": arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
+        "episodes": arguments.episodes if episodes is None else episodes,
+        "estimator": jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
+        "policy": jaxmeta.policy_for(
             tasks.env,
             hidden=arguments.hidden,
             activation=getattr(jax.nn, arguments.activation),
             initial_log_std=arguments.initial_log_std,
+            **context_size,
         ),
-        task_chunk=arguments.task_chunk,
-    )
-    return tasks, algorithm
+    }
+    own = OWN_SETTINGS.get(arguments.algorithm, ())
+    if "inner_loss" not in own:
+        settings["inner_loss"] = scales[arguments.inner_advantages](inner_losses[arguments.inner_loss])
+    if "outer_advantages" not in own:
+        settings["outer_loss"] = scales[arguments.outer_advantages](jaxmeta.likelihood_ratio)
+    if "objective" not in own:
+        objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
+        settings["objective"] = objectives[arguments.objective]
+    if "outer" in own:
+        settings["outer_optimizer"] = optimizer
+    else:
+        settings["task_chunk"] = arguments.task_chunk
+        settings["outer"] = jaxmeta.by_optax(optimizer, arguments.epochs)
+        if arguments.outer == "trust-region":
+            settings["outer"] = jaxmeta.trust_region(
+                arguments.max_divergence,
+                cg_iterations=arguments.cg_iterations,
+                curvature_every=arguments.curvature_every,
+            )
+    name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
+    return tasks, getattr(jaxmeta, name)(tasks, **settings)
+
+
+def defaults(arguments: Experiment) -> dict[str, Any]:
+    """What an algorithm and a task change in the defaults."""
+    return {**TASK_PRESETS.get(arguments.task, {}), **ALGORITHM_PRESETS.get(arguments.algorithm, {})}
 
 
 def load(directory: Path) -> Experiment:

@@ -21,6 +21,8 @@ class Train:
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Experiment)
     evaluation: Annotated[Evaluation, tyro.conf.arg(name="eval")] = dataclasses.field(default_factory=Evaluation)
+    preset: str | None = None
+    """Settings of a paper's experiments, by name; an unknown name lists them all. Other arguments go before them."""
     out: Path | None = None
     """The run's directory; runs/ALGORITHM-TASK if not given."""
     resume: Path | None = None
@@ -47,9 +49,12 @@ def main(argv: list[str] | None = None) -> int:
 def parse(argv: list[str]) -> Train:
     """The arguments; those of a resumed run come from its ``config.json`` and may not be changed."""
     arguments = tyro.cli(Train, args=argv)
-    preset = experiment.PRESETS.get(arguments.experiment.task, {})
-    if preset:
-        default = Experiment(task=arguments.experiment.task, **preset)
+    if arguments.preset is not None:
+        experiment.check_name("preset", arguments.preset, tuple(experiment.PUBLISHED))
+        default = Experiment(**experiment.PUBLISHED[arguments.preset])
+        arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
+    elif preset := experiment.defaults(arguments.experiment):
+        default = Experiment(algorithm=arguments.experiment.algorithm, task=arguments.experiment.task, **preset)
         arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
     if arguments.resume is not None:
         stored = experiment.load(arguments.resume)
@@ -106,9 +111,8 @@ def run(arguments: Train, directory: Path) -> int:
     try:
         tasks, algorithm = experiment.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
-        preset = experiment.PRESETS.get(what.task, {})
-        if preset:
-            print("defaults of this task:", ", ".join(f"{name} {value}" for name, value in preset.items()))
+        if preset := experiment.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
+            print("defaults changed:", ", ".join(f"{name} {value}" for name, value in preset.items()))
         print(f"{what.algorithm} on {what.task}: {what.iterations} meta-iterations, seeds {seeds}, in {directory}")
         with Display(what.iterations) as display:
             outcome = runs.train_run(

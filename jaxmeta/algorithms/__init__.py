@@ -1,6 +1,34 @@
 """One file a paper: composition, defaults and citation."""
 
+from jaxmeta.algorithms.anil import anil
+from jaxmeta.algorithms.baselines import from_scratch, multi_task
+from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
-from jaxmeta.algorithms.maml import fomaml, maml
+from jaxmeta.algorithms.e_maml import e_maml
+from jaxmeta.algorithms.es_maml import es_maml
+from jaxmeta.algorithms.imaml import imaml
+from jaxmeta.algorithms.learned_rule import learned_rule
+from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
+from jaxmeta.algorithms.meta_sgd import meta_sgd
+from jaxmeta.algorithms.promp import promp
+from jaxmeta.algorithms.reptile import reptile
 
-__all__ = ["compose", "fomaml", "maml"]
+__all__ = [
+    "anil",
+    "cavia",
+    "compose",
+    "e_maml",
+    "es_maml",
+    "fomaml",
+    "from_scratch",
+    "imaml",
+    "learned_rule",
+    "maml",
+    "maml_ppo",
+    "maml_vpg",
+    "meta_sgd",
+    "multi_task",
+    "promp",
+    "reptile",
+    "trpo_maml",
+]

@@ -81,11 +81,16 @@ def compose(
         theta, opt_state, info = outer.step(
             state.theta, state.opt_state, lambda theta: mean_objective(theta, lifetimes), divergence
         )
-        finite = all_finite((theta, opt_state, info["loss"], info["grad_norm"]))
-        new_state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), MetaState(theta, opt_state), state)
-        return new_state, {**info, "skipped": 1.0 - finite.astype(jnp.float32), **summarise(lifetimes)}
+        return guarded(state, MetaState(theta, opt_state), {**info, **summarise(lifetimes)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+
+
+def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info]:
+    """The new state, or the old one where the new one, its loss or its gradient is not finite: that is ``skipped``."""
+    finite = all_finite((new, info["loss"], info["grad_norm"]))
+    state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
+    return state, {**info, "skipped": 1.0 - finite.astype(jnp.float32)}
 
 
 def summarise(lifetimes: Lifetime) -> Info:

@@ -6,14 +6,13 @@ from typing import Any, cast
 import optax
 
 from jaxmeta.algorithms.compose import compose
-from jaxmeta.distributions import Distribution
 from jaxmeta.estimators import linear_baseline
-from jaxmeta.learners.gradient import FastWeights, act_by_mode, first_order, gradient_learner
-from jaxmeta.losses import likelihood_ratio, standardised
+from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, first_order, whole_network
+from jaxmeta.losses import clipped, likelihood_ratio, score_function, standardised
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation
-from jaxmeta.outer import by_optax
-from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Objective, Outer, Surrogate, TaskDistribution, Theta
+from jaxmeta.outer import by_optax, trust_region
+from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Objective, Outer, Surrogate, TaskDistribution
 
 STANDARDISED = standardised(likelihood_ratio)
 
@@ -25,13 +24,14 @@ def maml(
     adaptation_steps: int = 1,
     episodes: int = 20,
     inner_loss: Surrogate = STANDARDISED,
+    inner_optimizer: Callable[..., optax.GradientTransformation] = optax.sgd,
     outer: Outer | None = None,
     outer_loss: Surrogate = STANDARDISED,
     objective: Callable[[Learner, Surrogate], Objective] = post_adaptation,
     estimator: Estimator | None = None,
     policy: Policy | None = None,
     task_chunk: int = 1,
-    wrap_learner: Callable[[Learner], Learner] = lambda learner: learner,
+    adaptation: MakeAdaptation = whole_network,
 ) -> MetaAlgorithm:
     """``min_θ mean_i L_i(θ − α ∇L_i(θ))``, differentiated through the adaptation.
 
@@ -41,6 +41,8 @@ def maml(
       adaptation_steps: K ≥ 0 gradient steps, each on fresh episodes.
       episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
       inner_loss: surrogate that adaptation descends.
+      inner_optimizer: ``inner_optimizer(inner_rate) -> optax transformation``. One that takes a square root of a moment
+        needs ``eps_root > 0`` to be differentiated through: ``lambda rate: optax.adam(rate, eps_root=1e-8)``.
       outer: moves θ; by default Adam at 3e-3.
       outer_loss: surrogate of the data after adaptation.
       objective: builds the outer objective from the learner and ``outer_loss``; ``after_every_step`` for one.
@@ -48,7 +50,7 @@ def maml(
       policy: a network; by default two layers of 100 ReLU units for the environment's spaces.
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
         accelerator take as many as memory allows.
-      wrap_learner: changes how the learner adapts or is differentiated, ``first_order`` for one.
+      adaptation: ``(policy, inner_loss, inner_optimizer) -> Adaptation``: what adapts, and how.
 
     Raises:
       ValueError: an argument out of its range.
@@ -58,21 +60,16 @@ def maml(
     policy = policy_for(tasks.env) if policy is None else policy
     outer = by_optax(optax.adam(3e-3)) if outer is None else outer
     estimator = linear_baseline() if estimator is None else estimator
-    inner_optimizer = optax.sgd(cast(Any, inner_rate))
-    learner = wrap_learner(gradient_learner(policy, inner_loss, inner_optimizer))
-    greedy = wrap_learner(gradient_learner(policy, inner_loss, inner_optimizer, choose=act_by_mode))
-
-    def distribution(theta: Theta, phi: FastWeights, obs: Array) -> Distribution:
-        return policy.apply(phi.params, obs)
-
+    adapting = adaptation(policy, inner_loss, inner_optimizer(cast(Any, inner_rate)))
+    learner = acting(adapting)
     return compose(
         tasks,
         learner,
-        greedy,
+        acting(adapting, act_by_mode),
         objective(learner, outer_loss),
         outer,
         estimator,
-        distribution,
+        adapting.distribution,
         adaptation_steps=adaptation_steps,
         episodes=episodes,
         task_chunk=task_chunk,
@@ -86,4 +83,48 @@ def fomaml(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
       tasks: the family.
       **settings: those of ``maml``.
     """
-    return maml(tasks, wrap_learner=first_order, **settings)
+    return maml(tasks, adaptation=lambda *parts: first_order(whole_network(*parts)), **settings)
+
+
+def maml_vpg(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
+    """``maml`` with the plain policy gradient in both loops: log-probabilities times advantages, and one Adam step.
+
+    The surrogate of Finn et al. 2017's equation 4, without the trust region. Its meta-gradient is biased: see
+    ``score_function``.
+
+    Args:
+      tasks: the family.
+      **settings: those of ``maml`` but for the two losses.
+    """
+    loss = standardised(score_function)
+    return maml(tasks, inner_loss=loss, outer_loss=loss, **settings)
+
+
+def maml_ppo(
+    tasks: TaskDistribution, *, clip: float = 0.2, epochs: int = 5, outer: Outer | None = None, **settings
+) -> MetaAlgorithm:
+    """``maml`` with several clipped steps on each meta-batch (Schulman et al. 2017's surrogate as the outer loss).
+
+    Args:
+      tasks: the family.
+      clip: ε > 0, how far the ratio of the post-adaptation policies may go before it stops to count.
+      epochs: Adam steps on a meta-batch, ≥ 1; used where ``outer`` is not given.
+      outer: moves θ; by default Adam at 1e-3 for ``epochs`` steps.
+      **settings: those of ``maml`` but for the outer loss.
+    """
+    outer = by_optax(optax.adam(1e-3), epochs) if outer is None else outer
+    return maml(tasks, outer=outer, outer_loss=standardised(clipped(clip)), **settings)
+
+
+def trpo_maml(
+    tasks: TaskDistribution, *, max_divergence: float = 0.01, outer: Outer | None = None, **settings
+) -> MetaAlgorithm:
+    """``maml`` with the outer step of Finn et al. 2017: TRPO on the divergence of the post-adaptation policies.
+
+    Args:
+      tasks: the family.
+      max_divergence: bound on the mean divergence, in nats, > 0; used where ``outer`` is not given.
+      outer: moves θ; by default ``trust_region(max_divergence)``.
+      **settings: those of ``maml``.
+    """
+    return maml(tasks, outer=trust_region(max_divergence) if outer is None else outer, **settings)

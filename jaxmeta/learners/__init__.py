@@ -1,12 +1,33 @@
 """How methods learn inside one task."""
 
 from jaxmeta.learners.gradient import (
+    Adaptation,
     FastWeights,
+    MakeAdaptation,
     act_by_mode,
     act_by_sample,
+    acting,
     first_order,
+    gradient_adaptation,
     gradient_learner,
+    rematerialised,
+    whole_network,
+    without_adaptation,
 )
 from jaxmeta.learners.uniform import uniform_learner
 
-__all__ = ["FastWeights", "act_by_mode", "act_by_sample", "first_order", "gradient_learner", "uniform_learner"]
+__all__ = [
+    "Adaptation",
+    "FastWeights",
+    "MakeAdaptation",
+    "act_by_mode",
+    "act_by_sample",
+    "acting",
+    "first_order",
+    "gradient_adaptation",
+    "gradient_learner",
+    "rematerialised",
+    "uniform_learner",
+    "whole_network",
+    "without_adaptation",
+]

@@ -1,7 +1,7 @@
 """Learners that adapt by differentiable gradient steps on their own episodes."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.distributions import Distribution
 from jaxmeta.networks import Policy
-from jaxmeta.types import Array, Key, Learner, PyTree, Surrogate, Trajectory
+from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
 
 
 class FastWeights(NamedTuple):
@@ -17,6 +17,28 @@ class FastWeights(NamedTuple):
 
     params: PyTree
     inner_state: PyTree
+
+
+class Adaptation(NamedTuple):
+    """How a fast state makes a policy, and how it moves: a ``Learner`` but for the choice of actions.
+
+    Attributes:
+      init: ``init(key) -> theta``.
+      begin: ``begin(theta) -> phi``.
+      distribution: ``distribution(theta, phi, obs) -> action distribution``, for ``obs`` ``[..., O]``.
+      absorb: ``absorb(theta, phi, trajectory) -> phi``.
+    """
+
+    init: Callable[[Key], Theta]
+    begin: Callable[[Theta], Phi]
+    distribution: Callable[[Theta, Phi, Array], Distribution]
+    absorb: Callable[[Theta, Phi, Trajectory], Phi]
+
+
+MakeAdaptation = Callable[[Policy, Surrogate, optax.GradientTransformation], Adaptation]
+"""``make(policy, inner_loss, inner_optimizer) -> Adaptation``: what sets gradient methods apart from each other."""
+
+Absorbing = TypeVar("Absorbing", Learner, Adaptation)
 
 
 def act_by_sample(key: Key, distribution: Distribution) -> Array:
@@ -27,52 +49,109 @@ def act_by_mode(key: Key, distribution: Distribution) -> Array:
     return distribution.mode()
 
 
-def gradient_learner(
-    policy: Policy,
+def acting(adaptation: Adaptation, choose: Callable[[Key, Distribution], Array] = act_by_sample) -> Learner:
+    """The learner that acts by its fast state's policy.
+
+    Args:
+      adaptation: makes the policy, and moves it.
+      choose: ``(key, distribution) -> action``; ``act_by_mode`` gives the deterministic policy.
+    """
+
+    def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
+        distribution = adaptation.distribution(theta, phi, obs)
+        action = choose(key, distribution)
+        return action, distribution.log_prob(action), jnp.zeros(()), phi
+
+    def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
+        log_prob = adaptation.distribution(theta, phi, trajectory.obs).log_prob(trajectory.action)
+        return log_prob, jnp.zeros_like(log_prob)
+
+    return Learner(adaptation.init, adaptation.begin, act_fn, adaptation.absorb, score_fn)
+
+
+def gradient_adaptation(
+    init: Callable[[Key], Theta],
+    start: Callable[[Theta], PyTree],
+    apply: Callable[[Theta, PyTree, Array], Distribution],
     inner_loss: Surrogate,
-    inner_optimizer: optax.GradientTransformation,
-    *,
-    choose: Callable[[Key, Any], Array] = act_by_sample,
-) -> Learner:
+    inner_optimizer: Callable[[Theta], optax.GradientTransformation],
+) -> Adaptation:
+    """``w ← w + U(∇ inner_loss(w))`` on fast weights ``w``, whatever part of the network they are.
+
+    Args:
+      init: ``init(key) -> theta``.
+      start: ``start(theta) -> w``, the fast weights before the first step.
+      apply: ``apply(theta, w, obs) -> action distribution``.
+      inner_loss: surrogate on the log-probabilities of one batch of episodes.
+      inner_optimizer: ``inner_optimizer(theta) -> optax transformation``, so that parts of it can be learned; one that
+        takes a square root of a moment needs ``eps_root > 0`` to be differentiated through.
+    """
+
+    def begin_fn(theta: Theta) -> FastWeights:
+        weights = start(theta)
+        return FastWeights(weights, inner_optimizer(theta).init(weights))
+
+    def distribution_fn(theta: Theta, phi: FastWeights, obs: Array) -> Distribution:
+        return apply(theta, phi.params, obs)
+
+    def absorb_fn(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
+        def loss(weights: PyTree) -> Array:
+            return inner_loss(apply(theta, weights, trajectory.obs).log_prob(trajectory.action), trajectory)
+
+        gradient = jax.grad(loss)(phi.params)
+        updates, inner_state = inner_optimizer(theta).update(gradient, phi.inner_state, phi.params)
+        return FastWeights(optax.apply_updates(phi.params, updates), inner_state)
+
+    return Adaptation(init, begin_fn, distribution_fn, absorb_fn)
+
+
+def whole_network(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
     """``φ ← φ − U(∇ inner_loss(φ))`` from ``φ = θ``: the adaptation of MAML (Finn et al. 2017, equation 1).
 
     Args:
       policy: the network; ``theta`` is its parameters.
       inner_loss: surrogate on the log-probabilities of one batch of episodes.
-      inner_optimizer: any optax transformation; one that takes a square root of a moment needs ``eps_root > 0`` to be
-        differentiated through.
-      choose: ``(key, distribution) -> action``; ``act_by_mode`` gives the deterministic policy.
+      inner_optimizer: any optax transformation that can be differentiated through.
     """
-
-    def begin_fn(theta: PyTree) -> FastWeights:
-        return FastWeights(theta, inner_optimizer.init(theta))
-
-    def act_fn(key: Key, theta: PyTree, phi: FastWeights, obs: Array):
-        distribution = policy.apply(phi.params, obs)
-        action = choose(key, distribution)
-        return action, distribution.log_prob(action), jnp.zeros(()), phi
-
-    def loss(params: PyTree, trajectory: Trajectory) -> Array:
-        return inner_loss(policy.apply(params, trajectory.obs).log_prob(trajectory.action), trajectory)
-
-    def absorb_fn(theta: PyTree, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
-        gradient = jax.grad(loss)(phi.params, trajectory)
-        updates, inner_state = inner_optimizer.update(gradient, phi.inner_state, phi.params)
-        return FastWeights(optax.apply_updates(phi.params, updates), inner_state)
-
-    def score_fn(theta: PyTree, phi: FastWeights, trajectory: Trajectory):
-        log_prob = policy.apply(phi.params, trajectory.obs).log_prob(trajectory.action)
-        return log_prob, jnp.zeros_like(log_prob)
-
-    return Learner(policy.init, begin_fn, act_fn, absorb_fn, score_fn)
+    return gradient_adaptation(
+        policy.init,
+        lambda theta: theta,
+        lambda theta, weights, obs: policy.apply(weights, obs),
+        inner_loss,
+        lambda theta: inner_optimizer,
+    )
 
 
-def first_order(learner: Learner) -> Learner:
-    """The same learner, whose adaptation counts as the identity when it is differentiated (FOMAML)."""
+def gradient_learner(
+    policy: Policy,
+    inner_loss: Surrogate,
+    inner_optimizer: optax.GradientTransformation,
+    *,
+    choose: Callable[[Key, Distribution], Array] = act_by_sample,
+) -> Learner:
+    """The learner of ``whole_network``: MAML's."""
+    return acting(whole_network(policy, inner_loss, inner_optimizer), choose)
 
-    def absorb_fn(theta: PyTree, phi: PyTree, trajectory: Trajectory) -> PyTree:
+
+def first_order(learner: Absorbing) -> Absorbing:
+    """The same, whose adaptation counts as the identity when it is differentiated (FOMAML)."""
+
+    def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
         adapted = learner.absorb(theta, phi, trajectory)
         # Value of the adapted state, derivative of the state before: Finn et al. 2017, section 5.2.
         return jax.tree.map(lambda old, new: old + jax.lax.stop_gradient(new - old), phi, adapted)
 
     return learner._replace(absorb=absorb_fn)
+
+
+def without_adaptation(learner: Absorbing) -> Absorbing:
+    """The same, whose fast state stays what it was at the beginning."""
+    return learner._replace(absorb=lambda theta, phi, trajectory: phi)
+
+
+def rematerialised(learner: Absorbing) -> Absorbing:
+    """The same, whose adaptation steps are computed again for the outer gradient, rather than kept.
+
+    With K steps, one step's activations are in memory at a time instead of K, for about half as much computation more.
+    """
+    return learner._replace(absorb=jax.checkpoint(learner.absorb))

@@ -13,15 +13,48 @@ import jaxmeta
 
 OPTAX = functools.partial(jaxmeta.by_optax, optax.adam(1e-2))
 ALGORITHMS = {
+    "anil": lambda tasks, **settings: jaxmeta.anil(tasks, outer=OPTAX(), **settings),
+    "cavia": lambda tasks, policy, **settings: jaxmeta.cavia(
+        tasks, outer=OPTAX(), policy=jaxmeta.policy_for(tasks.env, hidden=(8,), context_size=3), **settings
+    ),
+    "e-maml": lambda tasks, **settings: jaxmeta.e_maml(tasks, outer=OPTAX(), **settings),
+    "es-maml": lambda tasks, **settings: jaxmeta.es_maml(tasks, outer_optimizer=optax.adam(3e-2), pairs=4, **settings),
+    "fomaml": lambda tasks, **settings: jaxmeta.fomaml(tasks, outer=OPTAX(), **settings),
+    "imaml": lambda tasks, **settings: jaxmeta.imaml(tasks, outer=OPTAX(), inner_iterations=1, **settings),
+    "learned-rule": lambda tasks, **settings: jaxmeta.learned_rule(tasks, outer=OPTAX(), **settings),
     "maml": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), **settings),
-    "maml-trust-region": lambda tasks, **settings: jaxmeta.maml(
-        tasks, outer=jaxmeta.trust_region(0.05, curvature_every=2), **settings
+    "maml-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml(
+        tasks,
+        outer=OPTAX(),
+        inner_rate=0.03,
+        inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8),
+        **settings,
     ),
     "maml-dice": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), inner_loss=jaxmeta.dice(), **settings),
+    "maml-ppo": lambda tasks, **settings: jaxmeta.maml_ppo(tasks, outer=OPTAX(epochs=3), **settings),
+    "maml-rematerialised": lambda tasks, **settings: jaxmeta.maml(
+        tasks,
+        outer=OPTAX(),
+        adaptation_steps=2,
+        adaptation=lambda *parts: jaxmeta.rematerialised(jaxmeta.whole_network(*parts)),
+        **settings,
+    ),
     "maml-two-steps": lambda tasks, **settings: jaxmeta.maml(
         tasks, outer=OPTAX(), adaptation_steps=2, task_chunk=4, **settings
     ),
-    "fomaml": lambda tasks, **settings: jaxmeta.fomaml(tasks, outer=OPTAX(), **settings),
+    "maml-vpg": lambda tasks, **settings: jaxmeta.maml_vpg(tasks, outer=OPTAX(), **settings),
+    "meta-sgd": lambda tasks, **settings: jaxmeta.meta_sgd(tasks, outer=OPTAX(), **settings),
+    "oracle": lambda tasks, policy, **settings: jaxmeta.multi_task(
+        jaxmeta.reveal_task(tasks),
+        outer=OPTAX(),
+        policy=jaxmeta.policy_for(jaxmeta.reveal_task(tasks).env, hidden=(8,)),
+        **settings,
+    ),
+    "promp": lambda tasks, **settings: jaxmeta.promp(tasks, outer=OPTAX(epochs=3), **settings),
+    "reptile": lambda tasks, **settings: jaxmeta.reptile(tasks, **settings),
+    "trpo-maml": lambda tasks, **settings: jaxmeta.trpo_maml(
+        tasks, outer=jaxmeta.trust_region(0.05, curvature_every=2), **settings
+    ),
 }
 
 

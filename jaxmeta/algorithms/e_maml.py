@@ -1,0 +1,29 @@
+"""E-MAML: credit for exploration before adaptation (Stadie et al. 2018, Some Considerations on Learning to Explore)."""
+
+import functools
+
+from jaxmeta.algorithms.maml import maml
+from jaxmeta.losses import likelihood_ratio
+from jaxmeta.objectives import with_sampling_term
+from jaxmeta.types import MetaAlgorithm, TaskDistribution
+
+
+def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None = None, **settings) -> MetaAlgorithm:
+    """``maml`` whose outer loss also makes those data likelier after which the return was high.
+
+    The outer advantages are in units of reward, as the added term is.
+
+    Args:
+      tasks: the family.
+      episodes: E ≥ 1 episodes in each batch.
+      weight: of the added term, ≥ 0. 1 is the exact derivative, a sum over all E episodes, and noisy; by default 1 / E,
+        a mean over them, as published implementations have it.
+      **settings: those of ``maml`` but for the outer loss and the objective.
+
+    Raises:
+      ValueError: ``weight`` negative.
+    """
+    if isinstance(weight, (int, float)) and weight < 0:
+        raise ValueError(f"weight: got {weight}; must not be negative")
+    objective = functools.partial(with_sampling_term, weight=1.0 / max(episodes, 1) if weight is None else weight)
+    return maml(tasks, episodes=episodes, outer_loss=likelihood_ratio, objective=objective, **settings)

@@ -1,0 +1,108 @@
+"""iMAML: the meta-gradient by the implicit function theorem (Rajeswaran et al. 2019)."""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+
+from jaxmeta.algorithms.maml import maml
+from jaxmeta.learners.gradient import Adaptation, FastWeights
+from jaxmeta.networks import Policy
+from jaxmeta.outer import conjugate_gradient
+from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
+
+
+def imaml(
+    tasks: TaskDistribution,
+    *,
+    pull: float = 2.0,
+    inner_iterations: int = 5,
+    cg_iterations: int = 5,
+    **settings,
+) -> MetaAlgorithm:
+    """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6).
+
+    No path through the inner iterations is kept, however many there are. The inverse is applied by conjugate gradient.
+    It is exact only as far as the inner problem was solved.
+
+    Args:
+      tasks: the family.
+      pull: λ > 0.
+      inner_iterations: steps of the inner optimiser on each batch, ≥ 1.
+      cg_iterations: conjugate-gradient iterations, ≥ 1.
+      **settings: those of ``maml``. An inner optimiser's memory is not kept from one iteration to the next: momentum
+        has no effect.
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    if isinstance(pull, (int, float)) and pull <= 0:
+        raise ValueError(f"pull: got {pull}; must be positive")
+    for name, value in (("inner_iterations", inner_iterations), ("cg_iterations", cg_iterations)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}; must be at least 1")
+
+    def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
+        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, cg_iterations)
+
+    return maml(tasks, adaptation=make, **settings)
+
+
+def proximal(
+    policy: Policy,
+    inner_loss: Surrogate,
+    inner_optimizer: optax.GradientTransformation,
+    pull: float,
+    inner_iterations: int,
+    cg_iterations: int,
+) -> Adaptation:
+    """Each batch's regularised problem, solved from where the last one ended, and differentiated implicitly.
+
+    The derivative is that of the solution, which does not depend on where the iterations start.
+    """
+
+    def begin_fn(theta: Theta) -> FastWeights:
+        return FastWeights(theta, inner_optimizer.init(theta))
+
+    def gradient(weights: PyTree, trajectory: Trajectory) -> PyTree:
+        def loss(weights: PyTree) -> Array:
+            return inner_loss(policy.apply(weights, trajectory.obs).log_prob(trajectory.action), trajectory)
+
+        return jax.grad(loss)(weights)
+
+    # All that the solution depends on is an argument: a custom derivative must not close over what is differentiated.
+    @jax.custom_jvp
+    def solution(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> PyTree:
+        def iterate(weights, _):
+            pulled = jax.tree.map(
+                lambda g, w, slow: g + pull * (w - slow), gradient(weights, trajectory), weights, theta
+            )
+            # A schedule counts adaptation steps, not the iterations inside one: its state stays.
+            updates, _ = inner_optimizer.update(pulled, phi.inner_state, weights)
+            return optax.apply_updates(weights, updates), None
+
+        return jax.lax.scan(iterate, phi.params, length=inner_iterations)[0]
+
+    def solution_jvp(primals, tangents):
+        weights, trajectory = solution(*primals), primals[2]
+        right, unravel = ravel_pytree(tangents[0])
+
+        def matvec(vector: Array) -> Array:
+            product = jax.jvp(lambda w: gradient(w, trajectory), (weights,), (unravel(vector),))[1]
+            return ravel_pytree(product)[0] / pull + vector
+
+        # Symmetric, so that the same solver serves reverse mode, where the equation is transposed.
+        solve = lambda product, b: conjugate_gradient(product, b, cg_iterations)[0]  # noqa: E731
+        return weights, unravel(jax.lax.custom_linear_solve(matvec, right, solve, symmetric=True))
+
+    solution.defjvp(solution_jvp)
+
+    def absorb_fn(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
+        phi = jax.lax.stop_gradient(phi)
+        _, inner_state = inner_optimizer.update(jax.tree.map(jnp.zeros_like, phi.params), phi.inner_state, phi.params)
+        return FastWeights(solution(theta, phi, trajectory), inner_state)
+
+    def distribution_fn(theta: Theta, phi: Phi, obs: Array):
+        return policy.apply(phi.params, obs)
+
+    return Adaptation(policy.init, begin_fn, distribution_fn, absorb_fn)

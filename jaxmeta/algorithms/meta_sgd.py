@@ -1,0 +1,67 @@
+"""Meta-SGD: a learned step size for every parameter (Li et al. 2017)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.algorithms.maml import maml
+from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
+from jaxmeta.networks import Policy
+from jaxmeta.types import Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
+
+
+class SteppedWeights(NamedTuple):
+    """Slow weights of Meta-SGD: the network's, and a factor on the step of each."""
+
+    params: PyTree
+    rates: PyTree
+
+
+def meta_sgd(tasks: TaskDistribution, *, initial_rates: PyTree | float = 1.0, **settings) -> MetaAlgorithm:
+    """``φ = θ − α β ∘ ∇L(θ)`` with both ``θ`` and ``β`` meta-learned (Li et al. 2017, equation 2; their α is our α β).
+
+    Args:
+      tasks: the family.
+      initial_rates: β at the start, as a factor on ``inner_rate``: a number, or a pytree of the policy's parameters.
+      **settings: those of ``maml``.
+
+    Raises:
+      ValueError: ``initial_rates`` is a pytree of another structure, or of other shapes.
+    """
+
+    def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
+        return learned_rates(policy, inner_loss, inner_optimizer, initial_rates)
+
+    return maml(tasks, adaptation=make, **settings)
+
+
+def learned_rates(
+    policy: Policy,
+    inner_loss: Surrogate,
+    inner_optimizer: optax.GradientTransformation,
+    initial_rates: PyTree | float,
+) -> Adaptation:
+    """Inner steps on all parameters, each multiplied by a learned factor of its own."""
+    expected = jax.eval_shape(policy.init, jax.random.key(0))
+    if jax.tree.structure(initial_rates) == jax.tree.structure(0.0) and not jnp.shape(initial_rates):
+        initial_rates = jax.tree.map(lambda leaf: jnp.full(leaf.shape, initial_rates, leaf.dtype), expected)
+    elif jax.tree.map(jnp.shape, initial_rates) != jax.tree.map(jnp.shape, expected):
+        shapes = jax.tree.map(jnp.shape, expected)
+        raise ValueError(f"initial_rates: must be a number, or a pytree with the parameters' shapes, {shapes}")
+
+    def init_fn(key: Key) -> SteppedWeights:
+        return SteppedWeights(policy.init(key), initial_rates)
+
+    def optimizer(theta: SteppedWeights) -> optax.GradientTransformation:
+        scale = optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, theta.rates))
+        return optax.chain(inner_optimizer, scale)
+
+    return gradient_adaptation(
+        init_fn,
+        lambda theta: theta.params,
+        lambda theta, weights, obs: policy.apply(weights, obs),
+        inner_loss,
+        optimizer,
+    )
