@@ -10,8 +10,9 @@ the exact meta-gradient:
   count; ``noise``: what that distance would be without a bias.
 - ``verdict``: of Hotelling's test of that mean against the truth, whose ``p`` is beside it. An unbiased estimator is
   called biased anywhere in the table with probability 0.01. ``unbiased`` means that no bias is seen at this size.
-- the columns under ``a batch of 20``: bias (with the noise left in it), standard deviation of one estimate, and mean
-  cosine of its angle to the truth, when all batches have that many episodes.
+- the columns under ``a batch of 20``: the same bias and its noise, the standard deviation of one estimate, and the mean
+  cosine of its angle to the truth, when all batches have that many episodes. There, what a step of that size does on
+  average is not what an exact step does, and every estimator is off.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Estimators:
     batch_episodes: int = 20
     """Episodes in each batch of usual size."""
     quick: bool = False
-    """One MDP, 2,048 episodes and batch repeats at most: under a minute on two cores."""
+    """One MDP, two adaptation steps, 2,048 episodes and batch repeats at most: under a minute on two cores."""
     seed: int = 0
     """Draws the problems and all that is sampled."""
     json: Path | None = None
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
         experiment.fail(f"--json: {arguments.json.parent} is not a directory")
     import meta_gradients
 
-    most = {"mdps": 1, "episodes": 2048, "batch_repeats": 2048} if arguments.quick else {}
+    most = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 2048} if arguments.quick else {}
     wanted = {name: getattr(arguments, name) for name in meta_gradients.Effort._fields}
     effort = meta_gradients.Effort(**wanted | {name: min(wanted[name], value) for name, value in most.items()})
     print(

@@ -65,10 +65,10 @@ def test_quick_means_less_of_everything(estimators, monkeypatch):
     estimators.main(["--quick"])
     estimators.main(["--quick", "--mdps", "0", "--episodes", "7"])
     estimators.main([])
-    assert [(each.mdps, each.episodes, each.batch_repeats) for each in efforts] == [
-        (1, 2048, 2048),
-        (0, 7, 2048),
-        (3, 2**14, 2**14),
+    assert [(each.mdps, each.adaptation_steps, each.episodes, each.batch_repeats) for each in efforts] == [
+        (1, 2, 2048, 2048),
+        (0, 2, 7, 2048),
+        (3, 3, 2**14, 2**14),
     ]
 
 
