@@ -178,7 +178,7 @@ def sampler(
 
     def gradient(learner: Learner, theta: Array, lifetime: jaxmeta.Lifetime, k: int) -> Array:
         objective = jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio)
-        until = jax.tree.map(lambda x: x[: k + 1], lifetime)
+        until = lifetime._replace(trajectory=jax.tree.map(lambda x: x[: k + 1], lifetime.trajectory))
         # The objective is a loss, and a mean over the episode's steps.
         return -horizon * jax.grad(lambda theta: objective(theta, until)[0])(theta)
 

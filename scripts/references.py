@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import experiment
@@ -53,6 +54,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json is not None and not arguments.json.parent.is_dir():
         experiment.fail(f"--json: {arguments.json.parent} is not a directory")
     tasks = min(arguments.tasks, 1000) if arguments.quick else arguments.tasks
+    if arguments.quick:
+        # Compiling is most of a quick run, and code that is optimised little is fast enough for a thousand tasks.
+        flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        os.environ.setdefault("XLA_FLAGS", flags)
     effort = reference_problems.Effort(
         tasks=tasks, quick=arguments.quick, seed=arguments.seed, lifetimes=arguments.lifetimes
     )
