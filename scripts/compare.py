@@ -19,6 +19,8 @@ class Compare:
     """The runs' directories."""
     out: Path = Path("comparison.png")
     """The PNG to write."""
+    json: Path | None = None
+    """Write what is drawn to this file as well: a JSON list, a run each."""
     columns: int = 4
     """Panels in a row, at most."""
 
@@ -28,14 +30,18 @@ def main(argv: list[str] | None = None) -> int:
     experiment.check_numbers(arguments, columns=1)
     if not arguments.runs:
         experiment.fail("RUNS: name the directory of at least one evaluated run")
-    if not arguments.out.absolute().parent.is_dir():
-        experiment.fail(f"--out: {arguments.out.parent} is not a directory")
+    for flag, path in (("--out", arguments.out), ("--json", arguments.json)):
+        if path is not None and not path.absolute().parent.is_dir():
+            experiment.fail(f"{flag}: {path.parent} is not a directory")
     loaded = [(experiment.load(run), evaluation(run)) for run in arguments.runs]
 
     from jaxmeta import plots
 
     print(table(loaded))
     curves = [(what.task, what.algorithm, one) for what, one in loaded]
+    if arguments.json is not None:
+        rows = [{"task": what.task, "algorithm": what.algorithm, **one} for what, one in loaded]
+        arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     print("\nwrote", plots.save(plots.comparison(curves, columns=arguments.columns), arguments.out))
     return 0
 
@@ -47,7 +53,12 @@ def evaluation(run: Path) -> dict[str, Any]:
         experiment.fail(f"{run} has no evaluation.json; make it with scripts/evaluate.py {run}")
     try:
         found = json.loads(path.read_text())
-        return {name: found[name] for name in ("seeds", "summary", "references")}
+        references = {
+            name: {part: value for part, value in one.items() if part != "returns"}
+            for name, one in found["references"].items()
+        }
+        kept = {name: found[name] for name in ("iteration", "protocol", "seeds", "summary", "interval")}
+        return {**kept, "references": references}
     except (ValueError, KeyError, TypeError) as error:
         experiment.fail(f"{path} cannot be read ({type(error).__name__}); make it anew with scripts/evaluate.py {run}")
 
@@ -55,7 +66,8 @@ def evaluation(run: Path) -> dict[str, Any]:
 def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
     """Interquartile means and 95 % intervals, a row a run, in Markdown."""
     steps = max(len(one["summary"]["sampled"]["iqm"]) for _, one in loaded)
-    heads = ["task", "algorithm", "seeds", *(f"{k} steps" for k in range(steps)), "from scratch, last", "optimum"]
+    counts = [f"{k} step{'s' if k != 1 else ''}" for k in range(steps)]
+    heads = ["task", "algorithm", "seeds", *counts, "from scratch, last", "optimum"]
     rows = [heads, ["---"] * len(heads)]
     for what, one in loaded:
         sampled, references = one["summary"]["sampled"], one["references"]

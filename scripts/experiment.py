@@ -62,6 +62,7 @@ ALGORITHMS = (
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("outer_advantages", "objective"),
     "es-maml": ("outer", "outer_advantages", "objective", "epochs"),
+    "from-scratch": ("outer", "epochs"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
@@ -306,17 +307,18 @@ def build(
     if "objective" not in own:
         objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
         settings["objective"] = objectives[arguments.objective]
-    if "outer" in own:
+    if arguments.algorithm == "es-maml":
         settings["outer_optimizer"] = optimizer
     else:
         settings["task_chunk"] = arguments.task_chunk
+    if "outer" not in own and arguments.outer == "trust-region":
+        settings["outer"] = jaxmeta.trust_region(
+            arguments.max_divergence,
+            cg_iterations=arguments.cg_iterations,
+            curvature_every=arguments.curvature_every,
+        )
+    elif "outer" not in own:
         settings["outer"] = jaxmeta.by_optax(optimizer, arguments.epochs)
-        if arguments.outer == "trust-region":
-            settings["outer"] = jaxmeta.trust_region(
-                arguments.max_divergence,
-                cg_iterations=arguments.cg_iterations,
-                curvature_every=arguments.curvature_every,
-            )
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     return tasks, getattr(jaxmeta, name)(tasks, **settings)
 

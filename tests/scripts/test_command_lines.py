@@ -22,6 +22,7 @@ from jaxmeta.checkpoint import Checkpoints
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import compare  # noqa: E402
 import experiment  # noqa: E402
 import train  # noqa: E402
 
@@ -138,8 +139,47 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
     evaluation = json.loads((directory / "evaluation.json").read_text())
     assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [1, 6, 3]
     finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3))
+    written = [directory / name for name in ("comparison.png", "comparison.json")]
+    table, _ = finish(start("compare.py", directory, directory, "--out", written[0], "--json", written[1]))
+    assert table.count("| navigation | maml | 1 |") == 2
+    assert [one["task"] for one in json.loads(written[1].read_text())] == ["navigation", "navigation"]
+    assert written[0].stat().st_size > 5_000
     for name in ("learning_curve.png", "adaptation_curve.png", "trajectories.png", "trajectories.gif"):
         assert (directory / name).stat().st_size > 5_000
+
+
+def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path):
+    (tmp_path / "config.json").write_text((finished[0] / "config.json").read_text())
+    for argv, message in (
+        ([], "error: RUNS: name the directory of at least one evaluated run"),
+        ([str(tmp_path)], f"error: {tmp_path} has no evaluation.json; make it with scripts/evaluate.py {tmp_path}"),
+        (
+            [str(tmp_path), "--out", str(tmp_path / "no" / "a.png")],
+            f"error: --out: {tmp_path / 'no'} is not a directory",
+        ),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            compare.main(argv)
+        assert caught.value.code == 2
+        assert capsys.readouterr().err == message + "\n"
+
+
+@pytest.mark.parametrize("algorithm", experiment.ALGORITHMS)
+def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
+    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--episodes", "2", "--hidden", "8"]).experiment
+    tasks, built = experiment.build(arguments)
+    task = tasks.sample(jax.random.key(0))
+    theta = built.learner.init(jax.random.key(1))
+    assert built.learner.act(
+        jax.random.key(2), theta, built.learner.begin(theta), tasks.env.reset_env(jax.random.key(3), task)[0]
+    )[0].shape == (2,)
+
+
+@pytest.mark.parametrize("preset", experiment.PUBLISHED)
+def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them(preset):
+    arguments = train.parse(["--preset", preset, "--iterations", "7"]).experiment
+    expected = experiment.PUBLISHED[preset] | {"iterations": 7}
+    assert {name: getattr(arguments, name) for name in expected} == expected
 
 
 def refused(capsys, *argv):
@@ -155,6 +195,8 @@ def refused(capsys, *argv):
     [
         ("--task navigaton", "error: unknown task 'navigaton'; did you mean navigation"),
         ("--algorithm mmal", "error: unknown algorithm 'mmal'; did you mean maml"),
+        ("--algorithm promp --inner-loss dice", "error: --inner-loss: promp decides it by itself; leave it out"),
+        ("--preset promp-2018", "error: unknown preset 'promp-2018'; did you mean promp-2019"),
         ("--horizon 0", "error: --horizon: got 0; must be at least 1"),
         ("--iterations 0", "error: --iterations: got 0; must be at least 1"),
         ("--meta-batch -3", "error: --meta-batch: got -3; must be at least 1"),
