@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta import objectives
+from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.rollout import collect_lifetime, collect_lifetimes, episode_returns
 from jaxmeta.types import (
     Array,
@@ -57,10 +58,14 @@ def compose(
     Returns:
       The algorithm. An update that would leave ``theta`` or the optimiser non-finite is undone and counted in
       ``Info["skipped"]``.
+
+    Raises:
+      ValueError: a count out of its range, or a learner or an objective that does not keep the contract.
     """
     for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("episodes", episodes, 1)):
         if value < least:
             raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
     mean_objective = objectives.mean_over_tasks(objective, task_chunk)
 
     def init_fn(key: Key) -> MetaState:

@@ -1,0 +1,84 @@
+"""Whether a learner and an objective keep the contract: asked of their shapes alone, when an algorithm is built."""
+
+from typing import Any
+
+import jax
+
+from jaxmeta.rollout import collect_episodes, collect_lifetime
+from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
+
+
+def check_contract(
+    tasks: TaskDistribution,
+    learner: Learner,
+    objective: Objective,
+    estimator: Estimator,
+    *,
+    adaptation_steps: int,
+    episodes: int,
+) -> None:
+    """Trace every function of the contract abstractly; nothing is compiled or computed.
+
+    Args:
+      tasks: the family.
+      learner: all five functions are asked.
+      objective: of one task.
+      estimator: fills in advantages.
+      adaptation_steps: K ≥ 0.
+      episodes: E ≥ 1.
+
+    Raises:
+      ValueError: a function that returns something else than the contract says; the message names it.
+    """
+    key = jax.random.key(0)
+    task = jax.eval_shape(tasks.sample, key)
+    theta = jax.eval_shape(learner.init, key)
+    phi = jax.eval_shape(learner.begin, theta)
+    obs, _ = jax.eval_shape(tasks.env.reset_env, key, task)
+    acted = jax.eval_shape(learner.act, key, theta, phi, obs)
+    _parts("learner.act", acted, ("action", "log_prob", "value", "phi"))
+    _same("learner.act: log_prob", acted[1].shape, ())
+    _same("learner.act: value", acted[2].shape, ())
+    _same_tree("learner.act", acted[3], phi)
+
+    sizes = {"episodes": episodes, "horizon": tasks.horizon}
+
+    def batch_fn(key, task, theta, phi):
+        return estimator(collect_episodes(key, tasks.env, task, learner, theta, phi, **sizes)[0])
+
+    batch = jax.eval_shape(batch_fn, key, task, theta, phi)
+    _same_tree("learner.absorb", jax.eval_shape(learner.absorb, theta, phi, batch), phi)
+    scored = jax.eval_shape(learner.score, theta, phi, batch)
+    _parts("learner.score", scored, ("log_prob", "value"))
+    for name, part in zip(("log_prob", "value"), scored, strict=True):
+        _same(f"learner.score: {name}", part.shape, (episodes, tasks.horizon))
+
+    sizes |= {"adaptation_steps": adaptation_steps, "task_chunk": 1}
+
+    def lifetime_fn(key, task, theta):
+        return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)[1]
+
+    lifetime = jax.eval_shape(lifetime_fn, key, task, theta)
+    judged = jax.eval_shape(objective, theta, lifetime)
+    _parts("objective", judged, ("loss", "info"))
+    _same("objective: loss", judged[0].shape, ())
+    if not isinstance(judged[1], dict):
+        raise ValueError(f"objective: info must be a dict of arrays, got {type(judged[1]).__name__}")
+
+
+def _parts(name: str, value: Any, parts: tuple[str, ...]) -> None:
+    if not isinstance(value, tuple) or len(value) != len(parts):
+        got = f"{len(value)} values" if isinstance(value, tuple) else type(value).__name__
+        raise ValueError(f"{name}: must return ({', '.join(parts)}), got {got}")
+
+
+def _same(name: str, got: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    if got != expected:
+        raise ValueError(f"{name}: must have shape {expected}, got {got}")
+
+
+def _same_tree(name: str, got: PyTree, phi: PyTree) -> None:
+    described = [jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree) for tree in (phi, got)]
+    if described[0] != described[1]:
+        ours, theirs = (" ".join(str(each).split()) for each in described)
+        raise ValueError(f"{name}: must return phi as begin makes it, {ours}; got {theirs}")

@@ -1,0 +1,91 @@
+"""A learner or an objective of the user's own that does not keep the contract is refused when it is built."""
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta.learners import FastWeights, acting, whole_network
+
+
+def build(tasks, policy, *, learner=lambda learner: learner, objective=None):
+    adaptation = whole_network(policy, jaxmeta.likelihood_ratio, optax.sgd(0.1))
+    changed = learner(acting(adaptation))
+    return jaxmeta.compose(
+        tasks,
+        changed,
+        changed,
+        jaxmeta.post_adaptation(changed, jaxmeta.likelihood_ratio) if objective is None else objective,
+        jaxmeta.by_optax(optax.sgd(0.1)),
+        jaxmeta.linear_baseline(),
+        adaptation.distribution,
+        adaptation_steps=1,
+        episodes=2,
+        task_chunk=1,
+    )
+
+
+def wrong(name, change):
+    def replace(learner):
+        function = getattr(learner, name)
+        return learner._replace(**{name: lambda *arguments: change(*function(*arguments))})
+
+    return replace
+
+
+def halved(params, inner_state):
+    return FastWeights(jax.tree.map(lambda w: w[..., :1], params), inner_state)
+
+
+@pytest.mark.parametrize(
+    ("learner", "message"),
+    [
+        (
+            wrong("act", lambda action, log_prob, value, phi: (action, log_prob, phi)),
+            r"learner.act: must return \(action, log_prob, value, phi\), got 3 values",
+        ),
+        (
+            wrong("act", lambda action, log_prob, value, phi: (action, log_prob[None], value, phi)),
+            r"learner.act: log_prob: must have shape \(\), got \(1,\)",
+        ),
+        (
+            wrong("act", lambda action, log_prob, value, phi: (action, log_prob, jnp.zeros(3), phi)),
+            r"learner.act: value: must have shape \(\), got \(3,\)",
+        ),
+        (
+            wrong("act", lambda action, log_prob, value, phi: (action, log_prob, value, phi.params)),
+            "learner.act: must return phi as begin makes it",
+        ),
+        (wrong("absorb", halved), "learner.absorb: must return phi as begin makes it"),
+        (
+            wrong("score", lambda log_prob, value: (log_prob.sum(), value)),
+            r"learner.score: log_prob: must have shape \(2, 12\), got \(\)",
+        ),
+        (
+            wrong("score", lambda log_prob, value: (log_prob,)),
+            r"learner.score: must return \(log_prob, value\), got 1 values",
+        ),
+    ],
+)
+def test_a_learner_is_asked_for_its_shapes(navigation, policy, learner, message):
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        build(navigation, policy, learner=learner)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (lambda theta, lifetime: jnp.zeros(()), r"objective: must return \(loss, info\), got ShapeDtypeStruct"),
+        (lambda theta, lifetime: (jnp.zeros(4), {}), r"objective: loss: must have shape \(\), got \(4,\)"),
+        (lambda theta, lifetime: (jnp.zeros(()), jnp.zeros(())), "objective: info must be a dict of arrays"),
+    ],
+)
+def test_an_objective_is_asked_for_its_shapes(navigation, policy, objective, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        build(navigation, policy, objective=objective)
+
+
+def test_a_right_one_is_built(navigation, policy):
+    assert build(navigation, policy).learner is not None
