@@ -79,6 +79,14 @@ def large_matrix_rate(size: int = 2048) -> float:
     return 2 * size**3 / median(seconds(jax.jit(lambda x: x @ x), x, repeats=15))
 
 
+def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+    """The compiled program of a function for these arguments, and the seconds that compiling it took."""
+    lowered = jax.jit(function).lower(*arguments)
+    started = time.perf_counter()
+    program = lowered.compile()
+    return program, time.perf_counter() - started
+
+
 def temporary_bytes(compiled: Any) -> int:
     """Bytes that a compiled program needs beside its arguments and results, by the compiler's own account."""
     return int(compiled.memory_analysis().temp_size_in_bytes)

@@ -182,8 +182,8 @@ class Experiment:
     """Nonlinearity of the policy."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
-    task_chunk: int = 1
-    """Tasks differentiated together: small on CPU, large on accelerators."""
+    task_chunk: int | None = None
+    """Tasks differentiated together; chosen from the device and the sizes if not given."""
     seed: int = 0
     """First seed."""
     seeds: int = 1

@@ -30,7 +30,7 @@ def maml(
     objective: Callable[[Learner, Surrogate], Objective] = post_adaptation,
     estimator: Estimator | None = None,
     policy: Policy | None = None,
-    task_chunk: int = 1,
+    task_chunk: int | None = None,
     adaptation: MakeAdaptation = whole_network,
 ) -> MetaAlgorithm:
     """``min_θ mean_i L_i(θ − α ∇L_i(θ))``, differentiated through the adaptation.
@@ -49,7 +49,7 @@ def maml(
       estimator: advantages; by default a linear baseline with γ = 0.99 and λ = 1.
       policy: a network; by default two layers of 100 ReLU units for the environment's spaces.
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
-        accelerator take as many as memory allows.
+        accelerator take as many as memory allows. By default chosen from the device and the sizes.
       adaptation: ``(policy, inner_loss, inner_optimizer) -> Adaptation``: what adapts, and how.
 
     Raises:

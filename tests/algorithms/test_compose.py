@@ -6,6 +6,7 @@ import optax
 import pytest
 
 import jaxmeta
+from jaxmeta.algorithms.compose import default_task_chunk
 from jaxmeta.learners import FastWeights, acting, whole_network
 
 
@@ -89,3 +90,11 @@ def test_an_objective_is_asked_for_its_shapes(navigation, policy, objective, mes
 
 def test_a_right_one_is_built(navigation, policy):
     assert build(navigation, policy).learner is not None
+
+
+@pytest.mark.parametrize(
+    ("platform", "episodes", "expected"), [("cpu", 20, 1), ("gpu", 20, 131), ("tpu", 2, 1310), ("gpu", 10**6, 1)]
+)
+def test_the_default_chunk_is_small_on_a_cpu_and_bounded_elsewhere(monkeypatch, platform, episodes, expected):
+    monkeypatch.setattr(jax, "default_backend", lambda: platform)
+    assert default_task_chunk(episodes, 100) == expected

@@ -1,0 +1,59 @@
+"""The benchmarks of methods and of sweeps run, and say what they were asked in one line if it cannot be."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import methods
+import sweep
+
+SMALL = ["--tasks", "2", "--episodes", "2", "--repeats", "1"]
+
+
+def test_a_method_is_timed_and_its_inner_steps(tmp_path, capsys):
+    stored = tmp_path / "result.json"
+    methods.main([*SMALL, "--methods", "es_maml", "--steps", "2", "--json", str(stored)])
+    result = json.loads(stored.read_text())
+    assert [(row["method"], row["task_chunk"]) for row in result["methods"]] == [("es_maml", None)]
+    assert [row["activations"] for row in result["inner_steps"]] == ["kept", "rematerialised"]
+    assert all(row["temporary_bytes"] > 0 and row["seconds"][0] > 0 for row in result["inner_steps"])
+    assert "es_maml" in capsys.readouterr().out
+
+
+def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
+    stored = tmp_path / "result.json"
+    small = [
+        "--rates",
+        "2",
+        "--seeds",
+        "2",
+        "--iterations",
+        "2",
+        "--meta-batch",
+        "2",
+        "--episodes",
+        "2",
+        "--horizon",
+        "4",
+    ]
+    sweep.main([*small, "--separate", "1", "--json", str(stored)])
+    result = json.loads(stored.read_text())
+    assert result["runs"] == 4
+    assert result["largest_difference_first_iteration"] < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (methods.main, ["--methods", "mmal"], "error: unknown method 'mmal'"),
+        (methods.main, ["--repeats", "0"], "error: every count must be at least 1"),
+        (sweep.main, ["--meta-batch", "0"], "error: --meta-batch: got 0; must be at least 1"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(main, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        main(arguments)
