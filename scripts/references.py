@@ -24,6 +24,8 @@ class References:
     """Problems; all if not given."""
     lifetimes: tuple[int, ...] = ()
     """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
+    prior_mean: float = 1.0
+    """What the tabular methods take a mean reward for before they see one; the family's is 1, published tables' 0."""
     seed: int = 0
     """Draws the tasks and all that happens in them, the same for every method."""
     json: Path | None = None
@@ -59,7 +61,11 @@ def main(argv: list[str] | None = None) -> int:
         flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
         os.environ.setdefault("XLA_FLAGS", flags)
     effort = reference_problems.Effort(
-        tasks=tasks, quick=arguments.quick, seed=arguments.seed, lifetimes=arguments.lifetimes
+        tasks=tasks,
+        quick=arguments.quick,
+        seed=arguments.seed,
+        lifetimes=arguments.lifetimes,
+        prior_mean=arguments.prior_mean,
     )
     rows: list[reference_problems.Row] = []
     for name in arguments.only or reference_problems.PROBLEMS:
