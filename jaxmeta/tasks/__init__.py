@@ -4,6 +4,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 
+from jaxmeta.tasks import checks
 from jaxmeta.tasks.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit, informative_bandit
 from jaxmeta.tasks.classic_control import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
 from jaxmeta.tasks.contextual_bandit import contextual_bandit
@@ -79,15 +80,17 @@ def make(name: str, **settings) -> TaskDistribution:
       **settings: the family's keyword arguments.
 
     Raises:
-      ValueError: an unknown name, with the near ones; an unknown setting, with those there are.
+      ValueError: an unknown name, with the near ones; an unknown setting, with those there are; a setting of the wrong
+        kind, or out of its range.
     """
     if name not in _FAMILIES:
         raise ValueError(unknown("task", name, names()))
     family = _FAMILIES[name]
     allowed = inspect.signature(family).parameters
-    for setting in settings:
+    for setting, value in settings.items():
         if setting not in allowed:
             raise ValueError(unknown(f"setting of {name}", setting, list(allowed)))
+        checks.same_kind(allowed[setting].default, **{setting: value})
     return family(**settings)
 
 

@@ -1,9 +1,34 @@
 """Checks of settings and actions, each an error of one line that names the setting, its value and what is allowed."""
 
+import numbers
+from typing import Any
+
 import jax.numpy as jnp
 from gymnax.environments import environment
 
 from jaxmeta.types import Array
+
+
+def same_kind(default: Any, **settings: Any) -> None:
+    """Every setting is of the kind that a default is: a whole number, a number, text, or a tuple of as many numbers.
+
+    Raises:
+      ValueError: one is not.
+    """
+    for name, value in settings.items():
+        if isinstance(default, bool | str):
+            right, kind = isinstance(value, type(default)), type(default).__name__
+        elif isinstance(default, int):
+            right, kind = isinstance(value, numbers.Integral), "a whole number"
+        elif isinstance(default, float):
+            right, kind = isinstance(value, numbers.Real), "a number"
+        elif isinstance(default, tuple):
+            right = isinstance(value, (tuple, list)) and len(value) == len(default)
+            right, kind = right and all(isinstance(each, numbers.Real) for each in value), f"{len(default)} numbers"
+        else:
+            continue
+        if not right:
+            raise ValueError(f"{name}: got {value!r}; must be {kind}, such as {default!r}")
 
 
 def at_least(smallest: float, **settings: float) -> None:
