@@ -71,6 +71,8 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
 """Arguments that an algorithm decides by itself: they cannot be given."""
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
+    "es-maml": {"outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "imaml": {"inner_rate": 0.25},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},

@@ -15,8 +15,8 @@ from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDist
 def imaml(
     tasks: TaskDistribution,
     *,
-    pull: float = 2.0,
-    inner_iterations: int = 5,
+    pull: float = 4.0,
+    inner_iterations: int = 3,
     cg_iterations: int = 5,
     **settings,
 ) -> MetaAlgorithm:
@@ -27,8 +27,9 @@ def imaml(
 
     Args:
       tasks: the family.
-      pull: λ > 0.
-      inner_iterations: steps of the inner optimiser on each batch, ≥ 1.
+      pull: λ > 0. The inner problem is that of one batch, whose importance weights say little far from the policy that
+        acted: a weak pull lets the iterations leave it.
+      inner_iterations: steps of the inner optimiser on each batch, ≥ 1; with ``inner_rate`` below ``1 / pull``.
       cg_iterations: conjugate-gradient iterations, ≥ 1.
       **settings: those of ``maml``. An inner optimiser's memory is not kept from one iteration to the next: momentum
         has no effect.
