@@ -94,3 +94,27 @@ def test_figures_are_drawn(tmp_path, evaluation, navigation, small_maml):
         assert plots.save(figure, tmp_path / f"{index}.png").stat().st_size > 10_000
     path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
     assert path.read_bytes()[:6] == b"GIF89a"
+
+
+def test_choices_are_drawn_where_observations_are_flags():
+    tasks = jaxmeta.tasks.make("bernoulli-bandit", arms=3, horizon=6)
+    algorithm = jaxmeta.maml(tasks, policy=jaxmeta.policy_for(tasks.env, hidden=(4,)), episodes=5)
+    theta = algorithm.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(
+        jax.random.split(jax.random.key(2), 2), theta, batch
+    )
+    figure = plots.trajectories(tasks, batch, jax.tree.map(np.asarray, lifetimes.trajectory))
+    shares = figure.axes[0].images[0].get_array()
+    assert shares.shape == (3, 6)
+    np.testing.assert_allclose(np.asarray(shares).sum(axis=0), 1.0)
+    counted = np.asarray(lifetimes.trajectory.action)[0, 0]
+    np.testing.assert_allclose(shares[1], (counted == 1).mean(axis=0))
+
+
+def test_runs_are_compared_a_panel_a_task_and_a_curve_a_label(evaluation):
+    figure = plots.comparison([("a", "maml", evaluation), ("a", "anil", evaluation), ("b", "maml", evaluation)])
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["a", "b"]
+    assert len(figure.axes[0].containers) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()].count("maml") == 1
