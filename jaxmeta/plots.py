@@ -189,10 +189,11 @@ def _draw_plane(ax, batch, batches, task, step, shown, until) -> None:
             ax.plot(*path[-1], "o", color=BEFORE if step == 0 else AFTER, markersize=3)
     ax.plot(*goal, "*", color="crimson", markersize=11, zorder=5)
     ax.plot(0, 0, "+", color="black", markersize=7)
-    # One frame for all panels, around the goals and the start; the points of a grid are seldom below zero.
-    goals = np.concatenate([np.asarray(batch.goal).reshape(-1, 2), np.zeros((1, 2))])
-    low, high = goals.min(), goals.max()
-    margin = max(0.25 * (high - low), 0.1)
+    # One frame for all panels: goals, start, and all but the farthest hundredth of where the points have been.
+    been = np.percentile(batches.obs[np.asarray(batches.mask) > 0], [1, 99])
+    goals = np.asarray(batch.goal)
+    low, high = min(goals.min(), been[0], 0.0), max(goals.max(), been[1], 0.0)
+    margin = max(0.1 * (high - low), 0.1)
     ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
 
 
