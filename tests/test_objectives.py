@@ -8,6 +8,8 @@ import jaxmeta
 from jaxmeta import objectives
 from jaxmeta.objectives import batch_of
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+
 
 @pytest.fixture(scope="module")
 def objective(small_maml):
@@ -40,8 +42,11 @@ def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, 
     with jax.enable_x64(True):
         double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (theta, lifetimes))
         flat, unravel = ravel_pytree(double[0])
-        loss = jax.jit(lambda flat: jaxmeta.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0])
-        gradient = jax.grad(loss)(flat)
+
+        def loss_at(flat):
+            return jaxmeta.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0]
+
+        loss, gradient = jax.jit(loss_at), jax.jit(jax.grad(loss_at))(flat)
         rng = np.random.default_rng(0)
         for _ in range(3):
             direction = jnp.asarray(rng.normal(size=flat.shape))
