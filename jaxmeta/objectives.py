@@ -71,8 +71,8 @@ def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float)
     """``post_adaptation`` and credit for the data that adaptation was done on: E-MAML (Stadie et al. 2018, equation 7).
 
     Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it
-    and ``b`` that of the other tasks in the meta-batch. Its gradient at weight 1 is that of the return after adaptation
-    with respect to what the data are.
+    and ``b`` that of the other tasks in the meta-batch. At weight 1, with a learner whose inner loss takes the data as
+    given (``score_function``), the gradient is that of the expected return after adaptation on as many episodes.
     """
     after = post_adaptation(learner, surrogate)
 

@@ -134,7 +134,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
     """
     rows, columns = batches.mask.shape[:2]
     figure, axes = _subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
-    draw = _drawing(tasks)
+    draw = _drawing(tasks, batch, batches)
     for row in range(rows):
         for column in range(columns):
             draw(axes[row, column], batch, batches, row, column, shown, None)
@@ -146,7 +146,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
 def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
     """The same episodes as a GIF: tasks side by side, adaptation steps one after another."""
     count, steps = batches.mask.shape[:2]
-    draw = _drawing(tasks)
+    draw = _drawing(tasks, batch, batches)
     longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
     frames = [(k, t) for k in range(steps) for t in [*range(2, longest[k] + 1, 2), *[longest[k]] * 6]]
     figure, axes = _subplots(1, count, (2.4 * count, 2.9))
@@ -163,9 +163,9 @@ def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str 
     return Path(path)
 
 
-def _drawing(tasks: TaskDistribution) -> Callable:
+def _drawing(tasks: TaskDistribution, batch: Any, batches: Trajectory) -> Callable:
     if can_draw_plane(tasks):
-        return _draw_plane
+        return functools.partial(_draw_plane, limits=_limits(batch, batches))
     params = tasks.env.default_params
     actions, observations = tasks.env.action_space(params), tasks.env.observation_space(params)
     flags = isinstance(observations, spaces.Box) and np.all(observations.low == 0) and np.all(observations.high == 1)
@@ -178,7 +178,7 @@ def _column_title(step: int) -> str:
     return "before adaptation" if step == 0 else f"after {step} step{'s' if step > 1 else ''}"
 
 
-def _draw_plane(ax, batch, batches, task, step, shown, until) -> None:
+def _draw_plane(ax, batch, batches, task, step, shown, until, *, limits) -> None:
     goal = np.asarray(batch.goal[task])
     for episode in range(min(shown, batches.mask.shape[2])):
         length = int(batches.mask[task, step, episode].sum())
@@ -189,12 +189,16 @@ def _draw_plane(ax, batch, batches, task, step, shown, until) -> None:
             ax.plot(*path[-1], "o", color=BEFORE if step == 0 else AFTER, markersize=3)
     ax.plot(*goal, "*", color="crimson", markersize=11, zorder=5)
     ax.plot(0, 0, "+", color="black", markersize=7)
-    # One frame for all panels: goals, start, and all but the farthest hundredth of where the points have been.
+    ax.set(xlim=limits, ylim=limits, aspect="equal")
+
+
+def _limits(batch: Any, batches: Trajectory) -> tuple[float, float]:
+    """One frame for all panels: goals, start, and all but the farthest hundredth of where the points have been."""
     been = np.percentile(batches.obs[np.asarray(batches.mask) > 0], [1, 99])
     goals = np.asarray(batch.goal)
     low, high = min(goals.min(), been[0], 0.0), max(goals.max(), been[1], 0.0)
     margin = max(0.1 * (high - low), 0.1)
-    ax.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+    return low - margin, high + margin
 
 
 def _draw_choices(ax, batch, batches, task, step, shown, until, *, actions) -> None:

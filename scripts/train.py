@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import experiment
+import presets
 import tyro
 from experiment import Evaluation, Experiment, fail
 
@@ -50,8 +51,8 @@ def parse(argv: list[str]) -> Train:
     """The arguments; those of a resumed run come from its ``config.json`` and may not be changed."""
     arguments = tyro.cli(Train, args=argv)
     if arguments.preset is not None:
-        experiment.check_name("preset", arguments.preset, tuple(experiment.PUBLISHED))
-        default = Experiment(**experiment.PUBLISHED[arguments.preset])
+        experiment.check_name("preset", arguments.preset, tuple(presets.PUBLISHED))
+        default = Experiment(**presets.PUBLISHED[arguments.preset])
         arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
     elif preset := experiment.defaults(arguments.experiment):
         default = Experiment(algorithm=arguments.experiment.algorithm, task=arguments.experiment.task, **preset)
@@ -111,7 +112,7 @@ def run(arguments: Train, directory: Path) -> int:
     try:
         tasks, algorithm = experiment.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
-        if preset := experiment.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
+        if preset := presets.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
             print("defaults changed:", ", ".join(f"{name} {value}" for name, value in preset.items()))
         print(f"{what.algorithm} on {what.task}: {what.iterations} meta-iterations, seeds {seeds}, in {directory}")
         with Display(what.iterations) as display:

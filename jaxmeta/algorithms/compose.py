@@ -44,7 +44,7 @@ def compose(
     """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
 
     Args:
-      tasks: the family; only its environment and horizon are used, the tasks come with each step.
+      tasks: the family; its environment and horizon are used, the tasks come with each step.
       learner: collects, and is differentiated through.
       greedy: the same learner acting by the mode of its distribution.
       objective: one task's loss.

@@ -3,7 +3,7 @@
 import functools
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.losses import likelihood_ratio
+from jaxmeta.losses import likelihood_ratio, score_function, standardised
 from jaxmeta.objectives import with_sampling_term
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
@@ -11,14 +11,16 @@ from jaxmeta.types import MetaAlgorithm, TaskDistribution
 def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None = None, **settings) -> MetaAlgorithm:
     """``maml`` whose outer loss also makes those data likelier after which the return was high.
 
-    The outer advantages are in units of reward, as the added term is.
+    The inner loss is the score function: its derivative takes the data as given, and the added term says how they
+    depend on the policy. A likelihood ratio or DiCE would give that credit a second time. The outer advantages are in
+    units of reward, as the added term is.
 
     Args:
       tasks: the family.
       episodes: E ≥ 1 episodes in each batch.
       weight: of the added term, ≥ 0. 1 is the exact derivative, a sum over all E episodes, and noisy; by default 1 / E,
         a mean over them, as published implementations have it.
-      **settings: those of ``maml`` but for the outer loss and the objective.
+      **settings: those of ``maml`` but for the losses and the objective.
 
     Raises:
       ValueError: ``weight`` negative.
@@ -26,4 +28,11 @@ def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None 
     if isinstance(weight, (int, float)) and weight < 0:
         raise ValueError(f"weight: got {weight}; must not be negative")
     objective = functools.partial(with_sampling_term, weight=1.0 / max(episodes, 1) if weight is None else weight)
-    return maml(tasks, episodes=episodes, outer_loss=likelihood_ratio, objective=objective, **settings)
+    return maml(
+        tasks,
+        episodes=episodes,
+        inner_loss=standardised(score_function),
+        outer_loss=likelihood_ratio,
+        objective=objective,
+        **settings,
+    )

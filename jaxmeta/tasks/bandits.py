@@ -1,5 +1,6 @@
 """Bandits: a pull is a step, the lifetime is the horizon, and the arms are hidden."""
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -35,19 +36,20 @@ class GaussianParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
-class _Bandit(environment.Environment):
+class _Bandit(environment.Environment, abc.ABC):
     """What stateless bandits share: the observation is the constant 1, and nothing terminates."""
 
     def __init__(self, *, arms: int = 5):
         checks.at_least(2, arms=arms)
         self.arms = arms
 
+    @abc.abstractmethod
     def reward(self, key: Key, arm: Array, params: Any) -> Array:
-        raise NotImplementedError
+        """What one pull of an arm pays."""
 
+    @abc.abstractmethod
     def expected_rewards(self, params: Any) -> Array:
         """What the arms pay on average, ``[k]``."""
-        raise NotImplementedError
 
     def step_env(self, key, state, action, params):
         checks.action_shape(self, action)

@@ -1,5 +1,7 @@
 """What sets each gradient method apart, against definitions computed another way."""
 
+import itertools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -174,6 +176,51 @@ def test_the_sampling_term_is_the_score_times_the_gain_over_other_tasks(policy, 
 
     expected = jax.tree.map(lambda g, s: g - 0.1 * gain / length * s, without, jax.grad(score)(theta))
     close(with_term, expected, 1e-4)
+
+
+def expected_return_after_two_pulls(logits, probability, rate):
+    """``Σ_D p(D | θ) V(θ + α g(D))`` over all data D of two pulls, with a score-function step each."""
+    outcomes = [(arm, reward) for arm in range(3) for reward in (0.0, 1.0)]
+    total = 0.0
+    for data in itertools.product(outcomes, outcomes):
+        log_pi = jax.nn.log_softmax(logits[0])
+        chance, gradient = 1.0, 0.0
+        for arm, reward in data:
+            chance *= jnp.exp(log_pi[arm]) * (probability[arm] if reward else 1.0 - probability[arm])
+            gradient += 0.5 * reward * (jax.nn.one_hot(arm, 3) - jax.nn.softmax(logits[0]))
+        total += chance * jnp.dot(jax.nn.softmax(logits[0] + rate * gradient), probability)
+    return total
+
+
+def test_the_sampling_term_completes_the_gradient_of_the_expected_return_after_finitely_many_episodes():
+    probability, rate = jnp.array([0.1, 0.6, 0.9]), 2.0
+    tasks = jaxmeta.tasks.make("bernoulli-bandit", arms=3, horizon=1)
+    task = tasks.sample(jax.random.key(0)).replace(probability=probability)
+    theta = jnp.array([[0.5, 0.0, -0.5]])
+    policy = jaxmeta.Policy(lambda key: theta, lambda params, obs: jaxmeta.Categorical(obs @ params))
+
+    def rewards(trajectory):
+        return trajectory._replace(advantage=trajectory.reward, value_target=trajectory.reward)
+
+    def z_scores(inner_loss, weight):
+        learner = jaxmeta.gradient_learner(policy, inner_loss, optax.sgd(rate))
+        objective = jaxmeta.with_sampling_term(learner, jaxmeta.likelihood_ratio, weight=weight)
+
+        def one(key):
+            sizes = {"adaptation_steps": 1, "episodes": 2, "horizon": 1}
+            _, lifetime = jaxmeta.collect_lifetime(key, tasks.env, task, learner, theta, rewards, **sizes)
+            # Any constant is a baseline; this one is near the mean return.
+            lifetime = lifetime._replace(peer_return=jnp.float32(0.55))
+            return -jax.grad(lambda t: objective(t, lifetime)[0])(theta)
+
+        sampled = np.asarray(jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(1), 400_000)), np.float64)[:, 0]
+        exact = jax.jit(jax.grad(expected_return_after_two_pulls))(theta, probability, rate)
+        return np.abs(sampled.mean(0) - np.asarray(exact)[0]) / (sampled.std(0) / np.sqrt(len(sampled)))
+
+    assert z_scores(jaxmeta.score_function, 1.0).max() < 4.0
+    assert z_scores(jaxmeta.score_function, 0.0).max() > 8.0
+    # A likelihood ratio gives the same credit a second time.
+    assert z_scores(jaxmeta.likelihood_ratio, 1.0).max() > 8.0
 
 
 def test_peer_returns_leave_the_own_task_out(collected):

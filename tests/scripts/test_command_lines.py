@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import compare  # noqa: E402
 import experiment  # noqa: E402
+import presets  # noqa: E402
 import train  # noqa: E402
 
 SMALL = [
@@ -164,7 +165,7 @@ def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path)
         assert capsys.readouterr().err == message + "\n"
 
 
-@pytest.mark.parametrize("algorithm", experiment.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--episodes", "2", "--hidden", "8"]).experiment
     tasks, built = experiment.build(arguments)
@@ -175,10 +176,10 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     )[0].shape == (2,)
 
 
-@pytest.mark.parametrize("preset", experiment.PUBLISHED)
+@pytest.mark.parametrize("preset", presets.PUBLISHED)
 def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them(preset):
     arguments = train.parse(["--preset", preset, "--iterations", "7"]).experiment
-    expected = experiment.PUBLISHED[preset] | {"iterations": 7}
+    expected = presets.PUBLISHED[preset] | {"iterations": 7}
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
@@ -275,7 +276,7 @@ def test_a_disk_that_is_full_during_a_save_leaves_the_last_checkpoint_intact(tmp
 
 
 def test_names_and_defaults_agree_with_the_library():
-    assert list(experiment.TASKS) == jaxmeta.tasks.names()
+    assert list(presets.TASKS) == jaxmeta.tasks.names()
     defaults = {field.name: field.default for field in dataclasses.fields(experiment.Experiment)}
     own = {
         name: parameter.default

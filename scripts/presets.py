@@ -1,0 +1,117 @@
+"""Names that the command lines know, and the settings that go with them. Nothing heavy is imported."""
+
+from typing import Any
+
+TASKS = (
+    "acrobot",
+    "bernoulli-bandit",
+    "cartpole",
+    "contextual-bandit",
+    "dark-key-to-door",
+    "dependent-bandit",
+    "dorfman-semicircle",
+    "four-rooms",
+    "frozen-lake",
+    "gaussian-bandit",
+    "gridnavi",
+    "informative-bandit",
+    "meta-maze",
+    "mountain-car",
+    "mountain-car-continuous",
+    "navigation",
+    "navigation-rotated",
+    "navigation-wind",
+    "pendulum",
+    "semicircle-dense",
+    "semicircle-sparse",
+    "t-maze",
+    "tabular-mdp",
+)
+ALGORITHMS = (
+    "anil",
+    "cavia",
+    "e-maml",
+    "es-maml",
+    "fomaml",
+    "from-scratch",
+    "imaml",
+    "learned-rule",
+    "maml",
+    "maml-ppo",
+    "maml-vpg",
+    "meta-sgd",
+    "multi-task",
+    "oracle",
+    "promp",
+    "reptile",
+    "trpo-maml",
+)
+OWN_SETTINGS: dict[str, tuple[str, ...]] = {
+    "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
+    "es-maml": ("outer", "outer_advantages", "objective", "epochs"),
+    "from-scratch": ("outer", "epochs"),
+    "maml-ppo": ("outer_advantages",),
+    "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
+    "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
+    "reptile": ("objective", "outer_advantages"),
+}
+"""Arguments that an algorithm decides by itself: they cannot be given."""
+ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
+    "cavia": {"inner_rate": 1.0},
+    "es-maml": {"outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "imaml": {"inner_rate": 0.25},
+    "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
+    "multi-task": {"adaptation_steps": 0},
+    "oracle": {"adaptation_steps": 0},
+    "promp": {"epochs": 5, "outer_rate": 1e-3},
+    "reptile": {"adaptation_steps": 3, "outer": "sgd", "outer_rate": 0.5, "outer_rate_end": 0.1},
+    "trpo-maml": {"outer": "trust-region"},
+}
+"""Defaults of an algorithm, where they differ from those of ``Experiment``."""
+_SHORT = {"iterations": 200, "outer_decay": 200}
+TASK_PRESETS: dict[str, dict[str, Any]] = {
+    "bernoulli-bandit": {"inner_rate": 3.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, **_SHORT},
+    "contextual-bandit": {"inner_rate": 10.0, "episodes": 10, **_SHORT},
+    "dark-key-to-door": {"inner_rate": 1.0, **_SHORT},
+    "dependent-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "gaussian-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
+    "gridnavi": {"inner_rate": 0.3, "outer_rate": 1e-3, **_SHORT},
+    "informative-bandit": {"inner_rate": 2.0, "episodes": 5, "meta_batch": 50, **_SHORT},
+    "navigation-rotated": _SHORT,
+    "navigation-wind": _SHORT,
+    "pendulum": {"episodes": 10, **_SHORT},
+    "semicircle-dense": _SHORT,
+    "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
+}
+"""Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "cavia-2019": {
+        "algorithm": "cavia",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 1.0,
+        "discount": 0.95,
+        "iterations": 500,
+    },
+    "maml-2017": {
+        "algorithm": "maml",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 0.5,
+        "inner_loss": "score-function",
+        "iterations": 100,
+    },
+    "promp-2019": {
+        "algorithm": "promp",
+        "hidden": (64, 64),
+        "activation": "tanh",
+        "inner_rate": 0.1,
+        "meta_batch": 40,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-3,
+        "epochs": 5,
+        "iterations": 1001,
+    },
+}
+"""Settings of a paper's experiments, by name."""
