@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 from presets import ALGORITHM_PRESETS, ALGORITHMS, OWN_SETTINGS, TASK_PRESETS, TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 
@@ -38,7 +40,7 @@ class Experiment:
     """Inner gradient steps during meta-training."""
     inner_rate: float = 0.5
     """Step size of adaptation."""
-    inner_loss: Literal["likelihood-ratio", "score-function", "dice"] = "likelihood-ratio"
+    inner_loss: Literal["likelihood-ratio", "score-function", "dice", "clipped"] = "likelihood-ratio"
     """Surrogate that adaptation descends."""
     outer: Literal["adam", "sgd", "trust-region"] = "adam"
     """Outer step."""
@@ -72,6 +74,8 @@ class Experiment:
     """Nonlinearity of the policy."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
+    own: tuple[str, ...] = ()
+    """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None
     """Tasks differentiated together; chosen from the device and the sizes if not given."""
     seed: int = 0
@@ -169,6 +173,7 @@ def build(
         "likelihood-ratio": jaxmeta.likelihood_ratio,
         "score-function": jaxmeta.score_function,
         "dice": jaxmeta.dice(),
+        "clipped": jaxmeta.clipped(),
     }
     decay = arguments.outer_decay * arguments.epochs
     schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, decay)
@@ -210,7 +215,31 @@ def build(
     elif "outer" not in own:
         settings["outer"] = jaxmeta.by_optax(optimizer, arguments.epochs)
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
-    return tasks, getattr(jaxmeta, name)(tasks, **settings)
+    algorithm = getattr(jaxmeta, name)
+    return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+
+
+def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings given by ``--own``, of which the algorithm's signature must know the names."""
+    import ast
+    import inspect
+
+    parameters = inspect.signature(algorithm).parameters.values()
+    known = {one.name: one.default for one in parameters if isinstance(one.default, (bool, int, float))}
+    known = {name: default for name, default in known.items() if name not in settings}
+    found = {}
+    for given in arguments.own:
+        name, _, text = given.partition("=")
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has no settings of its own"
+            fail(f"--own {given}: {arguments.algorithm} {has}")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            fail(f"--own {given}: give it as NAME=VALUE; by default {name}={known[name]}")
+        if not isinstance(found[name], (int, float)) or (isinstance(known[name], int) and found[name] % 1):
+            fail(f"--own {given}: by default {name}={known[name]}; give a number of its kind")
+    return found
 
 
 def defaults(arguments: Experiment) -> dict[str, Any]:

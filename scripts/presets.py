@@ -58,13 +58,13 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
 """Arguments that an algorithm decides by itself: they cannot be given."""
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
-    "es-maml": {"outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
     "imaml": {"inner_rate": 0.25},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
     "promp": {"epochs": 5, "outer_rate": 1e-3},
-    "reptile": {"adaptation_steps": 3, "outer": "sgd", "outer_rate": 0.5, "outer_rate_end": 0.1},
+    "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "trpo-maml": {"outer": "trust-region"},
 }
 """Defaults of an algorithm, where they differ from those of ``Experiment``."""
@@ -82,6 +82,7 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     "navigation-wind": _SHORT,
     "pendulum": {"episodes": 10, **_SHORT},
     "semicircle-dense": _SHORT,
+    "semicircle-sparse": {"initial_log_std": 0.0, **_SHORT},
     "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
 }
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
