@@ -18,10 +18,13 @@ from jaxmeta.algorithms import (
     multi_task,
     promp,
     reptile,
+    rl2,
     trpo_maml,
 )
+from jaxmeta.cells import CELLS, Cell, cell_for
 from jaxmeta.distributions import Categorical, Gaussian
 from jaxmeta.estimators import (
+    critic_baseline,
     discounted_returns,
     generalised_advantages,
     linear_baseline,
@@ -35,14 +38,26 @@ from jaxmeta.learners import (
     first_order,
     gradient_adaptation,
     gradient_learner,
+    recurrent_learner,
     rematerialised,
     uniform_learner,
     whole_network,
     without_adaptation,
 )
 from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, standardised
-from jaxmeta.networks import MLP, CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
+from jaxmeta.networks import (
+    MLP,
+    CategoricalPolicy,
+    GaussianPolicy,
+    Policy,
+    RecurrentPolicy,
+    from_module,
+    in_segments,
+    policy_for,
+    recurrent_policy_for,
+)
 from jaxmeta.objectives import (
+    actor_critic,
     after_every_step,
     mean_over_tasks,
     post_adaptation,
@@ -51,8 +66,8 @@ from jaxmeta.objectives import (
     with_sampling_term,
 )
 from jaxmeta.outer import by_optax, trust_region
-from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns
-from jaxmeta.tasks import from_gymnax, reveal_task
+from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
+from jaxmeta.tasks import as_lifetime, from_gymnax, reveal_task
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
@@ -66,10 +81,12 @@ from jaxmeta.types import (
 )
 
 __all__ = [
+    "CELLS",
     "MLP",
     "Adaptation",
     "Categorical",
     "CategoricalPolicy",
+    "Cell",
     "Divergence",
     "Gaussian",
     "GaussianPolicy",
@@ -79,23 +96,28 @@ __all__ = [
     "MetaState",
     "Outer",
     "Policy",
+    "RecurrentPolicy",
     "TaskDistribution",
     "TrainState",
     "Trajectory",
     "act_by_mode",
     "act_by_sample",
     "acting",
+    "actor_critic",
     "adaptation_returns",
     "after_every_step",
     "anil",
+    "as_lifetime",
     "bootstrap_interval",
     "by_optax",
     "cavia",
+    "cell_for",
     "clipped",
     "collect_episodes",
     "collect_lifetime",
     "collect_lifetimes",
     "compose",
+    "critic_baseline",
     "dice",
     "discounted_returns",
     "e_maml",
@@ -110,6 +132,7 @@ __all__ = [
     "gradient_adaptation",
     "gradient_learner",
     "imaml",
+    "in_segments",
     "init_state",
     "interquartile_mean",
     "learned_rule",
@@ -126,12 +149,16 @@ __all__ = [
     "policy_for",
     "post_adaptation",
     "promp",
+    "recurrent_learner",
+    "recurrent_policy_for",
     "references",
     "rematerialised",
     "reptile",
     "reveal_task",
+    "rl2",
     "sample_tasks",
     "score_function",
+    "stage_returns",
     "standardised",
     "tasks",
     "towards_adapted",

@@ -147,6 +147,32 @@ def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimat
     return estimate_fn
 
 
+def critic_baseline(discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
+    """Generalised advantages against the values that the learner's critic gave while it acted.
+
+    A lifetime is all there is: after its last step the value is 0, whatever ended it. The episodes inside a lifetime do
+    not cut the advantages, so that an early step is credited with what it taught for later episodes.
+
+    Args:
+      discount: γ in [0, 1].
+      trace_decay: λ in [0, 1].
+    """
+    _check_unit("discount", discount)
+    _check_unit("trace_decay", trace_decay)
+
+    def estimate_fn(trajectory: Trajectory) -> Trajectory:
+        mask = trajectory.mask
+        reward, value = trajectory.reward * mask, trajectory.value * mask
+        next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1)))
+        zeros = jnp.zeros_like(reward)
+        advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
+            reward, value, next_value, zeros, zeros, discount, trace_decay
+        )
+        return trajectory._replace(advantage=advantage * mask, value_target=(advantage + value) * mask)
+
+    return estimate_fn
+
+
 def _check_unit(name: str, value: float) -> None:
     if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
         raise ValueError(f"{name}: got {value}; must be in [0, 1]")

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxmeta.learners.uniform import uniform_learner
 from jaxmeta.objectives import batch_of
-from jaxmeta.rollout import collect_episodes, episode_returns
-from jaxmeta.types import Array, Key, MetaAlgorithm, Task, TaskDistribution, Theta
+from jaxmeta.rollout import collect_episodes, stage_returns
+from jaxmeta.types import Array, Key, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
 def adaptation_returns(
@@ -24,6 +24,8 @@ def adaptation_returns(
 ) -> dict[str, Array]:
     """Return before and after each adaptation step in one task, undiscounted, mean over episodes.
 
+    In a family of lifetimes it is the return of each episode, one after the other.
+
     Args:
       key: PRNG key.
       algorithm: its ``adapt`` decides the number of steps K and the episodes of each.
@@ -33,33 +35,31 @@ def adaptation_returns(
       greedy_episodes: episodes of the deterministic policy, which adapts on the sampled policy's data.
 
     Returns:
-      ``sampled`` and ``deterministic``, each ``[K + 1]``.
+      ``sampled`` and ``deterministic``, each ``[K + 1]``, or ``[episodes]``.
     """
     key_adapt, key_greedy = jax.random.split(key)
     _, lifetime = algorithm.adapt(key_adapt, theta, task)
-    sampled = jnp.mean(episode_returns(lifetime.trajectory), axis=-1)
+    sampled = stage_returns(tasks.env, lifetime.trajectory)
     phi, greedy = algorithm.learner.begin(theta), []
-    for step, key_step in enumerate(jax.random.split(key_greedy, sampled.shape[0])):
-        trajectory, _ = collect_episodes(
-            key_step,
-            tasks.env,
-            task,
-            algorithm.greedy,
-            theta,
-            phi,
-            episodes=greedy_episodes,
-            horizon=tasks.horizon,
-        )
-        greedy.append(jnp.mean(episode_returns(trajectory)))
+
+    def act_greedily(key: Key, phi: Phi) -> Array:
+        sizes = {"episodes": 1, "horizon": tasks.horizon}
+        trajectory, _ = collect_episodes(key, tasks.env, task, algorithm.greedy, theta, phi, **sizes)
+        return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
+
+    batches = lifetime.trajectory.mask.shape[0]
+    for step, key_step in enumerate(jax.random.split(key_greedy, batches)):
+        returns = jax.vmap(act_greedily, (0, None))(jax.random.split(key_step, greedy_episodes), phi)
+        greedy.append(jnp.mean(returns, axis=0))
         phi = algorithm.learner.absorb(theta, phi, batch_of(lifetime, step))
-    return {"sampled": sampled, "deterministic": jnp.stack(greedy)}
+    return {"sampled": sampled, "deterministic": jnp.concatenate(greedy)}
 
 
 def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> Array:
-    """Mean undiscounted return of uniformly random actions in one task, a scalar."""
+    """Mean undiscounted return of an episode of uniformly random actions in one task, a scalar."""
     learner = uniform_learner(tasks.env)
     trajectory, _ = collect_episodes(key, tasks.env, task, learner, (), (), episodes=episodes, horizon=tasks.horizon)
-    return jnp.mean(episode_returns(trajectory))
+    return jnp.mean(stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory)))
 
 
 def over_tasks(

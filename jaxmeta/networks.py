@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 
+from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Categorical, Distribution, Gaussian
 from jaxmeta.types import Array, Key, PyTree
 
@@ -121,27 +122,146 @@ def policy_for(
     Raises:
       ValueError: a width below 1, a negative context size, or spaces of another kind.
     """
+    module = _policy_module(env, hidden, activation, initial_log_std)
+    shape = env.observation_space(env.default_params).shape
+    head = lambda params: _parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
+    return from_module(module, shape, head=head, context_size=context_size)
+
+
+class RecurrentPolicy(NamedTuple):
+    """A policy and a critic with a memory, as pure functions of one sequence; callers vmap.
+
+    Attributes:
+      init: ``init(key) -> params``.
+      begin: ``begin(params) -> memory``, before the first observation.
+      step: ``step(params, memory, obs) -> (distribution, value, memory)`` for one observation ``[O]``.
+      sequence: ``sequence(params, memory, obs) -> (distribution, value, memory)`` for ``[T, O]``: what ``T`` steps
+        would give, stacked.
+    """
+
+    init: Callable[[Key], PyTree]
+    begin: Callable[[PyTree], PyTree]
+    step: Callable[[PyTree, PyTree, Array], tuple[Distribution, Array, PyTree]]
+    sequence: Callable[[PyTree, PyTree, Array], tuple[Distribution, Array, PyTree]]
+
+
+def recurrent_policy_for(
+    env: environment.Environment,
+    *,
+    horizon: int,
+    cell: str | Cell = "gru",
+    size: int = 128,
+    embedding: Sequence[int] = (),
+    hidden: Sequence[int] = (),
+    activation: Callable[[Array], Array] = nn.relu,
+    initial_log_std: float = 0.0,
+) -> RecurrentPolicy:
+    """A recurrent actor and critic that fit an environment's spaces: observation, cell, one head each.
+
+    Args:
+      env: a gymnax environment with flat observations.
+      horizon: steps in a lifetime, ≥ 1; a transformer remembers as many.
+      cell: a name in ``CELLS``, or a ``Cell``.
+      size: H ≥ 1, features that the cell gives; used where ``cell`` is a name.
+      embedding: widths of layers between the observation and the cell.
+      hidden: widths of the hidden layers of each head.
+      activation: the nonlinearity of those layers.
+      initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+
+    Raises:
+      ValueError: an unknown cell, a size out of its range, or spaces of another kind.
+    """
+    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    actor = _policy_module(env, hidden, activation, initial_log_std)
+    critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
+    embed = MLP(tuple(embedding), activation) if embedding else None
+    observation = jnp.zeros(env.observation_space(env.default_params).shape)
+
+    def init_fn(key: Key) -> PyTree:
+        key_embed, key_cell, key_actor, key_critic = jax.random.split(key, 4)
+        params = {} if embed is None else {"embedding": embed.init(key_embed, observation)}
+        inputs = read(params, observation)
+        params["cell"] = cell.init(key_cell, inputs.shape[-1])
+        features = cell.step(params["cell"], cell.start(), inputs)[1]
+        params |= {"actor": actor.init(key_actor, features), "critic": critic.init(key_critic, features)}
+        params["norm"] = norm.init(key, features)
+        # Small last weights: all actions are about as likely at first (Andrychowicz et al. 2021, section 3.2).
+        last = _parameters_under(params["actor"], {f"Dense_{len(hidden)}"})
+        return {**params, "actor": jax.tree.map(lambda x, last: 0.01 * x if last else x, params["actor"], last)}
+
+    def read(params: PyTree, obs: Array) -> Array:
+        return obs if embed is None else activation(cast(Array, embed.apply(params["embedding"], obs)))
+
+    def judge(params: PyTree, features: Array) -> tuple[Distribution, Array]:
+        features = cast(Array, norm.apply(params["norm"], features))
+        value = cast(Array, critic.apply(params["critic"], features))[..., 0]
+        distribution = cast(Distribution, actor.apply(params["actor"], features))
+        # A deviation that does not depend on the state gets the axes of those that do.
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
+
+    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.step(params["cell"], memory, read(params, obs))
+        return *judge(params, features), memory
+
+    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.sequence(params["cell"], memory, read(params, obs))
+        return *judge(params, features), memory
+
+    return RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn)
+
+
+def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
+    """The same, whose sequences are differentiated ``length`` steps back at most.
+
+    The memory enters each segment as it left the one before, but as a constant. A segment's activations are computed
+    again when it is differentiated, so that they do not grow with the number of segments.
+
+    Args:
+      policy: the network.
+      length: steps in a segment, ≥ 1; must divide the sequence.
+
+    Raises:
+      ValueError: ``length`` below 1, or, when a sequence is given, one that does not divide it.
+    """
+    if length < 1:
+        raise ValueError(f"segment: got {length}; must be at least 1")
+
+    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        if obs.shape[0] % length:
+            raise ValueError(f"segment: got {length}; must divide the lifetime's {obs.shape[0]} steps")
+
+        @jax.checkpoint
+        def segment(memory: PyTree, part: Array):
+            distribution, value, memory = policy.sequence(params, jax.lax.stop_gradient(memory), part)
+            return memory, (distribution, value)
+
+        parts = obs.reshape(-1, length, *obs.shape[1:])
+        memory, outputs = jax.lax.scan(segment, memory, parts)
+        return *jax.tree.map(lambda x: x.reshape(obs.shape[0], *x.shape[2:]), outputs), memory
+
+    return policy._replace(sequence=sequence_fn)
+
+
+def _policy_module(
+    env: environment.Environment, hidden: Sequence[int], activation: Callable[[Array], Array], initial_log_std: float
+) -> nn.Module:
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     params = env.default_params
     action_space, observation_space = env.action_space(params), env.observation_space(params)
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 1:
-        raise ValueError(f"env: observation space is {observation_space}; policy_for needs a Box of rank 1")
+        raise ValueError(f"env: observation space is {observation_space}; a policy needs a Box of rank 1")
     if isinstance(action_space, spaces.Discrete):
-        module = CategoricalPolicy(action_space.n, tuple(hidden), activation)
-    elif isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
-        module = GaussianPolicy(action_space.shape[0], tuple(hidden), activation, initial_log_std)
-    else:
-        raise ValueError(f"env: action space is {action_space}; policy_for needs Discrete, or a Box of rank 1")
-    output = {f"Dense_{len(hidden)}", "log_std"}
+        return CategoricalPolicy(action_space.n, tuple(hidden), activation)
+    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
+        return GaussianPolicy(action_space.shape[0], tuple(hidden), activation, initial_log_std)
+    raise ValueError(f"env: action space is {action_space}; a policy needs Discrete, or a Box of rank 1")
 
-    def head(params: PyTree) -> PyTree:
-        def is_head(path: tuple[Any, ...], _: Array) -> bool:
-            return any(getattr(part, "key", None) in output for part in path)
 
-        return jax.tree_util.tree_map_with_path(is_head, params)
-
-    return from_module(module, observation_space.shape, head=head, context_size=context_size)
+def _parameters_under(params: PyTree, names: set[str]) -> PyTree:
+    """A pytree of bool: which parameters are those of modules, or themselves, of these names."""
+    named = lambda path, _: any(getattr(part, "key", None) in names for part in path)  # noqa: E731
+    return jax.tree_util.tree_map_with_path(named, params)
 
 
 def _with_context(obs: Array, context: Array | None) -> Array:

@@ -30,10 +30,10 @@ def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
 
 def replay_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> Phi:
     """The fast state after all but the last batch were absorbed, as a differentiable function of ``theta``."""
-    phi = learner.begin(theta)
-    for step in range(lifetime.trajectory.mask.shape[0] - 1):
-        phi = learner.absorb(theta, phi, batch_of(lifetime, step))
-    return phi
+    before = jax.tree.map(lambda x: x[:-1], lifetime.trajectory)
+    # A loop of the program, not of its text: the size of the program does not grow with K, and what a learner computes
+    # again for the gradient (``rematerialised``) is not merged with what it computed before.
+    return jax.lax.scan(lambda phi, batch: (learner.absorb(theta, phi, batch), None), learner.begin(theta), before)[0]
 
 
 def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
@@ -106,6 +106,35 @@ def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float)
             log_ratio = (learner.score(theta, phi, batch)[0] - batch.log_prob) * batch.mask
             divergence += masked_mean(jnp.expm1(log_ratio) - log_ratio, batch.mask)
         return loss + weight * divergence, {**info, "inner_divergence": divergence}
+
+    return objective_fn
+
+
+def actor_critic(
+    evaluate: Callable[[Theta, Phi, Trajectory], tuple[Distribution, Array]],
+    begin: Callable[[Theta], Phi],
+    surrogate: Surrogate,
+    *,
+    value_weight: float,
+    entropy_weight: float,
+) -> Objective:
+    """``surrogate + c_v ½ (V − target)² − c_e H`` on a lifetime, as in Schulman et al. 2017 (equation 9).
+
+    Args:
+      evaluate: ``(theta, phi, trajectory) -> (distribution, value)`` at the stored observations.
+      begin: ``begin(theta) -> phi``, with which the lifetime began.
+      surrogate: of the policy.
+      value_weight: c_v ≥ 0.
+      entropy_weight: c_e ≥ 0.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        batch = batch_of(lifetime, -1)
+        distribution, value = evaluate(theta, begin(theta), batch)
+        error = 0.5 * masked_mean(jnp.square(value - batch.value_target), batch.mask)
+        entropy = masked_mean(distribution.entropy(), batch.mask)
+        loss = surrogate(distribution.log_prob(batch.action), batch)
+        return loss + value_weight * error - entropy_weight * entropy, {"value_error": error, "entropy": entropy}
 
     return objective_fn
 

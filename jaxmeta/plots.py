@@ -10,6 +10,7 @@ import numpy as np
 from gymnax.environments import spaces
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxmeta.evaluate import interquartile_mean
 from jaxmeta.types import TaskDistribution, Trajectory
@@ -49,11 +50,12 @@ def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
-    """Return on held-out tasks against adaptation steps, with intervals and reference lines."""
+    """Return on held-out tasks against adaptation steps, or episodes, with intervals and reference lines."""
     figure, axes = _subplots(1, 1, (7.2, 3.8))
     ax = axes[0, 0]
     summaries, references = evaluation["summary"], evaluation["references"]
-    steps = np.arange(len(summaries["sampled"]["iqm"]))
+    by_episode = evaluation["axes"][2] == "episode"
+    steps = np.arange(len(summaries["sampled"]["iqm"])) + by_episode
     for name, label, colour in (
         ("sampled", "sampled policy", AFTER),
         ("deterministic", "deterministic policy", GREEDY),
@@ -72,7 +74,9 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     ax.axhline(references["random_policy"]["iqm"], color=MUTED, linestyle=":", label="random policy")
     if "optimum" in references:
         ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
-    ax.set(xlabel="adaptation steps", ylabel="return on unseen tasks (IQM, 95 %)", xticks=steps, title=title)
+    ax.set(xlabel="episode" if by_episode else "adaptation steps", ylabel="return on unseen tasks (IQM, 95 %)")
+    ax.set(title=title)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
     return figure
 
@@ -112,6 +116,45 @@ def comparison(curves: list[tuple[str, str, dict[str, Any]]], *, columns: int = 
     figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    return figure
+
+
+def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure:
+    """The runs of ``comparison``, where they are too many for one set of axes: a row a task, a place a label.
+
+    In each place are the returns after 0, 1, … adaptation steps, left to right. What lies below the random policy by
+    more than half its distance to the best return is beyond the axis and marked at its edge.
+    """
+    tasks = list(dict.fromkeys(task for task, _, _ in curves))
+    labels = list(dict.fromkeys(label for _, label, _ in curves))
+    figure, axes = _subplots(len(tasks), 1, (0.62 * len(labels) + 1.6, 2.4 * len(tasks) + 0.8))
+    for ax, task in zip(axes.flat, tasks, strict=True):
+        runs = {label: evaluation for one, label, evaluation in curves if one == task}
+        references = next(iter(runs.values()))["references"]
+        random = references["random_policy"]["iqm"]
+        best = max(max(one["summary"]["sampled"]["high"]) for one in runs.values())
+        if "optimum" in references:
+            best = max(best, references["optimum"]["iqm"])
+            ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
+        ax.axhline(random, color=MUTED, linestyle=":", label="random policy")
+        reach = best - random
+        floor = random - 0.5 * reach
+        for label, evaluation in runs.items():
+            one = evaluation["summary"]["sampled"]
+            middle = np.asarray(one["iqm"])
+            x = labels.index(label) + np.linspace(-0.3, 0.3, len(middle))
+            errors = np.maximum([middle - one["low"], one["high"] - middle], 0)
+            ax.errorbar(x, middle, yerr=errors, color=AFTER, capsize=2, marker="o", markersize=3.5, linewidth=1)
+            ax.plot(x[0], middle[0], "o", color=BEFORE, markersize=4.5, zorder=3)
+            below = x[middle < floor]
+            ax.plot(below, np.full(len(below), floor + 0.03 * reach), "v", color="firebrick", markersize=4.5)
+        ax.set(ylabel=task, ylim=(floor, best + 0.08 * reach), xlim=(-0.6, len(labels) - 0.4))
+        ax.set_xticks(range(len(labels)), labels if task == tasks[-1] else [""] * len(labels), rotation=40, ha="right")
+    axes.flat[0].plot([], [], "o", color=BEFORE, markersize=4.5, label="before adaptation")
+    axes.flat[0].plot([], [], "o-", color=AFTER, markersize=3.5, label="after each step, left to right")
+    axes.flat[0].plot([], [], "v", color="firebrick", markersize=4.5, label="lower still")
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=5)
+    figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     return figure
 
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
+from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
 
@@ -185,6 +186,23 @@ def collect_lifetime(
     one_key, one_task = jax.tree.map(lambda x: jnp.asarray(x)[None], (key, task))
     results = collect_lifetimes(one_key, env, one_task, learner, theta, estimator, **sizes)
     return jax.tree.map(lambda x: x[0], results)
+
+
+def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array:
+    """Mean undiscounted return at each stage of learning in one task, ``[stages]``.
+
+    The stages are the batches of episodes, each after one more adaptation step; or, in a ``LifetimeEnv``, the episodes
+    of the last batch's lifetimes, one after the other.
+
+    Args:
+      env: a gymnax environment.
+      trajectory: leaves ``[K + 1, E, T, ...]``.
+    """
+    if not isinstance(env, LifetimeEnv):
+        return jnp.mean(episode_returns(trajectory), axis=-1)
+    last = jax.tree.map(lambda x: x[-1], trajectory)
+    by_episode = jax.vmap(lambda obs, reward: env.episode_returns(obs, reward))(last.obs, last.reward * last.mask)
+    return jnp.mean(by_episode, axis=0)
 
 
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:

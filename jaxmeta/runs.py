@@ -18,6 +18,7 @@ import numpy as np
 from jaxmeta import evaluate
 from jaxmeta.checkpoint import Checkpoints
 from jaxmeta.logging import CsvLog, TensorBoardLog, tidy_rows
+from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.train import TrainState, compiled_chunk, held_out_tasks, init_state, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
@@ -276,15 +277,18 @@ def evaluate_run(
     uniform = evaluate.over_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
         None
     )
+    by_episode = isinstance(tasks.env, LifetimeEnv)
     references = {
         "random_policy": _reference(np.asarray(uniform, np.float64)),
         "from_scratch": _reference(np.asarray(scratch, np.float64)),
     }
     if tasks.optimum is not None:
-        references["optimum"] = _reference(np.asarray(jax.vmap(tasks.optimum)(batch), np.float64))
+        # A lifetime's optimum is that of all its episodes.
+        episodes = returns["sampled"].shape[-1] if by_episode else 1
+        references["optimum"] = _reference(np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes)
     leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
     return {
-        "axes": ["seed", "task", "adaptation_step"],
+        "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
         "tasks": {
             "task_seed": task_seed,

@@ -137,13 +137,14 @@ class Outer(NamedTuple):
     Attributes:
       init: ``init(theta) -> opt_state``.
       step: ``step(theta, opt_state, objective, divergence) -> (theta, opt_state, Info)``, where
-        ``objective(theta) -> (loss, Info)`` is a mean over tasks, differentiable, and ``divergence`` a ``Divergence``.
-        ``Info`` has at least ``loss`` and ``grad_norm``.
+        ``objective(theta, part=None) -> (loss, Info)`` is a mean over tasks, differentiable: over all, or over part
+        ``(index, count)``, the ``index``-th of ``count`` equal parts. ``divergence`` is a ``Divergence``. ``Info`` has
+        at least ``loss`` and ``grad_norm``.
     """
 
     init: Callable[[Theta], PyTree]
     step: Callable[
-        [Theta, PyTree, Callable[[Theta], tuple[Array, Info]], Divergence],
+        [Theta, PyTree, Callable[..., tuple[Array, Info]], Divergence],
         tuple[Theta, PyTree, Info],
     ]
 

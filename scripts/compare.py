@@ -1,4 +1,4 @@
-"""Put evaluated runs side by side: a panel a task, a curve an algorithm, and a table in Markdown."""
+"""Put evaluated runs side by side, in one figure and in a table in Markdown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 
 import experiment
 import tyro
+
+CURVES_IN_A_PANEL = 6
+"""With more algorithms than these each gets a place of its own beside the others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,10 +42,12 @@ def main(argv: list[str] | None = None) -> int:
 
     print(table(loaded))
     curves = [(what.task, what.algorithm, one) for what, one in loaded]
+    many = len({what.algorithm for what, _ in loaded}) > CURVES_IN_A_PANEL
+    figure = plots.adaptation_by_label(curves) if many else plots.comparison(curves, columns=arguments.columns)
     if arguments.json is not None:
         rows = [{"task": what.task, "algorithm": what.algorithm, **one} for what, one in loaded]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print("\nwrote", plots.save(plots.comparison(curves, columns=arguments.columns), arguments.out))
+    print("\nwrote", plots.save(figure, arguments.out))
     return 0
 
 
@@ -58,16 +63,26 @@ def evaluation(run: Path) -> dict[str, Any]:
             for name, one in found["references"].items()
         }
         kept = {name: found[name] for name in ("iteration", "protocol", "seeds", "summary", "interval")}
-        return {**kept, "references": references}
+        return {**kept, "env_steps": environment_steps(run), "references": references}
     except (ValueError, KeyError, TypeError) as error:
         experiment.fail(f"{path} cannot be read ({type(error).__name__}); make it anew with scripts/evaluate.py {run}")
+
+
+def environment_steps(run: Path) -> float | None:
+    """Environment steps of training, mean over the seeds, as ``metrics.csv`` counts them."""
+    if not (run / "metrics.csv").is_file():
+        return None
+    from jaxmeta.logging import read_csv
+
+    last = {row["seed"]: row["env_steps"] for row in read_csv(run / "metrics.csv")}
+    return sum(last.values()) / len(last) if last else None
 
 
 def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
     """Interquartile means and 95 % intervals, a row a run, in Markdown."""
     steps = max(len(one["summary"]["sampled"]["iqm"]) for _, one in loaded)
     counts = [f"{k} step{'s' if k != 1 else ''}" for k in range(steps)]
-    heads = ["task", "algorithm", "seeds", *counts, "from scratch, last", "optimum"]
+    heads = ["task", "algorithm", "seeds", "env steps", *counts, "from scratch, last", "optimum"]
     rows = [heads, ["---"] * len(heads)]
     for what, one in loaded:
         sampled, references = one["summary"]["sampled"], one["references"]
@@ -77,8 +92,9 @@ def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
         ]
         optimum = _number(references["optimum"]["iqm"]) if "optimum" in references else ""
         scratch = _number(references["from_scratch"]["iqm"][-1])
+        trained = "" if one["env_steps"] is None else f"{one['env_steps'] / 1e6:.1f} M"
         cells += [""] * (steps - len(cells))
-        rows.append([what.task, what.algorithm, str(len(one["seeds"])), *cells, scratch, optimum])
+        rows.append([what.task, what.algorithm, str(len(one["seeds"])), trained, *cells, scratch, optimum])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

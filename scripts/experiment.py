@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from presets import ALGORITHM_PRESETS, ALGORITHMS, OWN_SETTINGS, TASK_PRESETS, TASKS
+from presets import ALGORITHM_PRESETS, ALGORITHMS, OWN_SETTINGS, RECURRENT, TASK_PRESETS, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxmeta.types import MetaAlgorithm, TaskDistribution
+    import optax
+
+    from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Experiment:
     """What the outer step improves: the return after the last adaptation step, or the mean over all of them."""
     max_divergence: float = 0.01
     """Bound on the mean KL of the post-adaptation policies, in nats (trust-region only)."""
+    max_grad_norm: float | None = None
+    """Longer outer gradients are shortened to this norm (adam and sgd); left as they are if not given."""
     cg_iterations: int = 10
     """Conjugate-gradient iterations (trust-region only)."""
     curvature_every: int = 5
@@ -74,6 +78,16 @@ class Experiment:
     """Nonlinearity of the policy."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
+    lifetime: int = 1
+    """Episodes in a lifetime (recurrent algorithms)."""
+    cell: str = "gru"
+    """Recurrent layer; an unknown name lists them all (recurrent algorithms)."""
+    size: int = 128
+    """Features of the recurrent layer (recurrent algorithms)."""
+    segment: int | None = None
+    """Steps differentiated together; must divide the lifetime, which is taken whole if not given (recurrent)."""
+    minibatches: int = 1
+    """Parts of a meta-batch with an outer step on each (adam and sgd); must divide it."""
     own: tuple[str, ...] = ()
     """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None
@@ -128,9 +142,14 @@ def check(arguments: Experiment) -> None:
         "hidden",
         "outer_decay",
         "epochs",
+        "lifetime",
+        "size",
+        "segment",
+        "minibatches",
     )
     check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
-    check_numbers(arguments, **dict.fromkeys(("inner_rate", "outer_rate", "outer_rate_end", "max_divergence"), 0.0))
+    rates = ("inner_rate", "outer_rate", "outer_rate_end", "max_divergence", "max_grad_norm")
+    check_numbers(arguments, **dict.fromkeys(rates, 0.0))
     for name in ("discount", "trace_decay"):
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             fail(f"--{name.replace('_', '-')}: got {getattr(arguments, name)}; must be in [0, 1]")
@@ -169,30 +188,85 @@ def build(
     tasks = jaxmeta.tasks.make(arguments.task, **({"horizon": arguments.horizon} if arguments.horizon else {}))
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
+    network = {
+        "hidden": arguments.hidden,
+        "activation": getattr(jax.nn, arguments.activation),
+        "initial_log_std": arguments.initial_log_std,
+    }
+    if arguments.algorithm in RECURRENT:
+        tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
+        settings = _recurrent(arguments, tasks, network)
+    else:
+        settings = _gradient(arguments, tasks, network)
+        if adaptation_steps is not None:
+            settings["adaptation_steps"] = adaptation_steps
+        if episodes is not None:
+            settings["episodes"] = episodes
+        if rate_decay != 1.0:
+            settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
+    name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
+    algorithm = getattr(jaxmeta, name)
+    return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+
+
+def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
+    import optax
+
+    steps = arguments.outer_decay * arguments.epochs * arguments.minibatches
+    schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, steps)
+    optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
+    if arguments.max_grad_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(arguments.max_grad_norm), optimizer)
+
+
+def _outer(arguments: Experiment) -> Outer:
+    import jaxmeta
+
+    if arguments.outer != "trust-region":
+        return jaxmeta.by_optax(_optimizer(arguments), arguments.epochs, arguments.minibatches)
+    return jaxmeta.trust_region(
+        arguments.max_divergence,
+        cg_iterations=arguments.cg_iterations,
+        curvature_every=arguments.curvature_every,
+    )
+
+
+def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an algorithm that learns by its memory."""
+    import jaxmeta
+
+    policy = jaxmeta.recurrent_policy_for(
+        tasks.env, horizon=tasks.horizon, cell=arguments.cell, size=arguments.size, **network
+    )
+    return {
+        "policy": policy,
+        "segment": arguments.segment,
+        "outer": _outer(arguments),
+        "estimator": jaxmeta.critic_baseline(arguments.discount, arguments.trace_decay),
+        "task_chunk": arguments.task_chunk,
+    }
+
+
+def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an algorithm that adapts by gradient steps."""
+    import jaxmeta
+
     inner_losses = {
         "likelihood-ratio": jaxmeta.likelihood_ratio,
         "score-function": jaxmeta.score_function,
         "dice": jaxmeta.dice(),
         "clipped": jaxmeta.clipped(),
     }
-    decay = arguments.outer_decay * arguments.epochs
-    schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, decay)
-    optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
     scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
-    rate = arguments.inner_rate
-    context_size = {"context_size": 5} if arguments.algorithm == "cavia" else {}
+    if arguments.algorithm == "cavia":
+        network = {**network, "context_size": 5}
     settings: dict[str, Any] = {
-        "inner_rate": rate if rate_decay == 1.0 else optax.exponential_decay(rate, 1, rate_decay),
-        "adaptation_steps": arguments.adaptation_steps if adaptation_steps is None else adaptation_steps,
-        "episodes": arguments.episodes if episodes is None else episodes,
+        "inner_rate": arguments.inner_rate,
+        "adaptation_steps": arguments.adaptation_steps,
+        "episodes": arguments.episodes,
         "estimator": jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
-        "policy": jaxmeta.policy_for(
-            tasks.env,
-            hidden=arguments.hidden,
-            activation=getattr(jax.nn, arguments.activation),
-            initial_log_std=arguments.initial_log_std,
-            **context_size,
-        ),
+        "policy": jaxmeta.policy_for(tasks.env, **network),
     }
     own = OWN_SETTINGS.get(arguments.algorithm, ())
     if "inner_loss" not in own:
@@ -203,20 +277,12 @@ def build(
         objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
         settings["objective"] = objectives[arguments.objective]
     if arguments.algorithm == "es-maml":
-        settings["outer_optimizer"] = optimizer
+        settings["outer_optimizer"] = _optimizer(arguments)
     else:
         settings["task_chunk"] = arguments.task_chunk
-    if "outer" not in own and arguments.outer == "trust-region":
-        settings["outer"] = jaxmeta.trust_region(
-            arguments.max_divergence,
-            cg_iterations=arguments.cg_iterations,
-            curvature_every=arguments.curvature_every,
-        )
-    elif "outer" not in own:
-        settings["outer"] = jaxmeta.by_optax(optimizer, arguments.epochs)
-    name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
-    algorithm = getattr(jaxmeta, name)
-    return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+    if "outer" not in own:
+        settings["outer"] = _outer(arguments)
+    return settings
 
 
 def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:

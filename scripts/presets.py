@@ -44,8 +44,11 @@ ALGORITHMS = (
     "oracle",
     "promp",
     "reptile",
+    "rl2",
     "trpo-maml",
 )
+RECURRENT = ("rl2",)
+"""Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "es-maml": ("outer", "outer_advantages", "objective", "epochs"),
@@ -65,6 +68,16 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "oracle": {"adaptation_steps": 0},
     "promp": {"epochs": 5, "outer_rate": 1e-3},
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
+    "rl2": {
+        "hidden": (),
+        "meta_batch": 256,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-4,
+        "epochs": 4,
+        "minibatches": 4,
+        "max_grad_norm": 0.5,
+        "trace_decay": 0.95,
+    },
     "trpo-maml": {"outer": "trust-region"},
 }
 """Defaults of an algorithm, where they differ from those of ``Experiment``."""

@@ -12,6 +12,7 @@ from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
 from jaxmeta.algorithms.meta_sgd import meta_sgd
 from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.reptile import reptile
+from jaxmeta.algorithms.rl2 import rl2
 
 __all__ = [
     "anil",
@@ -30,5 +31,6 @@ __all__ = [
     "multi_task",
     "promp",
     "reptile",
+    "rl2",
     "trpo_maml",
 ]

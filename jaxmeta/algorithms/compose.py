@@ -5,10 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from gymnax.environments.environment import Environment
 
 from jaxmeta import objectives
 from jaxmeta.algorithms.contract import check_contract
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes, episode_returns
+from jaxmeta.rollout import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -40,6 +41,7 @@ def compose(
     adaptation_steps: int,
     episodes: int,
     task_chunk: int | None = None,
+    across_tasks: Callable[[Lifetime], Lifetime] = lambda lifetimes: lifetimes,
 ) -> MetaAlgorithm:
     """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
 
@@ -54,6 +56,8 @@ def compose(
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
       task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
+      across_tasks: what needs the whole meta-batch, such as one scale for all advantages: changes the lifetimes, leaves
+        ``[N, K + 1, E, T, ...]``, after they were collected.
 
     Returns:
       The algorithm. An update that would leave ``theta`` or the optimiser non-finite is undone and counted in
@@ -83,11 +87,14 @@ def compose(
         _, lifetimes = collect_lifetimes(
             keys, tasks.env, batch, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
         )
+        lifetimes = across_tasks(lifetimes)
+
+        def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
+            return mean_objective(theta, lifetimes if part is None else part_of(lifetimes, *part))
+
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
-        theta, opt_state, info = outer.step(
-            state.theta, state.opt_state, lambda theta: mean_objective(theta, lifetimes), divergence
-        )
-        return guarded(state, MetaState(theta, opt_state), {**info, **summarise(lifetimes)})
+        theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)
+        return guarded(state, MetaState(theta, opt_state), {**info, **summarise(tasks.env, lifetimes)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
 
@@ -108,6 +115,18 @@ def default_task_chunk(episodes: int, horizon: int) -> int:
     return max(1, 2**18 // (episodes * horizon))
 
 
+def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:
+    """The ``index``-th of ``count`` equal parts of the tasks.
+
+    Raises:
+      ValueError: a number of tasks that is not a multiple of ``count``.
+    """
+    tasks = lifetimes.peer_return.shape[0]
+    if tasks % count:
+        raise ValueError(f"minibatches: got {count}; must divide the {tasks} tasks of a meta-batch")
+    return jax.tree.map(lambda x: x.reshape(count, tasks // count, *x.shape[1:])[index], lifetimes)
+
+
 def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info]:
     """The new state, or the old one where the new one, its loss or its gradient is not finite: that is ``skipped``."""
     finite = all_finite((new, info["loss"], info["grad_norm"]))
@@ -115,9 +134,9 @@ def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info
     return state, {**info, "skipped": 1.0 - finite.astype(jnp.float32)}
 
 
-def summarise(lifetimes: Lifetime) -> Info:
+def summarise(env: Environment, lifetimes: Lifetime) -> Info:
     """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
-    returns = jnp.mean(episode_returns(lifetimes.trajectory), axis=(0, 2))
+    returns = jnp.mean(jax.vmap(lambda lifetime: stage_returns(env, lifetime.trajectory))(lifetimes), axis=0)
     return {
         "return_pre": returns[0],
         "return_post": returns[-1],

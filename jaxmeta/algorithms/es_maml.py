@@ -108,7 +108,7 @@ def es_maml(
         new = MetaState(optax.apply_updates(state.theta, updates), opt_state)
         info = {"loss": -jnp.mean(after), "grad_norm": optax.global_norm(gradient)}
         merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
-        return guarded(state, new, {**info, **summarise(merged)})
+        return guarded(state, new, {**info, **summarise(tasks.env, merged)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode))
 

@@ -14,6 +14,7 @@ from jaxmeta.learners.gradient import (
     whole_network,
     without_adaptation,
 )
+from jaxmeta.learners.recurrent import recurrent_learner
 from jaxmeta.learners.uniform import uniform_learner
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "first_order",
     "gradient_adaptation",
     "gradient_learner",
+    "recurrent_learner",
     "rematerialised",
     "uniform_learner",
     "whole_network",

@@ -118,6 +118,16 @@ class LifetimeEnv(Wrapper):
             }
         )
 
+    def episode_returns(self, obs: Array, reward: Array) -> Array:
+        """Sum of rewards in each episode of one lifetime, ``[episodes]``.
+
+        Args:
+          obs: this environment's observations before each step, ``[T, O]``; their last entry tells of episodes' ends.
+          reward: after each step, ``[T]``; 0 where the lifetime was over.
+        """
+        episode = jnp.cumsum(obs[:, -1]).astype(jnp.int32)
+        return jax.ops.segment_sum(reward, episode, num_segments=self.episodes)
+
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
 
