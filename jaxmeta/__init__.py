@@ -3,6 +3,7 @@
 from jaxmeta import references, tasks
 from jaxmeta.algorithms import (
     anil,
+    by_part,
     cavia,
     compose,
     e_maml,
@@ -20,7 +21,9 @@ from jaxmeta.algorithms import (
     reptile,
     rl2,
     trpo_maml,
+    varibad,
 )
+from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.cells import CELLS, Cell, cell_for
 from jaxmeta.distributions import Categorical, Gaussian
 from jaxmeta.estimators import (
@@ -59,6 +62,7 @@ from jaxmeta.networks import (
 from jaxmeta.objectives import (
     actor_critic,
     after_every_step,
+    evidence_bound,
     mean_over_tasks,
     post_adaptation,
     towards_adapted,
@@ -84,6 +88,7 @@ __all__ = [
     "CELLS",
     "MLP",
     "Adaptation",
+    "BeliefModel",
     "Categorical",
     "CategoricalPolicy",
     "Cell",
@@ -108,8 +113,10 @@ __all__ = [
     "after_every_step",
     "anil",
     "as_lifetime",
+    "belief_model_for",
     "bootstrap_interval",
     "by_optax",
+    "by_part",
     "cavia",
     "cell_for",
     "clipped",
@@ -123,6 +130,7 @@ __all__ = [
     "e_maml",
     "episode_returns",
     "es_maml",
+    "evidence_bound",
     "first_order",
     "fomaml",
     "from_gymnax",
@@ -165,6 +173,7 @@ __all__ = [
     "trpo_maml",
     "trust_region",
     "uniform_learner",
+    "varibad",
     "whole_network",
     "with_inner_penalty",
     "with_sampling_term",

@@ -122,7 +122,7 @@ def policy_for(
     Raises:
       ValueError: a width below 1, a negative context size, or spaces of another kind.
     """
-    module = _policy_module(env, hidden, activation, initial_log_std)
+    module = policy_module(env, hidden, activation, initial_log_std)
     shape = env.observation_space(env.default_params).shape
     head = lambda params: _parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
     return from_module(module, shape, head=head, context_size=context_size)
@@ -172,7 +172,7 @@ def recurrent_policy_for(
       ValueError: an unknown cell, a size out of its range, or spaces of another kind.
     """
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
-    actor = _policy_module(env, hidden, activation, initial_log_std)
+    actor = policy_module(env, hidden, activation, initial_log_std)
     critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
     embed = MLP(tuple(embedding), activation) if embedding else None
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
@@ -242,9 +242,14 @@ def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
     return policy._replace(sequence=sequence_fn)
 
 
-def _policy_module(
+def policy_module(
     env: environment.Environment, hidden: Sequence[int], activation: Callable[[Array], Array], initial_log_std: float
 ) -> nn.Module:
+    """The module of ``policy_for``: Gaussian or categorical, by the action space.
+
+    Raises:
+      ValueError: a width below 1, or spaces of another kind.
+    """
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     params = env.default_params

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.beliefs import BeliefModel
 from jaxmeta.distributions import Distribution
 from jaxmeta.estimators import masked_mean
 from jaxmeta.types import (
@@ -135,6 +136,51 @@ def actor_critic(
         entropy = masked_mean(distribution.entropy(), batch.mask)
         loss = surrogate(distribution.log_prob(batch.action), batch)
         return loss + value_weight * error - entropy_weight * entropy, {"value_error": error, "entropy": entropy}
+
+    return objective_fn
+
+
+def evidence_bound(
+    model: BeliefModel, *, prefixes: int, divergence_weight: float, state_weight: float
+) -> Callable[[Theta, Lifetime], tuple[Array, Info]]:
+    """The negative evidence lower bound of a lifetime's rewards and states (Zintgraf et al. 2020, equation 9).
+
+    From the posterior after each of a few prefixes a latent is drawn, which must predict every reward and next state of
+    the *whole* lifetime, those to come as well. The prior of a posterior is the posterior one step before; the first
+    one's is standard normal.
+
+    Args:
+      model: posterior and predictions, with unit variance.
+      prefixes: drawn from the lifetime's steps without replacement, ≥ 1; all of them if it has fewer.
+      divergence_weight: of the divergence from the prior, ≥ 0; 1 in the bound itself.
+      state_weight: of the prediction of states, ≥ 0; tasks that differ only in their rewards need none.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
+        steps = batch.mask.shape[0]
+        belief = model.beliefs(theta, batch.obs)
+        before = jax.tree.map(lambda x: jnp.concatenate([jnp.zeros_like(x[:1]), x[:-1]]), belief)
+        divergence = masked_mean(belief.kl(before), batch.mask)
+
+        key_choice, key_noise = jax.random.split(lifetime.key)
+        chosen = jax.random.permutation(key_choice, steps)[: min(prefixes, steps)]
+        drawn = jax.tree.map(lambda x: x[chosen], belief)
+        latents = drawn.mean + jnp.exp(drawn.log_std) * jax.random.normal(key_noise, drawn.mean.shape)
+
+        # The observation after the last step of an episode is the next one's first: nothing to predict.
+        goes_on = jnp.append(batch.mask[1:] * (1.0 - batch.obs[1:, -1]), 0.0)
+
+        def errors(latent: Array) -> tuple[Array, Array]:
+            reward, next_obs = model.predict(theta, latent, batch.obs, batch.action)
+            target = jnp.roll(batch.obs, -1, axis=0)[:, : next_obs.shape[-1]]
+            of_states = jnp.sum(jnp.square(next_obs - target), axis=-1)
+            return 0.5 * jnp.sum(jnp.square(reward - batch.reward) * batch.mask), 0.5 * jnp.sum(of_states * goes_on)
+
+        rewards, states = jax.tree.map(jnp.mean, jax.vmap(errors)(latents))
+        loss = rewards + state_weight * states + divergence_weight * divergence
+        length = jnp.maximum(jnp.sum(batch.mask), 1.0)
+        return loss, {"reward_error": rewards / length, "state_error": states / length, "belief_kl": divergence}
 
     return objective_fn
 

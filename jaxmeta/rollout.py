@@ -146,6 +146,7 @@ def collect_lifetimes(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     count = keys.shape[0]
     step_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 1), out_axes=1)(keys)
+    spare_keys = jax.vmap(lambda key: jax.random.fold_in(key, adaptation_steps + 1))(keys)
 
     size = min(task_chunk, count)
 
@@ -170,7 +171,8 @@ def collect_lifetimes(
     trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([jnp.moveaxis(xs, 0, 1), x[:, None]], axis=1), before, last)
     returns = jnp.mean(episode_returns(last), axis=-1)
     peers = (jnp.sum(returns) - returns) / max(count - 1, 1)
-    return jax.lax.stop_gradient((phi, Lifetime(trajectory, peers)))
+    phi, trajectory, peers = jax.lax.stop_gradient((phi, trajectory, peers))
+    return phi, Lifetime(trajectory, peers, spare_keys)
 
 
 def collect_lifetime(

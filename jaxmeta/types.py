@@ -62,10 +62,12 @@ class Lifetime(NamedTuple):
       trajectory: all batches of episodes.
       peer_return: mean return after adaptation in the meta-batch's other tasks, a scalar: a baseline that no action in
         this task has a part in. 0 where there are no others.
+      key: a PRNG key that nothing else uses, for objectives that sample.
     """
 
     trajectory: Trajectory
     peer_return: Array
+    key: Key
 
 
 class TaskDistribution(NamedTuple):

@@ -12,7 +12,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from presets import ALGORITHM_PRESETS, ALGORITHMS, OWN_SETTINGS, RECURRENT, TASK_PRESETS, TASKS
+from presets import (
+    ALGORITHM_PRESETS,
+    ALGORITHMS,
+    GRADIENT_SETTINGS,
+    OWN_SETTINGS,
+    RECURRENT,
+    RECURRENT_SETTINGS,
+    RECURRENT_TASK_PRESETS,
+    TASK_PRESETS,
+    TASKS,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,7 +98,9 @@ class Experiment:
     """Steps differentiated together; must divide the lifetime, which is taken whole if not given (recurrent)."""
     minibatches: int = 1
     """Parts of a meta-batch with an outer step on each (adam and sgd); must divide it."""
-    own: tuple[str, ...] = ()
+    task_settings: tuple[str, ...] = ()
+    """The family's own settings as NAME=VALUE, such as arms=10 (bernoulli-bandit)."""
+    algorithm_settings: tuple[str, ...] = ()
     """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None
     """Tasks differentiated together; chosen from the device and the sizes if not given."""
@@ -154,9 +166,14 @@ def check(arguments: Experiment) -> None:
         if not 0.0 <= getattr(arguments, name) <= 1.0:
             fail(f"--{name.replace('_', '-')}: got {getattr(arguments, name)}; must be in [0, 1]")
     default = Experiment()
-    for name in OWN_SETTINGS.get(arguments.algorithm, ()):
-        if getattr(arguments, name) != getattr(default, name):
-            fail(f"--{name.replace('_', '-')}: {arguments.algorithm} decides it by itself; leave it out")
+    recurrent = arguments.algorithm in RECURRENT
+    for names, why in (
+        (OWN_SETTINGS.get(arguments.algorithm, ()), "decides it by itself"),
+        (GRADIENT_SETTINGS if recurrent else RECURRENT_SETTINGS, "has no use for it"),
+    ):
+        for name in names:
+            if getattr(arguments, name) != getattr(default, name):
+                fail(f"--{name.replace('_', '-')}: {arguments.algorithm} {why}; leave it out")
     if not math.isfinite(arguments.initial_log_std):
         fail(f"--initial-log-std: got {arguments.initial_log_std}; must be finite")
 
@@ -185,7 +202,10 @@ def build(
 
     import jaxmeta
 
-    tasks = jaxmeta.tasks.make(arguments.task, **({"horizon": arguments.horizon} if arguments.horizon else {}))
+    family = _literals("--task-settings", arguments.task_settings)
+    if arguments.horizon is not None:
+        family["horizon"] = arguments.horizon
+    tasks = jaxmeta.tasks.make(arguments.task, **family)
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
     network = {
@@ -285,32 +305,46 @@ def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str,
     return settings
 
 
-def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings given by ``--own``, of which the algorithm's signature must know the names."""
+def _literals(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
+    """Settings written as NAME=VALUE; what is no number, tuple or truth value is text."""
     import ast
+
+    found = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        if not equals or not text:
+            fail(f"{flag} {each}: give it as NAME=VALUE")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:
+    """What ``--algorithm-settings`` gives: numbers whose names the algorithm's signature must have."""
     import inspect
 
     parameters = inspect.signature(algorithm).parameters.values()
     known = {one.name: one.default for one in parameters if isinstance(one.default, (bool, int, float))}
     known = {name: default for name, default in known.items() if name not in settings}
-    found = {}
-    for given in arguments.own:
-        name, _, text = given.partition("=")
+    found = _literals("--algorithm-settings", arguments.algorithm_settings)
+    for name, value in found.items():
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has no settings of its own"
-            fail(f"--own {given}: {arguments.algorithm} {has}")
-        try:
-            found[name] = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
-            fail(f"--own {given}: give it as NAME=VALUE; by default {name}={known[name]}")
-        if not isinstance(found[name], (int, float)) or (isinstance(known[name], int) and found[name] % 1):
-            fail(f"--own {given}: by default {name}={known[name]}; give a number of its kind")
+            fail(f"--algorithm-settings {name}: {arguments.algorithm} {has}")
+        if not isinstance(value, (int, float)) or (isinstance(known[name], int) and value % 1):
+            kind = "a whole number" if isinstance(known[name], int) else "a number"
+            fail(f"--algorithm-settings {name}: got {value}; must be {kind}, and is {known[name]} by default")
     return found
 
 
 def defaults(arguments: Experiment) -> dict[str, Any]:
     """What an algorithm and a task change in the defaults."""
-    return {**TASK_PRESETS.get(arguments.task, {}), **ALGORITHM_PRESETS.get(arguments.algorithm, {})}
+    algorithm = ALGORITHM_PRESETS.get(arguments.algorithm, {})
+    if arguments.algorithm in RECURRENT:
+        return {**algorithm, **RECURRENT_TASK_PRESETS.get(arguments.task, {})}
+    return {**TASK_PRESETS.get(arguments.task, {}), **algorithm}
 
 
 def load(directory: Path) -> Experiment:

@@ -59,6 +59,17 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "reptile": ("objective", "outer_advantages"),
 }
 """Arguments that an algorithm decides by itself: they cannot be given."""
+GRADIENT_SETTINGS = (
+    "episodes",
+    "adaptation_steps",
+    "inner_rate",
+    "inner_loss",
+    "inner_advantages",
+    "outer_advantages",
+    "objective",
+)
+RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
+"""Arguments that only one kind of algorithm has."""
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
@@ -99,6 +110,14 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
 }
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
+_BANDIT = {"size": 64, "meta_batch": 512, "outer_rate": 3e-3, "outer_rate_end": 3e-4, "trace_decay": 0.3}
+RECURRENT_TASK_PRESETS: dict[str, dict[str, Any]] = {
+    "bernoulli-bandit": _BANDIT,
+    "dependent-bandit": _BANDIT,
+    "gridnavi": {"lifetime": 4},
+    "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
+}
+"""Defaults of a task for recurrent algorithms; they come before the algorithm's own."""
 PUBLISHED: dict[str, dict[str, Any]] = {
     "cavia-2019": {
         "algorithm": "cavia",

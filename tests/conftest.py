@@ -1,24 +1,20 @@
 """Shared by all tests: a compilation cache that survives between runs, and a small MAML on navigation."""
 
-import functools
+import os
 from pathlib import Path
 
-import jax
-import pytest
+# Compiling is most of what tests of short simulations take, and the least optimised code is fast enough for them. Read
+# by XLA when it starts, in this process and in those that tests start.
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 
-import jaxmeta
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+import jaxmeta  # noqa: E402
 
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-
-# Compiling is most of what tests of short simulations take, and the least optimised code is fast enough for them.
-QUICKLY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
-@pytest.fixture
-def compile_quickly(monkeypatch):
-    """Functions that are compiled inside of the library's functions, or of the test, are optimised little."""
-    monkeypatch.setattr(jax, "jit", functools.partial(jax.jit, compiler_options=QUICKLY))
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,9 @@ def recall(cell, lag=50, updates=150):
 
     @jax.jit
     def trained():
-        (params, _), _ = jax.lax.scan(update, (params_0, optimizer.init(params_0)), jax.random.split(key_train, updates))
+        (params, _), _ = jax.lax.scan(
+            update, (params_0, optimizer.init(params_0)), jax.random.split(key_train, updates)
+        )
         sign, xs = draw(key_test, 500)
         return jnp.mean(answers(params, xs) * sign > 0), jnp.mean(answers(params, xs[:, -1:]) * sign > 0)
 
@@ -105,7 +107,7 @@ def recall(cell, lag=50, updates=150):
 
 
 @pytest.mark.parametrize("name", CELLS)
-def test_the_first_input_is_recalled_after_fifty_more(name, compile_quickly):
+def test_the_first_input_is_recalled_after_fifty_more(name):
     remembered, forgotten = recall(cell_for(name, 16, 51))
     assert remembered > 0.98
     assert forgotten < 0.6

@@ -8,7 +8,7 @@ import jaxmeta
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
-    **dict.fromkeys(("cells", "distributions", "networks", "estimators", "losses", "buffers"), 1),
+    **dict.fromkeys(("beliefs", "cells", "distributions", "networks", "estimators", "losses", "buffers"), 1),
     **dict.fromkeys(("tasks", "references"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,

@@ -8,8 +8,6 @@ import jaxmeta
 from jaxmeta import objectives
 from jaxmeta.objectives import batch_of
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 @pytest.fixture(scope="module")
 def objective(small_maml):

@@ -10,8 +10,6 @@ import jaxmeta
 from jaxmeta import runs, train
 from jaxmeta.logging import read_csv
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 @pytest.fixture(scope="module")
 def tiny(navigation, policy):

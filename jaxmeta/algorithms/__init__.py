@@ -13,9 +13,11 @@ from jaxmeta.algorithms.meta_sgd import meta_sgd
 from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.reptile import reptile
 from jaxmeta.algorithms.rl2 import rl2
+from jaxmeta.algorithms.varibad import by_part, varibad
 
 __all__ = [
     "anil",
+    "by_part",
     "cavia",
     "compose",
     "e_maml",
@@ -33,4 +35,5 @@ __all__ = [
     "reptile",
     "rl2",
     "trpo_maml",
+    "varibad",
 ]

@@ -9,8 +9,6 @@ import jaxmeta
 from jaxmeta.algorithms.compose import default_task_chunk
 from jaxmeta.learners import FastWeights, acting, whole_network
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 
 def build(tasks, policy, *, learner=lambda learner: learner, objective=None):
     adaptation = whole_network(policy, jaxmeta.likelihood_ratio, optax.sgd(0.1))

@@ -59,7 +59,7 @@ ALGORITHMS = {
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_contract(name, navigation, policy, compile_quickly):
+def test_contract(name, navigation, policy):
     algorithm = ALGORITHMS[name](navigation, policy=policy, episodes=8, inner_rate=0.3)
     chex.clear_trace_counter()
     step = jaxmeta.meta_iteration(algorithm, navigation, 8)
@@ -77,7 +77,7 @@ def test_contract(name, navigation, policy, compile_quickly):
     assert np.all(post[-8:].mean(0) > post[:8].mean(0) + 0.3), (post[:8].mean(0), post[-8:].mean(0))
 
 
-def test_a_trained_policy_adapts_to_unseen_goals_better_than_a_fresh_one(navigation, policy, compile_quickly):
+def test_a_trained_policy_adapts_to_unseen_goals_better_than_a_fresh_one(navigation, policy):
     algorithm = jaxmeta.maml(navigation, policy=policy, episodes=10, inner_rate=0.5, outer=OPTAX())
     state, _ = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, navigation, iterations=80, meta_batch=10))(
         jax.random.key(0)

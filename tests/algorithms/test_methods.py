@@ -18,8 +18,6 @@ from jaxmeta.algorithms.meta_sgd import learned_rates
 from jaxmeta.learners import acting, rematerialised, whole_network
 from jaxmeta.objectives import batch_of, replay_adaptation
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 RATE = 0.3
 LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)
 

@@ -11,8 +11,6 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import methods
 import sweep
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 SMALL = ["--tasks", "2", "--episodes", "2", "--repeats", "1"]
 
 

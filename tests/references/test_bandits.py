@@ -13,8 +13,6 @@ from jaxmeta.references import bandits, gittins_index, gittins_table
 from jaxmeta.references.bandit_values import bernoulli_value, enumerated_value, two_armed_value
 from jaxmeta.references.gamma import gamma_draw, gamma_table
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(3)
 
 

@@ -10,8 +10,6 @@ import pytest
 
 from jaxmeta import references
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 DISCOUNTS = [0.0, 0.7, 1.0]
 
 

@@ -10,9 +10,6 @@ import pytest
 from jaxmeta import tasks
 from jaxmeta.references import gridnavi, spatial
 
-# Compiling is most of what these tests take, and the least optimised code is fast enough.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 def expectimax(size, horizon, episodes):
     """The largest expected total return, by recursion over beliefs, with no thought about how policies look.
@@ -54,7 +51,7 @@ def test_the_plan_earns_its_returns_in_the_environment(size, horizon, episodes):
     plan = gridnavi.bayes_optimal(size=size, horizon=horizon, episodes=episodes)
     family = tasks.make("gridnavi", size=size, horizon=horizon)
     moves = [(0, 0), (0, 1), (1, 0), (0, -1), (-1, 0)]
-    step = jax.jit(family.env.step_env, compiler_options=QUICK)
+    step = jax.jit(family.env.step_env)
     goals = [(x, y) for x in range(size) for y in range(size) if max(x, y) > 1]
     returns = np.zeros((len(goals), episodes))
     for index, goal in enumerate(goals):
@@ -95,7 +92,7 @@ def test_full_information_is_the_mean_optimum_of_the_family():
 
 def test_posterior_sampling_learns_and_stays_below_the_optimum():
     simulate = jax.vmap(lambda key, goal: gridnavi.posterior_sampling(key, goal, episodes=21))
-    simulate = jax.jit(simulate, compiler_options=QUICK)
+    simulate = jax.jit(simulate)
     batch = jax.vmap(tasks.make("gridnavi").sample)(jax.random.split(jax.random.key(0), 4000))
     returns = np.asarray(simulate(jax.random.split(jax.random.key(1), 4000), batch.goal))
     means = returns.mean(0)
@@ -109,7 +106,7 @@ def test_posterior_sampling_learns_and_stays_below_the_optimum():
 def test_posterior_sampling_of_one_episode_by_hand():
     """On a 3 × 3 grid with H = 2 and the goal at (2, 0), by the probabilities of the five possible draws."""
     simulate = jax.vmap(lambda key: gridnavi.posterior_sampling(key, jnp.array([2, 0]), size=3, horizon=2, episodes=1))
-    returns = np.asarray(jax.jit(simulate, compiler_options=QUICK)(jax.random.split(jax.random.key(0), 20_000)))
+    returns = np.asarray(jax.jit(simulate)(jax.random.split(jax.random.key(0), 20_000)))
     # (2, 0) itself; or (2, 1) or (2, 2), with both steps along x: at (0, 0) and at (1, 0) the chance is 1/2.
     expected = (1 + 0.25 + 0.25) / 5
     np.testing.assert_allclose(np.unique(returns), [-0.2, 0.9], atol=1e-6)

@@ -11,8 +11,6 @@ from jaxmeta import tasks
 from jaxmeta.references import bandits, mdp_optima, mdp_returns, tabular, value_iteration
 from jaxmeta.references.tabular_simulation import draw_mdp
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 KEY = jax.random.key(5)
 
 

@@ -167,13 +167,45 @@ def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path)
 
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
-    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--episodes", "2", "--hidden", "8"]).experiment
+    episodes = [] if algorithm in presets.RECURRENT else ["--episodes", "2"]
+    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *episodes]).experiment
     tasks, built = experiment.build(arguments)
     task = tasks.sample(jax.random.key(0))
     theta = built.learner.init(jax.random.key(1))
     assert built.learner.act(
         jax.random.key(2), theta, built.learner.begin(theta), tasks.env.reset_env(jax.random.key(3), task)[0]
     )[0].shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--algorithm imaml --algorithm-settings pull", "--algorithm-settings pull: give it as NAME=VALUE"),
+        (
+            "--algorithm imaml --algorithm-settings puls=2",
+            "--algorithm-settings puls: imaml has pull, inner_iterations, cg_iterations",
+        ),
+        (
+            "--algorithm imaml --algorithm-settings inner_iterations=1.5",
+            "--algorithm-settings inner_iterations: got 1.5; must be a whole number, and is 3 by default",
+        ),
+        ("--algorithm-settings clip=1", "--algorithm-settings clip: maml has no settings of its own"),
+    ],
+)
+def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):
+    with pytest.raises(SystemExit):
+        experiment.build(train.parse(argv.split()).experiment)
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_settings_of_the_family_and_of_the_algorithm_are_taken():
+    argv = ["--task", "bernoulli-bandit", "--algorithm", "imaml", "--task-settings", "arms=7"]
+    tasks, built = experiment.build(train.parse([*argv, "--algorithm-settings", "pull=1e6"]).experiment)
+    assert tasks.env.action_space(tasks.env.default_params).n == 7
+    theta = built.learner.init(jax.random.key(0))
+    phi, _ = jax.jit(built.adapt)(jax.random.key(1), theta, tasks.sample(jax.random.key(2)))
+    # Inner iterations longer than 2 / pull diverge: the pull was taken.
+    assert not all(jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(phi.params))
 
 
 @pytest.mark.parametrize("preset", presets.PUBLISHED)
@@ -197,6 +229,8 @@ def refused(capsys, *argv):
         ("--task navigaton", "error: unknown task 'navigaton'; did you mean navigation"),
         ("--algorithm mmal", "error: unknown algorithm 'mmal'; did you mean maml"),
         ("--algorithm promp --inner-loss dice", "error: --inner-loss: promp decides it by itself; leave it out"),
+        ("--algorithm rl2 --inner-rate 0.2", "error: --inner-rate: rl2 has no use for it; leave it out"),
+        ("--cell lstm", "error: --cell: maml has no use for it; leave it out"),
         ("--preset promp-2018", "error: unknown preset 'promp-2018'; did you mean promp-2019"),
         ("--horizon 0", "error: --horizon: got 0; must be at least 1"),
         ("--iterations 0", "error: --iterations: got 0; must be at least 1"),

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 SCRIPTS = str(Path(__file__).parents[2] / "scripts")
 SMALL = ["--mdps", "0", "--adaptation-steps", "1", "--episodes", "6", "--repeats", "32", "--batch-repeats", "3"]
 

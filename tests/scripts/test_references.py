@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
-
 SCRIPTS = str(Path(__file__).parents[2] / "scripts")
 
 

@@ -12,9 +12,6 @@ import pytest
 
 from jaxmeta import tasks
 
-# Compiling is most of what these tests take, and the least optimised code is fast enough.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 def with_cartpole(env, task):
     env.gravity, env.masscart, env.masspole = float(task.gravity), float(task.masscart), float(task.masspole)
@@ -72,8 +69,8 @@ def test_trajectories_agree_with_gymnasium(name, seed):
     gymnasium_name, set_physics, steps, tolerance, settings = CASES[name]
     family = tasks.make(name, **settings)
     key_task, key_reset, key_actions = jax.random.split(jax.random.key(seed), 3)
-    task = jax.jit(family.sample, compiler_options=QUICK)(key_task)
-    reset, step = (jax.jit(f, compiler_options=QUICK) for f in (family.env.reset_env, family.env.step_env))
+    task = jax.jit(family.sample)(key_task)
+    reset, step = (jax.jit(f) for f in (family.env.reset_env, family.env.step_env))
     obs, state = reset(key_reset, task)
     reference = gymnasium.make(gymnasium_name).unwrapped
     reference.reset(seed=0)
@@ -138,7 +135,7 @@ def test_training_tasks_are_inside_their_ranges_and_test_tasks_outside_one(name)
     family = tasks.make(name)
     ranges = RANGES[name]
     for sampler, outside in ((family.sample, 0), (family.sample_test, 1)):
-        batch = jax.jit(jax.vmap(sampler), compiler_options=QUICK)(jax.random.split(jax.random.key(0), 500))
+        batch = jax.jit(jax.vmap(sampler))(jax.random.split(jax.random.key(0), 500))
         fields = {field: getattr(batch, field) for field in ranges if field != "torque"}
         fields |= {"torque": batch.available_torque[:, 2]} if name == "acrobot" else {}
         fields = {field: np.asarray(values, np.float64) for field, values in fields.items()}

@@ -44,23 +44,17 @@ def roll(env, keys, batch):
     return jax.vmap(one)(keys, batch)
 
 
-# Compiling is most of what these tests take, and the least optimised code is fast enough.
-compile_quickly = functools.partial(
-    jax.jit, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-)
-
-
 @functools.cache
 def family_and_sampler(name):
     family = tasks.make(name)
-    sampler = compile_quickly(jax.vmap(family.sample))
+    sampler = jax.jit(jax.vmap(family.sample))
     return family, lambda: sampler(jax.random.split(jax.random.key(0), TASKS))
 
 
 @functools.cache
 def family_and_roll(name):
     family, sampler = family_and_sampler(name)
-    return family, sampler(), compile_quickly(functools.partial(roll, family.env))
+    return family, sampler(), jax.jit(functools.partial(roll, family.env))
 
 
 @functools.cache
@@ -143,7 +137,7 @@ def test_no_task_is_drawn_outside_sample(name):
 def test_a_task_drawn_at_a_reset_is_noticed():
     env, params = gymnax.make("PointRobot-misc")
     batch = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (TASKS, *jnp.shape(leaf))), params)
-    seen = compile_quickly(functools.partial(roll, env))(jax.random.split(jax.random.key(4), TASKS), batch)
+    seen = jax.jit(functools.partial(roll, env))(jax.random.split(jax.random.key(4), TASKS), batch)
     assert ".goal" in hidden_draws(jax.tree.map(np.asarray, seen))
 
 
@@ -184,7 +178,7 @@ def test_random_actions_stay_below_the_optimum(name):
     seen = seen_of(name)
     ended = np.cumsum(seen["terminated"] | seen["truncated"], axis=1)
     in_first = np.concatenate([np.zeros((TASKS, 1)), ended[:, :-1]], axis=1) == 0
-    optimum = np.asarray(compile_quickly(jax.vmap(family.optimum))(batch))
+    optimum = np.asarray(jax.jit(jax.vmap(family.optimum))(batch))
     assert optimum.shape == (TASKS,)
     assert np.isfinite(optimum).all()
     assert np.mean(np.sum(seen["reward"] * in_first, axis=1)) < np.mean(optimum)

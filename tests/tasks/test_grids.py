@@ -13,15 +13,12 @@ from jaxmeta import tasks
 from jaxmeta.references import value_iteration
 from jaxmeta.tasks.frozen_lake import FrozenLake
 
-# Compiling is most of what these tests take, and the least optimised code is fast enough.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 def play(family, task, actions):
     """Observations, the first included, and rewards up to the end."""
     obs, state = family.env.reset_env(jax.random.key(0), task)
     seen, rewards = [np.asarray(obs)], []
-    step = jax.jit(family.env.step_env, compiler_options=QUICK)
+    step = jax.jit(family.env.step_env)
     for action in actions:
         obs, state, reward, terminated, _ = step(jax.random.key(0), state, jnp.int32(action), task)
         seen.append(np.asarray(obs))
@@ -140,7 +137,7 @@ def test_frozen_lake_optimum_is_that_of_gymnasiums_table(slippery):
 
 
 def test_frozen_lake_maps_have_a_way_and_differ():
-    sampler = jax.jit(jax.vmap(tasks.make("frozen-lake", frozen=0.6).sample), compiler_options=QUICK)
+    sampler = jax.jit(jax.vmap(tasks.make("frozen-lake", frozen=0.6).sample))
     batch = sampler(jax.random.split(jax.random.key(0), 200))
     maps = np.asarray(batch.tiles)
     assert len(np.unique(maps.reshape(200, -1), axis=0)) > 100

@@ -9,9 +9,6 @@ from gymnax.environments.classic_control import cartpole as gymnax_cartpole
 from jaxmeta import collect_episodes, policy_for, tasks, uniform_learner
 from jaxmeta.tasks.grids import MOVES
 
-# Compiling is most of what these tests take, and the least optimised code is fast enough.
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 
 def play(family, task, actions, seed=0):
     """Observations (the first included), rewards, terminations and truncations of a list of actions."""
@@ -26,7 +23,7 @@ def play(family, task, actions, seed=0):
         keys = jax.random.split(key_steps, len(actions))
         return obs, jax.lax.scan(step, jax.tree.map(jnp.asarray, state), (keys, jnp.asarray(actions)))[1]
 
-    obs, (later, *rest) = jax.jit(run, compiler_options=QUICK)(jax.random.key(seed), jax.random.key(seed + 1))
+    obs, (later, *rest) = jax.jit(run)(jax.random.key(seed), jax.random.key(seed + 1))
     return np.concatenate([obs[None], later]), *map(np.asarray, rest)
 
 
@@ -89,7 +86,7 @@ def test_a_lifetime_ends_its_episodes_at_the_familys_horizon():
 @pytest.mark.parametrize("name", ["navigation-wind", "four-rooms", "t-maze"])
 def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
     lifetime = tasks.as_lifetime(tasks.make(name, horizon=25), 3)
-    batch = jax.jit(jax.vmap(lifetime.sample), compiler_options=QUICK)(jax.random.split(jax.random.key(0), 8))
+    batch = jax.jit(jax.vmap(lifetime.sample))(jax.random.split(jax.random.key(0), 8))
     learner = uniform_learner(lifetime.env)
 
     def run(key, task):
@@ -97,7 +94,7 @@ def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
         inside = jax.vmap(jax.vmap(lifetime.env.observation_space(task).contains))(trajectory.obs)
         return trajectory, inside
 
-    run_all = jax.jit(jax.vmap(run), compiler_options=QUICK)
+    run_all = jax.jit(jax.vmap(run))
     trajectory, inside = run_all(jax.random.split(jax.random.key(1), 8), batch)
     assert inside.all()
     assert not trajectory.terminated.any()

@@ -1,0 +1,120 @@
+"""VariBAD: act on a learned posterior over tasks (Zintgraf et al. 2020)."""
+
+from collections.abc import Hashable
+
+import optax
+
+from jaxmeta.algorithms.compose import compose
+from jaxmeta.algorithms.rl2 import lifetime_chunk, standardised_together
+from jaxmeta.beliefs import BeliefModel, belief_model_for
+from jaxmeta.estimators import critic_baseline
+from jaxmeta.learners.gradient import act_by_mode
+from jaxmeta.learners.recurrent import recurrent_learner, replay
+from jaxmeta.losses import clipped
+from jaxmeta.objectives import actor_critic, evidence_bound
+from jaxmeta.outer import by_optax
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import (
+    Array,
+    Estimator,
+    Info,
+    Lifetime,
+    MetaAlgorithm,
+    Outer,
+    Phi,
+    TaskDistribution,
+    Theta,
+    Trajectory,
+)
+
+
+def varibad(
+    tasks: TaskDistribution,
+    *,
+    model: BeliefModel | None = None,
+    prefixes: int = 16,
+    divergence_weight: float = 0.01,
+    state_weight: float = 0.0,
+    clip: float = 0.1,
+    value_weight: float = 0.5,
+    entropy_weight: float = 0.01,
+    outer: Outer | None = None,
+    estimator: Estimator | None = None,
+    task_chunk: int | None = None,
+) -> MetaAlgorithm:
+    """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
+
+    The two share a meta-batch and an outer step, but no gradient. Their code trains the model on a buffer of earlier
+    lifetimes; here it is trained on those of the step, of which there are hundreds.
+
+    Args:
+      tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
+      model: posterior, predictions and policy; by default ``belief_model_for`` the environment.
+      prefixes: of a lifetime, from whose posteriors all of it is predicted, ≥ 1.
+      divergence_weight: weight of the posterior's divergence from the one before, ≥ 0.
+      state_weight: weight of the prediction of states, ≥ 0; where tasks differ in their dynamics, 1.
+      clip: ε > 0 of the clipped surrogate.
+      value_weight: weight of the critic's squared error, ≥ 0.
+      entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
+      outer: moves θ; by default ``by_part`` with 7e-4 for the policy and 1e-3 for the model, 4 epochs of 4 minibatches.
+      estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
+      task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
+
+    Raises:
+      ValueError: an argument out of its range, or a family that is not one of lifetimes.
+    """
+    if not isinstance(tasks.env, LifetimeEnv):
+        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
+    if prefixes < 1:
+        raise ValueError(f"prefixes: got {prefixes}; must be at least 1")
+    weights = {
+        "divergence_weight": divergence_weight,
+        "state_weight": state_weight,
+        "value_weight": value_weight,
+        "entropy_weight": entropy_weight,
+    }
+    for name, value in weights.items():
+        if isinstance(value, (int, float)) and value < 0:
+            raise ValueError(f"{name}: got {value}; must be at least 0")
+    model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
+    if outer is None:
+        outer = by_optax(by_part(optax.adam(7e-4, eps=1e-5), optax.adam(1e-3)), 4, 4)
+
+    def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
+        return replay(model.policy, theta, phi, batch.obs)[:2]
+
+    def distribution(theta: Theta, phi: Phi, obs: Array):
+        return replay(model.policy, theta, phi, obs)[0]
+
+    learner = recurrent_learner(model.policy)
+    act = actor_critic(evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight)
+    infer = evidence_bound(model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight)
+
+    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        (acting, acting_info), (inferring, inferring_info) = act(theta, lifetime), infer(theta, lifetime)
+        return acting + inferring, {**acting_info, **inferring_info}
+
+    return compose(
+        tasks,
+        learner,
+        recurrent_learner(model.policy, act_by_mode),
+        objective,
+        outer,
+        critic_baseline() if estimator is None else estimator,
+        distribution,
+        adaptation_steps=0,
+        episodes=1,
+        task_chunk=lifetime_chunk(tasks.horizon) if task_chunk is None else task_chunk,
+        across_tasks=standardised_together,
+    )
+
+
+def by_part(
+    policy: optax.GradientTransformation, model: optax.GradientTransformation, max_norm: float = 0.5
+) -> optax.GradientTransformation:
+    """An optimiser for the policy and one for the model, the gradient of each shortened to ``max_norm`` by itself."""
+    shortened: dict[Hashable, optax.GradientTransformation] = {
+        name: optax.chain(optax.clip_by_global_norm(max_norm), optimizer)
+        for name, optimizer in (("policy", policy), ("model", model))
+    }
+    return optax.multi_transform(shortened, {"policy": "policy", "model": "model"})

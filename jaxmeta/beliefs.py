@@ -1,0 +1,127 @@
+"""Networks that infer what task they are in: a recurrent posterior over a latent, and predictions from it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+
+from jaxmeta.cells import Cell, cell_for
+from jaxmeta.distributions import Distribution, Gaussian
+from jaxmeta.networks import MLP, RecurrentPolicy, policy_module
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import Array, Key, PyTree
+
+
+class BeliefModel(NamedTuple):
+    """A posterior over what sets tasks apart, what it predicts, and a policy that acts on it.
+
+    Attributes:
+      policy: its parameters are all of the model's, ``{"model": ..., "policy": ...}``. It sees the observation and the
+        posterior's mean and log standard deviation, as constants: no gradient of its own reaches the posterior.
+      beliefs: ``beliefs(params, obs) -> Gaussian`` over latents ``[T, L]``, the posterior after each of ``[T, O]``.
+      predict: ``predict(params, latent, obs, action) -> (reward, next_obs)`` for one latent ``[L]``: ``[T]`` and
+        ``[T, I]``, the wrapped environment's observations.
+    """
+
+    policy: RecurrentPolicy
+    beliefs: Callable[[PyTree, Array], Gaussian]
+    predict: Callable[[PyTree, Array, Array, Array], tuple[Array, Array]]
+
+
+def belief_model_for(
+    env: LifetimeEnv,
+    *,
+    horizon: int,
+    latent: int = 5,
+    cell: str | Cell = "gru",
+    size: int = 64,
+    hidden: Sequence[int] = (64,),
+    decoder: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = nn.tanh,
+    initial_log_std: float = 0.0,
+) -> BeliefModel:
+    """A belief model that fits the spaces of a family of lifetimes.
+
+    Args:
+      env: a family's environment, of ``as_lifetime``.
+      horizon: steps in a lifetime, ≥ 1.
+      latent: L ≥ 1, dimensions of the latent.
+      cell: of the posterior: a name in ``CELLS``, or a ``Cell``.
+      size: features of the cell, ≥ 1; used where ``cell`` is a name.
+      hidden: widths of the hidden layers of the policy and of the critic.
+      decoder: widths of the hidden layers of the predictions.
+      activation: the nonlinearity of the policy and of the critic.
+      initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+
+    Raises:
+      ValueError: ``latent`` below 1, an unknown cell, or spaces of another kind.
+    """
+    if latent < 1:
+        raise ValueError(f"latent: got {latent}; must be at least 1")
+    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    params = env.default_params
+    observation = jnp.zeros(env.observation_space(params).shape)
+    seen = int(jnp.prod(jnp.array(env.env.observation_space(params).shape, int)))
+    action_space = env.action_space(params)
+    actor = policy_module(env, hidden, activation, initial_log_std)
+    networks: dict[str, tuple[Any, str]] = {
+        "posterior": (nn.Dense(2 * latent), "model"),
+        "reward": (MLP((*decoder, 1), nn.relu), "model"),
+        "state": (MLP((*decoder, seen), nn.relu), "model"),
+        "actor": (actor, "policy"),
+        "critic": (MLP((*hidden, 1), activation), "policy"),
+    }
+
+    def call(params: PyTree, name: str, x: Array) -> Any:
+        module, part = networks[name]
+        return module.apply(params[part][name], x)
+
+    def encode(action: Array) -> Array:
+        if isinstance(action_space, spaces.Discrete):
+            return jax.nn.one_hot(action, action_space.n)
+        return action
+
+    def init_fn(key: Key) -> PyTree:
+        key_cell, *keys = jax.random.split(key, 1 + len(networks))
+        memory = cell.init(key_cell, observation.shape[0])
+        features = cell.step(memory, cell.start(), observation)[1]
+        action = encode(jnp.zeros(action_space.shape, jnp.int32 if isinstance(action_space, spaces.Discrete) else None))
+        known = jnp.zeros(latent + seen + action.shape[0])
+        acted_on = jnp.zeros(seen + 2 * latent)
+        inputs = {"posterior": features, "reward": known, "state": known, "actor": acted_on, "critic": acted_on}
+        params: PyTree = {"model": {"cell": memory}, "policy": {}}
+        for key, (name, (module, part)) in zip(keys, networks.items(), strict=True):
+            params[part][name] = module.init(key, inputs[name])
+        return params
+
+    def gaussian(params: PyTree, features: Array) -> Gaussian:
+        mean, log_std = jnp.split(call(params, "posterior", features), 2, axis=-1)
+        return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
+
+    def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
+        inputs = jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+        value = call(params, "critic", inputs)[..., 0]
+        distribution = call(params, "actor", inputs)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
+
+    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.step(params["model"]["cell"], memory, obs)
+        return *judge(params, gaussian(params, features), obs), memory
+
+    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        return *judge(params, gaussian(params, features), obs), memory
+
+    def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
+        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
+
+    def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
+        repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
+        known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
+        return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
+
+    policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn)
+    return BeliefModel(policy, beliefs_fn, predict_fn)

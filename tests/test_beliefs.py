@@ -1,0 +1,158 @@
+"""Beliefs about the task: they see no future and no task, their bound is the paper's, and VariBAD learns on them."""
+
+import types
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta.distributions import Gaussian
+
+
+@pytest.fixture(scope="module")
+def lifetimes():
+    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=5), 2)
+
+
+@pytest.fixture(scope="module")
+def model(lifetimes):
+    return jaxmeta.belief_model_for(
+        lifetimes.env, horizon=lifetimes.horizon, latent=3, size=6, hidden=(5,), decoder=(7,)
+    )
+
+
+def collected(algorithm, tasks, count):
+    theta = algorithm.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
+    keys = jax.random.split(jax.random.key(2), count)
+    return theta, jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)[1]
+
+
+def test_a_belief_sees_no_future(model):
+    theta = model.policy.init(jax.random.key(0))
+    obs = jax.random.normal(jax.random.key(1), (10, 7))
+    jacobian = jax.jacobian(lambda obs: model.beliefs(theta, obs).mean)(obs)
+    strength = np.abs(jacobian).sum(axis=(1, 3))
+    assert np.all(strength[np.triu_indices(10, 1)] == 0.0)
+    assert np.all(strength[np.tril_indices(10)] > 0.0)
+
+
+def test_tasks_are_told_apart_by_their_rewards_alone(model, lifetimes):
+    """The same random numbers in two tasks: the first action is the same, and the first reward is not."""
+    algorithm = jaxmeta.varibad(lifetimes, model=model)
+    theta = algorithm.init(jax.random.key(0)).theta
+    here, there = (
+        jax.tree.map(lambda x: x[0, 0], algorithm.adapt(jax.random.key(5), theta, lifetimes.sample(key))[1].trajectory)
+        for key in jax.random.split(jax.random.key(3), 2)
+    )
+    chex.assert_trees_all_equal(*((each.obs[0], each.action[0], each.log_prob[0]) for each in (here, there)))
+    assert here.reward[0] != there.reward[0]
+    assert np.any(here.action[1] != there.action[1])
+
+
+def test_the_policy_has_no_part_in_the_belief_and_the_bound_none_in_the_policy(model, lifetimes):
+    algorithm = jaxmeta.varibad(lifetimes, model=model)
+    theta, lifetime = collected(algorithm, lifetimes, 1)
+    lifetime = jax.tree.map(lambda x: x[0], lifetime)
+    batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
+    learner = algorithm.learner
+    acting = jax.grad(lambda theta: jnp.sum(sum(learner.score(theta, learner.begin(theta), batch))))(theta)
+    bound = jaxmeta.evidence_bound(model, prefixes=4, divergence_weight=1.0, state_weight=1.0)
+    inferring = jax.grad(lambda theta: bound(theta, lifetime)[0])(theta)
+    for gradient, moved, still in ((acting, "policy", "model"), (inferring, "model", "policy")):
+        assert optax.global_norm(gradient[moved]) > 0
+        assert optax.global_norm(gradient[still]) == 0
+
+
+def test_the_bound_by_hand():
+    """Posteriors with no spread to speak of, two steps, predictions that are the latent itself."""
+    tiny = -30.0
+    means = jnp.array([[1.0], [3.0]])
+    log_std = jnp.array([[0.0], [0.0]])
+    model = types.SimpleNamespace(
+        beliefs=lambda theta, obs: Gaussian(means, jnp.full_like(means, tiny) if theta == "certain" else log_std),
+        predict=lambda theta, latent, obs, action: (
+            jnp.full(obs.shape[0], latent[0]),
+            jnp.broadcast_to(latent, (obs.shape[0], 1)),
+        ),
+    )
+    row = lambda *numbers: jnp.array([[numbers]], jnp.float32)  # noqa: E731
+    obs = jnp.array([[[[0.5, 0.0], [2.0, 0.0]]]])
+    zeros = row(0.0, 0.0)
+    trajectory = jaxmeta.Trajectory(
+        obs, zeros, zeros, zeros, row(1.0, 5.0), zeros, zeros, row(1.0, 1.0), zeros, zeros, zeros
+    )
+    lifetime = jaxmeta.Lifetime(trajectory, jnp.zeros(()), jax.random.key(0))
+
+    def bound(theta, lifetime, **weights):
+        weights = {"divergence_weight": 0.0, "state_weight": 0.0} | weights
+        return jaxmeta.evidence_bound(model, prefixes=9, **weights)(theta, lifetime)[0]
+
+    # Latent 1 misses the rewards (1, 5) by 0 and 4, latent 3 by 2 and 2; half the squares, mean over the two.
+    rewards = 0.5 * ((0 + 16) + (4 + 4)) / 2
+    np.testing.assert_allclose(bound("certain", lifetime), rewards, rtol=1e-5)
+    # The state to predict is 2, after the first step only.
+    states = 0.5 * (1 + 1) / 2
+    np.testing.assert_allclose(bound("certain", lifetime, state_weight=1.0), rewards + states, rtol=1e-5)
+    ended = lifetime._replace(trajectory=trajectory._replace(obs=obs.at[..., 1, 1].set(1.0)))
+    np.testing.assert_allclose(bound("certain", ended, state_weight=1.0), rewards, rtol=1e-5)
+    # KL of N(1, 1) from N(0, 1) and of N(3, 1) from N(1, 1): a half, and two.
+    difference = bound("uncertain", lifetime, divergence_weight=2.0) - bound("uncertain", lifetime)
+    np.testing.assert_allclose(difference, 2.0 * (0.5 + 2.0) / 2, rtol=1e-5)
+
+
+def test_the_gradient_of_each_part_is_shortened_by_itself():
+    optimizer = jaxmeta.by_part(optax.sgd(1.0), optax.sgd(2.0), max_norm=0.5)
+    params = {"policy": jnp.array([3.0, 4.0]), "model": jnp.array([0.1])}
+    updates, _ = optimizer.update(params, optimizer.init(params), params)
+    np.testing.assert_allclose(updates["policy"], [-0.3, -0.4], rtol=1e-6)
+    np.testing.assert_allclose(updates["model"], [-0.2], rtol=1e-6)
+
+
+def test_varibad_finds_the_better_arm_and_predicts_it():
+    """The probe of RL²: without memory 2 is the best, with it 0.5 + 3 · 0.82."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 1)
+    model = jaxmeta.belief_model_for(tasks.env, horizon=4, latent=2, size=8, hidden=(8,), decoder=(16,))
+    algorithm = jaxmeta.varibad(
+        tasks,
+        model=model,
+        prefixes=4,
+        outer=jaxmeta.by_optax(jaxmeta.by_part(optax.adam(1e-2), optax.adam(1e-2)), 4),
+        estimator=jaxmeta.critic_baseline(1.0, 0.5),
+    )
+    chex.clear_trace_counter()
+    step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, tasks, 64), n=1)))
+    states = jax.vmap(lambda seed: jaxmeta.init_state(jax.random.key(seed), algorithm))(jnp.arange(2))
+    infos = []
+    for _ in range(100):
+        before = jax.tree.map(jax.typeof, states)
+        states, info = step(states)
+        assert jax.tree.map(jax.typeof, states) == before
+        infos.append(info)
+    late = {name: np.mean([info[name] for info in infos[-10:]], axis=0) for name in infos[0]}
+    assert np.all(late["return_post"] > 2.8), late["return_post"]
+    # Half the variance of a reward is 1/8 for who knows nothing.
+    assert np.all(late["reward_error"] < 0.1), late["reward_error"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"prefixes": 0}, "prefixes: got 0; must be at least 1"),
+        ({"state_weight": -1.0}, "state_weight: got -1.0; must be at least 0"),
+    ],
+)
+def test_bad_settings_are_named(lifetimes, settings, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        jaxmeta.varibad(lifetimes, **settings)
+
+
+def test_a_latent_of_nothing_and_a_family_of_single_episodes_are_refused(lifetimes, navigation):
+    with pytest.raises(ValueError, match=r"^latent: got 0; must be at least 1$"):
+        jaxmeta.belief_model_for(lifetimes.env, horizon=3, latent=0)
+    with pytest.raises(ValueError, match=r"^tasks: not a family of lifetimes; give as_lifetime\("):
+        jaxmeta.varibad(navigation)
