@@ -1,3 +1,4 @@
+import copy
 import json
 
 import jax
@@ -118,3 +119,17 @@ def test_runs_are_compared_a_panel_a_task_and_a_curve_a_label(evaluation):
     assert titles == ["a", "b"]
     assert len(figure.axes[0].containers) == 2
     assert [text.get_text() for text in figure.legends[0].get_texts()].count("maml") == 1
+
+
+def test_many_runs_get_a_place_each_and_what_is_far_below_is_marked(evaluation):
+    low = copy.deepcopy(evaluation)
+    one = low["summary"]["sampled"]
+    for name in ("iqm", "low", "high"):
+        one[name] = [-1e6, *one[name][1:]]
+    figure = plots.adaptation_by_label([("a", "maml", evaluation), ("a", "es", low), ("b", "maml", evaluation)])
+    upper, lower = figure.axes
+    assert [len(ax.containers) for ax in figure.axes] == [2, 1]
+    assert [label.get_text() for label in lower.get_xticklabels()] == ["maml", "es"]
+    marked = [line for line in upper.lines if line.get_marker() == "v" and len(line.get_xdata())]
+    np.testing.assert_allclose([line.get_xdata() for line in marked], [[0.7]])
+    assert upper.get_ylim()[0] > -1e6

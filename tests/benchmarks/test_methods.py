@@ -1,4 +1,4 @@
-"""The benchmarks of methods and of sweeps run, and say what they were asked in one line if it cannot be."""
+"""The benchmarks of methods, sweeps and recurrent cells run, and say what they were asked if it cannot be."""
 
 import json
 import sys
@@ -9,6 +9,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import methods
+import recurrent
 import sweep
 
 SMALL = ["--tasks", "2", "--episodes", "2", "--repeats", "1"]
@@ -46,11 +47,23 @@ def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
     assert result["largest_difference_first_iteration"] < 1e-3
 
 
+def test_a_recurrent_cell_is_timed_and_its_memory(tmp_path):
+    stored = tmp_path / "result.json"
+    small = ["--cells", "gru", "--sizes", "8", "--lifetimes", "4", "--steps", "10", "--repeats", "1"]
+    recurrent.main([*small, "--lengths", "200", "--segment", "10", "--json", str(stored)])
+    result = json.loads(stored.read_text())
+    assert [(row["cell"], row["size"]) for row in result["steps"]] == [("gru", 8)]
+    assert result["steps"][0]["env_steps_per_second"] > 0
+    assert result["memory"][0]["segments_bytes"] < result["memory"][0]["whole_bytes"]
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
         (methods.main, ["--methods", "mmal"], "error: unknown method 'mmal'"),
         (methods.main, ["--repeats", "0"], "error: every count must be at least 1"),
+        (recurrent.main, ["--sizes", "0"], "error: --sizes: got"),
+        (recurrent.main, ["--lengths", "150"], "error: --segment: got 100; must divide the lifetime's 150 steps"),
         (sweep.main, ["--meta-batch", "0"], "error: --meta-batch: got 0; must be at least 1"),
     ],
 )
