@@ -173,6 +173,40 @@ def critic_baseline(discount: float = 0.99, trace_decay: float = 0.95) -> Estima
     return estimate_fn
 
 
+def n_step_targets(reward: Array, done: Array, value: Array, discount: float, steps: int) -> Array:
+    """``r_t + γ r_{t+1} + … + γⁿ V(s_{t+n})`` in one sequence, cut at an end and at the end of what is known.
+
+    Args:
+      reward: ``[T]``.
+      done: 1 at the last step before nothing more is to be had, ``[T]``.
+      value: ``V(s_t)``, ``[T]``.
+      discount: γ in [0, 1].
+      steps: n ≥ 1; near the end of the sequence, as many as there are.
+
+    Returns:
+      ``[T]``. The last entry, after which no state is known, is right only where ``done`` is 1.
+    """
+    chex.assert_rank([reward, done, value], 1)
+    target = value
+    for _ in range(steps):
+        later = jnp.append(target[1:], 0.0)
+        target = reward + discount * (1.0 - done) * later
+        # The last state's value stands for all that comes after the sequence.
+        target = target.at[-1].set(jnp.where(done[-1] > 0, reward[-1], value[-1]))
+    return target
+
+
+def rescaled(x: Array, epsilon: float = 1e-3) -> Array:
+    """``h(x) = sign(x) (√(|x| + 1) − 1) + εx``: values of any size come near each other (Pohlen et al. 2018)."""
+    return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1.0) - 1.0) + epsilon * x
+
+
+def unscaled(x: Array, epsilon: float = 1e-3) -> Array:
+    """The inverse of ``rescaled``."""
+    root = (jnp.sqrt(1.0 + 4.0 * epsilon * (jnp.abs(x) + 1.0 + epsilon)) - 1.0) / (2.0 * epsilon)
+    return jnp.sign(x) * (jnp.square(root) - 1.0)
+
+
 def _check_unit(name: str, value: float) -> None:
     if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
         raise ValueError(f"{name}: got {value}; must be in [0, 1]")

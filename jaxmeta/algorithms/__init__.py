@@ -11,6 +11,7 @@ from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
 from jaxmeta.algorithms.meta_sgd import meta_sgd
 from jaxmeta.algorithms.promp import promp
+from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.reptile import reptile
 from jaxmeta.algorithms.rl2 import rl2
 from jaxmeta.algorithms.varibad import by_part, varibad
@@ -32,6 +33,7 @@ __all__ = [
     "meta_sgd",
     "multi_task",
     "promp",
+    "r2d2",
     "reptile",
     "rl2",
     "trpo_maml",

@@ -14,7 +14,7 @@ from jaxmeta.learners.gradient import (
     whole_network,
     without_adaptation,
 )
-from jaxmeta.learners.recurrent import recurrent_learner
+from jaxmeta.learners.recurrent import recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "gradient_adaptation",
     "gradient_learner",
     "recurrent_learner",
+    "recurrent_q_learner",
     "rematerialised",
     "uniform_learner",
     "whole_network",

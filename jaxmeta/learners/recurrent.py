@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 
 from jaxmeta.distributions import Distribution
 from jaxmeta.learners.gradient import act_by_sample
@@ -30,6 +31,46 @@ def recurrent_learner(policy: RecurrentPolicy, choose: Callable[[Key, Distributi
         return distribution.log_prob(trajectory.action), value
 
     return Learner(policy.init, policy.begin, act_fn, lambda theta, phi, trajectory: phi, score_fn)
+
+
+def recurrent_q_learner(policy: RecurrentPolicy, *, explore: bool = True) -> Learner:
+    """Acts by the largest action value, and in a share ``theta["epsilon"]`` of steps at random.
+
+    Args:
+      policy: its parameters are ``theta["network"]``; its logits are advantages, its value the state's, for
+        ``Q = V + A − mean A`` (Wang et al. 2016).
+      explore: whether to act at random at all.
+    """
+
+    def probabilities(theta: Theta, values: Array) -> Array:
+        best = jax.nn.one_hot(jnp.argmax(values, axis=-1), values.shape[-1])
+        share = theta["epsilon"] if explore else 0.0
+        return (1.0 - share) * best + share / values.shape[-1]
+
+    def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
+        distribution, value, phi = policy.step(theta["network"], phi, obs)
+        values = duelling(distribution, value)
+        log_prob = jnp.log(probabilities(theta, values))
+        action = jax.random.categorical(key, log_prob).astype(jnp.int32)
+        return action, log_prob[action], jnp.max(values), phi
+
+    def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
+        distribution, value, _ = replay(policy, theta["network"], phi, trajectory.obs)
+        values = duelling(distribution, value)
+        log_prob = jnp.log(probabilities(theta, values))
+        taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
+        return taken, jnp.max(values, axis=-1)
+
+    def begin_fn(theta: Theta) -> Phi:
+        return policy.begin(theta["network"])
+
+    return Learner(policy.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)
+
+
+def duelling(distribution: Distribution, value: Array) -> Array:
+    """Action values ``[..., actions]`` of a categorical distribution's logits and a state's value ``[...]``."""
+    advantage = jax.tree.leaves(distribution)[0]
+    return value[..., None] + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
 
 
 def replay(policy: RecurrentPolicy, theta: Theta, phi: Phi, obs: Array) -> tuple[Distribution, Array, Phi]:

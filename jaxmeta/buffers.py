@@ -1,0 +1,80 @@
+"""Replay buffers: rings of fixed size, arrays on the device, drawn from by priority. Pure functions."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.types import Array, Key, PyTree
+
+
+class Buffer(NamedTuple):
+    """A ring of items.
+
+    Attributes:
+      data: the items, leaves ``[capacity, ...]``.
+      priority: how often each is drawn, relative to the others, ``[capacity]``; 0 where nothing is stored.
+      cursor: the place that is written next, a whole number.
+    """
+
+    data: PyTree
+    priority: Array
+    cursor: Array
+
+
+def empty_buffer(item: PyTree, capacity: int) -> Buffer:
+    """A buffer without items.
+
+    Args:
+      item: one item, or its shapes and types.
+      capacity: ≥ 1.
+
+    Raises:
+      ValueError: ``capacity`` below 1.
+    """
+    if capacity < 1:
+        raise ValueError(f"capacity: got {capacity}; must be at least 1")
+    data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), item)
+    return Buffer(data, jnp.zeros(capacity), jnp.zeros((), jnp.int32))
+
+
+def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
+    """Write items, over the oldest ones where the ring is full.
+
+    Args:
+      buffer: written to.
+      items: leaves ``[B, ...]``, with ``B`` at most the capacity.
+      priority: ``[B]``, > 0.
+
+    Raises:
+      ValueError: more items than the buffer can hold.
+    """
+    capacity, count = buffer.priority.shape[0], priority.shape[0]
+    if count > capacity:
+        raise ValueError(f"capacity: got {capacity}; must be at least the {count} items that are written at once")
+    places = (buffer.cursor + jnp.arange(count)) % capacity
+    data = jax.tree.map(lambda kept, new: kept.at[places].set(new), buffer.data, items)
+    return Buffer(data, buffer.priority.at[places].set(priority), (buffer.cursor + count) % capacity)
+
+
+def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
+    """Draw items in proportion to their priorities, with replacement, one from each of ``count`` equal strata.
+
+    Args:
+      key: PRNG key.
+      buffer: must hold at least one item.
+      count: ≥ 1.
+
+    Returns:
+      The items, leaves ``[count, ...]``; their places ``[count]``; and the probability of each place ``[count]``.
+    """
+    total = jnp.cumsum(buffer.priority)
+    points = (jnp.arange(count) + jax.random.uniform(key, (count,))) / count * total[-1]
+    # Rounding may put a point at the very end, or before an empty place.
+    places = jnp.minimum(jnp.searchsorted(total, points, side="right"), jnp.searchsorted(total, total[-1]))
+    return jax.tree.map(lambda x: x[places], buffer.data), places, buffer.priority[places] / total[-1]
+
+
+def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:
+    """New priorities ``[count]``, > 0, for the items at ``places``."""
+    return buffer._replace(priority=buffer.priority.at[places].set(priority))

@@ -1,0 +1,123 @@
+"""Recurrent Q-learning: its targets by hand, its sequences and their memories, and a probe that it must solve."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+from jaxmeta.estimators import n_step_targets, rescaled, unscaled
+
+
+@pytest.fixture(scope="module")
+def lifetimes():
+    return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
+
+
+def test_n_step_targets_by_hand():
+    reward = jnp.array([1.0, 2.0, 4.0, 8.0])
+    value = jnp.array([10.0, 20.0, 40.0, 80.0])
+    nothing_ends, third_ends, last_ends = jnp.zeros(4), jnp.eye(4)[2], jnp.eye(4)[3]
+    # One step: r + V'/2. The state after the last step is not known.
+    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, value, 0.5, 1)[:3], [11, 22, 44])
+    # Two steps: r + r'/2 + V''/4, with fewer where the sequence ends.
+    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, value, 0.5, 2)[:3], [12, 24, 44])
+    np.testing.assert_allclose(n_step_targets(reward, third_ends, value, 0.5, 2)[:3], [12, 4, 4])
+    np.testing.assert_allclose(n_step_targets(reward, last_ends, value, 0.5, 3), [1 + 1 + 1 + 10, 2 + 2 + 2, 8, 8])
+
+
+def test_rescaling_is_undone():
+    x = jnp.array([-300.0, -1.0, 0.0, 0.5, 200.0])
+    np.testing.assert_allclose(unscaled(rescaled(x)), x, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(rescaled(jnp.array(3.0)), 1.003, rtol=1e-6)
+
+
+def test_sequences_carry_the_memory_that_acted(lifetimes):
+    """Eight steps, two of burn-in: the second sequence starts at the third step, with the memory after two."""
+    policy = jaxmeta.recurrent_policy_for(lifetimes.env, horizon=8, size=5)
+    settings = {"policy": policy, "burn_in": 2, "segment": 3, "capacity": 4, "batch": 2, "updates": 1}
+    algorithm = jaxmeta.r2d2(lifetimes, **settings)
+    state = algorithm.init(jax.random.key(0))
+    new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2))
+    data = new.opt_state.buffer.data
+    assert data.obs.shape[:2] == (4, 5)
+    network = state.theta["network"]
+    for one in range(2):
+        first, second = (jax.tree.map(lambda x, i=i: x[i], data) for i in (2 * one, 2 * one + 1))
+        np.testing.assert_array_equal(first.obs[3:], second.obs[:2])
+        np.testing.assert_array_equal(first.memory, np.zeros(5))
+        np.testing.assert_allclose(
+            policy.sequence(network, policy.begin(network), first.obs[:3])[2], second.memory, atol=1e-6
+        )
+        np.testing.assert_array_equal(first.learned, np.ones(5))
+        np.testing.assert_array_equal(second.learned, [0, 0, 1, 1, 1])
+        np.testing.assert_array_equal(first.done, np.zeros(5))
+        np.testing.assert_array_equal(second.done, [0, 0, 0, 0, 1])
+    # Each lifetime begins with no previous action, and only there.
+    np.testing.assert_array_equal(data.obs[:, :, 3].sum(axis=1), [1, 0, 1, 0])
+
+
+def test_the_score_is_that_of_the_action_taken(lifetimes):
+    algorithm = jaxmeta.r2d2(lifetimes, size=5, epsilon=0.3)
+    theta = algorithm.init(jax.random.key(0)).theta
+    _, lifetime = algorithm.adapt(jax.random.key(1), theta, lifetimes.sample(jax.random.key(2)))
+    trajectory = jax.tree.map(lambda x: x[0], lifetime.trajectory)
+    log_prob, value = algorithm.learner.score(theta, algorithm.learner.begin(theta), trajectory)
+    np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=1e-5)
+    np.testing.assert_allclose(value, trajectory.value, atol=1e-5)
+    greedy, _ = algorithm.greedy.score(theta, algorithm.learner.begin(theta), trajectory)
+    assert set(np.exp(greedy).ravel()) <= {0.0, 1.0}
+
+
+def test_r2d2_finds_the_better_arm():
+    """One trace, stable types; the probe of RL²: without memory 2 is the best, with it 0.5 + 3 · 0.82."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 1)
+    algorithm = jaxmeta.r2d2(
+        tasks,
+        size=8,
+        optimizer=optax.adam(1e-2),
+        capacity=2_000,
+        updates=4,
+        target_every=20,
+        epsilon_decay=40,
+        discount=1.0,
+        n_step=2,
+    )
+    chex.clear_trace_counter()
+    step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, tasks, 64), n=1)))
+    states = jax.vmap(lambda seed: jaxmeta.init_state(jax.random.key(seed), algorithm))(jnp.arange(2))
+    infos = []
+    for _ in range(80):
+        before = jax.tree.map(jax.typeof, states)
+        states, info = step(states)
+        assert jax.tree.map(jax.typeof, states) == before
+        infos.append(info)
+    assert {"loss", "grad_norm", "skipped", "return_pre", "return_post", "env_steps", "epsilon"} <= set(info)
+    late = np.mean([info["return_post"] for info in infos[-20:]], axis=0)
+    assert np.all(late > 2.8), late
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"segment": 3}, "segment: got 3; must divide the lifetime's 8 steps"),
+        ({"segment": 5, "burn_in": 2}, "segment: got 5; must divide the lifetime's 8 steps but for 2 of burn-in"),
+        ({"burn_in": 8}, "segment: got 0; must be at least 1"),
+        ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
+        ({"n_step": 0}, "n_step: got 0; must be at least 1"),
+        ({"cell": "rnn"}, "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer"),
+    ],
+)
+def test_bad_settings_are_named(lifetimes, settings, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        jaxmeta.r2d2(lifetimes, **settings)
+    assert str(caught.value) == message
+
+
+def test_continuous_actions_and_single_episodes_are_refused(navigation):
+    with pytest.raises(ValueError, match="Q-learning takes the best of a few: they must be Discrete"):
+        jaxmeta.r2d2(jaxmeta.as_lifetime(navigation, 2))
+    with pytest.raises(ValueError, match="not a family of lifetimes"):
+        jaxmeta.r2d2(navigation)
