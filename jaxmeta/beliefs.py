@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
 
 from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Distribution, Gaussian
@@ -32,7 +33,7 @@ class BeliefModel(NamedTuple):
 
 
 def belief_model_for(
-    env: LifetimeEnv,
+    env: Environment,
     *,
     horizon: int,
     latent: int = 5,
@@ -57,8 +58,11 @@ def belief_model_for(
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
 
     Raises:
-      ValueError: ``latent`` below 1, an unknown cell, or spaces of another kind.
+      ValueError: ``latent`` below 1, an unknown cell, an environment that is not one of lifetimes, or spaces of another
+        kind.
     """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     if latent < 1:
         raise ValueError(f"latent: got {latent}; must be at least 1")
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell

@@ -254,18 +254,28 @@ def _outer(arguments: Experiment) -> Outer:
 
 def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
     """The settings of an algorithm that learns by its memory."""
+    import optax
+
     import jaxmeta
 
-    policy = jaxmeta.recurrent_policy_for(
-        tasks.env, horizon=tasks.horizon, cell=arguments.cell, size=arguments.size, **network
-    )
-    return {
-        "policy": policy,
-        "segment": arguments.segment,
-        "outer": _outer(arguments),
+    network = {"horizon": tasks.horizon, "cell": arguments.cell, "size": arguments.size, **network}
+    if arguments.algorithm == "r2d2":
+        return {
+            "policy": jaxmeta.recurrent_policy_for(tasks.env, **network),
+            "segment": arguments.segment,
+            "optimizer": _optimizer(arguments),
+            "discount": arguments.discount,
+        }
+    settings: dict[str, Any] = {
         "estimator": jaxmeta.critic_baseline(arguments.discount, arguments.trace_decay),
         "task_chunk": arguments.task_chunk,
     }
+    if arguments.algorithm == "varibad":
+        both = jaxmeta.by_part(_optimizer(arguments), optax.adam(1e-3))
+        outer = jaxmeta.by_optax(both, arguments.epochs, arguments.minibatches)
+        return {**settings, "model": jaxmeta.belief_model_for(tasks.env, **network), "outer": outer}
+    policy = jaxmeta.recurrent_policy_for(tasks.env, **network)
+    return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
 
 
 def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
@@ -343,7 +353,7 @@ def defaults(arguments: Experiment) -> dict[str, Any]:
     """What an algorithm and a task change in the defaults."""
     algorithm = ALGORITHM_PRESETS.get(arguments.algorithm, {})
     if arguments.algorithm in RECURRENT:
-        return {**algorithm, **RECURRENT_TASK_PRESETS.get(arguments.task, {})}
+        return {**algorithm, **RECURRENT_TASK_PRESETS[arguments.algorithm].get(arguments.task, {})}
     return {**TASK_PRESETS.get(arguments.task, {}), **algorithm}
 
 

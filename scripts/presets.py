@@ -43,11 +43,13 @@ ALGORITHMS = (
     "multi-task",
     "oracle",
     "promp",
+    "r2d2",
     "reptile",
     "rl2",
     "trpo-maml",
+    "varibad",
 )
-RECURRENT = ("rl2",)
+RECURRENT = ("r2d2", "rl2", "varibad")
 """Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
@@ -56,7 +58,9 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
+    "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "reptile": ("objective", "outer_advantages"),
+    "varibad": ("outer", "segment"),
 }
 """Arguments that an algorithm decides by itself: they cannot be given."""
 GRADIENT_SETTINGS = (
@@ -73,11 +77,18 @@ RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
-    "imaml": {"inner_rate": 0.25},
+    "imaml": {"inner_rate": 0.4, "inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
     "promp": {"epochs": 5, "outer_rate": 1e-3},
+    "r2d2": {
+        "hidden": (),
+        "meta_batch": 64,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-4,
+        "max_grad_norm": 10.0,
+    },
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "rl2": {
         "hidden": (),
@@ -90,6 +101,17 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "trace_decay": 0.95,
     },
     "trpo-maml": {"outer": "trust-region"},
+    "varibad": {
+        "hidden": (64,),
+        "activation": "tanh",
+        "size": 64,
+        "meta_batch": 256,
+        "outer_rate": 7e-4,
+        "outer_rate_end": 7e-5,
+        "epochs": 4,
+        "minibatches": 4,
+        "trace_decay": 0.95,
+    },
 }
 """Defaults of an algorithm, where they differ from those of ``Experiment``."""
 _SHORT = {"iterations": 200, "outer_decay": 200}
@@ -111,13 +133,22 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
 }
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
 _BANDIT = {"size": 64, "meta_batch": 512, "outer_rate": 3e-3, "outer_rate_end": 3e-4, "trace_decay": 0.3}
-RECURRENT_TASK_PRESETS: dict[str, dict[str, Any]] = {
-    "bernoulli-bandit": _BANDIT,
-    "dependent-bandit": _BANDIT,
-    "gridnavi": {"lifetime": 4},
-    "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
+RECURRENT_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "r2d2": {
+        "gridnavi": {"lifetime": 4},
+        "tabular-mdp": {"lifetime": 10},
+    },
+    "rl2": {
+        "bernoulli-bandit": _BANDIT,
+        "dependent-bandit": _BANDIT,
+        "gridnavi": {"lifetime": 4},
+        "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
+    },
+    "varibad": {
+        "gridnavi": {"lifetime": 4},
+    },
 }
-"""Defaults of a task for recurrent algorithms; they come before the algorithm's own."""
+"""Defaults of a task for each recurrent algorithm; they come before the algorithm's own."""
 PUBLISHED: dict[str, dict[str, Any]] = {
     "cavia-2019": {
         "algorithm": "cavia",

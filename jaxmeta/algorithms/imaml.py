@@ -7,30 +7,39 @@ from jax.flatten_util import ravel_pytree
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, FastWeights
+from jaxmeta.losses import score_function, standardised
 from jaxmeta.networks import Policy
 from jaxmeta.outer import conjugate_gradient
 from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
+
+INNER_LOSS = standardised(score_function)
 
 
 def imaml(
     tasks: TaskDistribution,
     *,
-    pull: float = 4.0,
+    pull: float = 2.0,
     inner_iterations: int = 3,
     cg_iterations: int = 5,
+    damping: float = 2.0,
+    inner_loss: Surrogate = INNER_LOSS,
     **settings,
 ) -> MetaAlgorithm:
-    """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6).
+    """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6), damped.
 
     No path through the inner iterations is kept, however many there are. The inverse is applied by conjugate gradient.
     It is exact only as far as the inner problem was solved.
 
     Args:
       tasks: the family.
-      pull: λ > 0. The inner problem is that of one batch, whose importance weights say little far from the policy that
-        acted: a weak pull lets the iterations leave it.
+      pull: λ > 0. The inner problem is that of one batch, which says little far from the policy that acted: a weak pull
+        lets the iterations leave it.
       inner_iterations: steps of the inner optimiser on each batch, ≥ 1; with ``inner_rate`` below ``1 / pull``.
       cg_iterations: conjugate-gradient iterations, ≥ 1.
+      damping: d ≥ 0, by which the curvature is made less of: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 it is the derivative
+        itself, but one batch's curvature is noisy and need not be positive; far above it is first order.
+      inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a minimum
+        under any pull that is not too weak; an importance weight has none to speak of, as it grows without bound.
       **settings: those of ``maml``. An inner optimiser's memory is not kept from one iteration to the next: momentum
         has no effect.
 
@@ -39,14 +48,16 @@ def imaml(
     """
     if isinstance(pull, (int, float)) and pull <= 0:
         raise ValueError(f"pull: got {pull}; must be positive")
+    if isinstance(damping, (int, float)) and damping < 0:
+        raise ValueError(f"damping: got {damping}; must be at least 0")
     for name, value in (("inner_iterations", inner_iterations), ("cg_iterations", cg_iterations)):
         if value < 1:
             raise ValueError(f"{name}: got {value}; must be at least 1")
 
     def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, cg_iterations)
+        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, cg_iterations, damping)
 
-    return maml(tasks, adaptation=make, **settings)
+    return maml(tasks, adaptation=make, inner_loss=inner_loss, **settings)
 
 
 def proximal(
@@ -56,6 +67,7 @@ def proximal(
     pull: float,
     inner_iterations: int,
     cg_iterations: int,
+    damping: float = 0.0,
 ) -> Adaptation:
     """Each batch's regularised problem, solved from where the last one ended, and differentiated implicitly.
 
@@ -90,7 +102,7 @@ def proximal(
 
         def matvec(vector: Array) -> Array:
             product = jax.jvp(lambda w: gradient(w, trajectory), (weights,), (unravel(vector),))[1]
-            return ravel_pytree(product)[0] / pull + vector
+            return ravel_pytree(product)[0] / (pull * (1.0 + damping)) + vector
 
         # Symmetric, so that the same solver serves reverse mode, where the equation is transposed.
         solve = lambda product, b: conjugate_gradient(product, b, cg_iterations)[0]  # noqa: E731

@@ -127,6 +127,19 @@ def test_implicit_derivative_is_that_of_the_inner_problem_solved_by_unrolling(po
     close(jax.jit(jax.grad(lambda t: objective(t, lifetime)[0]))(theta), jax.jit(jax.grad(unrolled))(theta), 1e-4)
 
 
+def test_damping_takes_the_implicit_derivative_to_first_order(policy, one):
+    theta, lifetime = one
+
+    def gradient(adaptation):
+        objective = jaxmeta.post_adaptation(acting(adaptation), LOSS)
+        return jax.jit(jax.grad(lambda t: objective(t, lifetime)[0]))(theta)
+
+    implicit = [proximal(policy, LOSS, optax.sgd(0.1), 4.0, 5, 50, damping) for damping in (0.0, 1e6)]
+    exact, damped, first = (gradient(each) for each in (*implicit, jaxmeta.first_order(implicit[0])))
+    close(damped, first, 1e-4)
+    assert float(optax.global_norm(jax.tree.map(jnp.subtract, exact, first))) > 0.01 * float(optax.global_norm(first))
+
+
 def test_the_fast_weights_of_imaml_are_pulled_to_theta(policy, one):
     theta, lifetime = one
     distances = []

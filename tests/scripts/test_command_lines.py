@@ -167,14 +167,18 @@ def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path)
 
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
-    episodes = [] if algorithm in presets.RECURRENT else ["--episodes", "2"]
-    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *episodes]).experiment
+    flags = ["--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
+    flags += [] if algorithm in presets.RECURRENT else ["--episodes", "2"]
+    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
     tasks, built = experiment.build(arguments)
     task = tasks.sample(jax.random.key(0))
     theta = built.learner.init(jax.random.key(1))
-    assert built.learner.act(
-        jax.random.key(2), theta, built.learner.begin(theta), tasks.env.reset_env(jax.random.key(3), task)[0]
-    )[0].shape == (2,)
+    assert (
+        built.learner.act(
+            jax.random.key(2), theta, built.learner.begin(theta), tasks.env.reset_env(jax.random.key(3), task)[0]
+        )[0].shape
+        == tasks.env.action_space(tasks.env.default_params).shape
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,7 +187,7 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
         ("--algorithm imaml --algorithm-settings pull", "--algorithm-settings pull: give it as NAME=VALUE"),
         (
             "--algorithm imaml --algorithm-settings puls=2",
-            "--algorithm-settings puls: imaml has pull, inner_iterations, cg_iterations",
+            "--algorithm-settings puls: imaml has pull, inner_iterations, cg_iterations, damping",
         ),
         (
             "--algorithm imaml --algorithm-settings inner_iterations=1.5",
@@ -200,7 +204,7 @@ def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):
 
 def test_settings_of_the_family_and_of_the_algorithm_are_taken():
     argv = ["--task", "bernoulli-bandit", "--algorithm", "imaml", "--task-settings", "arms=7"]
-    tasks, built = experiment.build(train.parse([*argv, "--algorithm-settings", "pull=1e6"]).experiment)
+    tasks, built = experiment.build(train.parse([*argv, "--algorithm-settings", "pull=1e30"]).experiment)
     assert tasks.env.action_space(tasks.env.default_params).n == 7
     theta = built.learner.init(jax.random.key(0))
     phi, _ = jax.jit(built.adapt)(jax.random.key(1), theta, tasks.sample(jax.random.key(2)))
