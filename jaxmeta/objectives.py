@@ -178,9 +178,13 @@ def evidence_bound(
             return 0.5 * jnp.sum(jnp.square(reward - batch.reward) * batch.mask), 0.5 * jnp.sum(of_states * goes_on)
 
         rewards, states = jax.tree.map(jnp.mean, jax.vmap(errors)(latents))
-        loss = rewards + state_weight * states + divergence_weight * divergence
         length = jnp.maximum(jnp.sum(batch.mask), 1.0)
-        return loss, {"reward_error": rewards / length, "state_error": states / length, "belief_kl": divergence}
+        info = {"reward_error": rewards / length, "belief_kl": divergence}
+        loss = rewards + divergence_weight * divergence
+        if isinstance(state_weight, (int, float)) and state_weight == 0:
+            # What is not used is not computed either.
+            return loss, info
+        return loss + state_weight * states, {**info, "state_error": states / length}
 
     return objective_fn
 

@@ -123,7 +123,7 @@ def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure
     """The runs of ``comparison``, where they are too many for one set of axes: a row a task, a place a label.
 
     In each place are the returns after 0, 1, … adaptation steps, left to right. What lies below the random policy by
-    more than half its distance to the best return is beyond the axis and marked at its edge.
+    more than half its distance to the best return is not on the axis, but marked at its edge.
     """
     tasks = list(dict.fromkeys(task for task, _, _ in curves))
     labels = list(dict.fromkeys(label for _, label, _ in curves))
@@ -138,7 +138,8 @@ def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure
             ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
         ax.axhline(random, color=MUTED, linestyle=":", label="random policy")
         reach = best - random
-        floor = random - 0.5 * reach
+        lowest = min(min(one["summary"]["sampled"]["low"]) for one in runs.values())
+        floor = max(random - 0.5 * reach, min(random, lowest) - 0.05 * reach)
         for label, evaluation in runs.items():
             one = evaluation["summary"]["sampled"]
             middle = np.asarray(one["iqm"])
@@ -153,7 +154,7 @@ def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure
     axes.flat[0].plot([], [], "o", color=BEFORE, markersize=4.5, label="before adaptation")
     axes.flat[0].plot([], [], "o-", color=AFTER, markersize=3.5, label="after each step, left to right")
     axes.flat[0].plot([], [], "v", color="firebrick", markersize=4.5, label="lower still")
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=5)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
     figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     return figure
 
