@@ -77,7 +77,7 @@ RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
-    "imaml": {"inner_rate": 0.4, "inner_loss": "score-function"},
+    "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},

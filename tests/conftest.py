@@ -1,6 +1,7 @@
 """Shared by all tests: a compilation cache that survives between runs, and a small MAML on navigation."""
 
 import os
+import types
 from pathlib import Path
 
 # Compiling is most of what tests of short simulations take, and the least optimised code is fast enough for them. Read
@@ -8,7 +9,9 @@ from pathlib import Path
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 
+import chex  # noqa: E402
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 import jaxmeta  # noqa: E402
@@ -40,3 +43,30 @@ def collected(navigation, small_maml):
     keys = jax.random.split(jax.random.key(2), 5)
     _, lifetimes = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))(keys, theta, batch)
     return theta, lifetimes
+
+
+@pytest.fixture(scope="session")
+def better_arm():
+    """Four pulls of two arms, which pay with 0.9 and 0.1, or 0.1 and 0.9: a probe of memory.
+
+    Without memory 2 is the best return; 0.5 + 3 · 0.82 is reached by staying with what paid and leaving what did not.
+    ``better_arm.learned(algorithm, iterations)`` trains two seeds side by side, holds the algorithm to the contract
+    (one trace, stable types), and gives each entry of ``Info`` as its mean over the last quarter, ``[2]``.
+    """
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 1)
+
+    def learned(algorithm, iterations):
+        chex.clear_trace_counter()
+        step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, tasks, 64), n=1)))
+        states = jax.vmap(lambda seed: jaxmeta.init_state(jax.random.key(seed), algorithm))(jax.numpy.arange(2))
+        infos = []
+        for _ in range(iterations):
+            before = jax.tree.map(jax.typeof, states)
+            states, info = step(states)
+            assert jax.tree.map(jax.typeof, states) == before
+            infos.append(info)
+        assert {"loss", "grad_norm", "skipped", "return_pre", "return_post", "env_steps"} <= set(infos[0])
+        late = infos[-iterations // 4 :]
+        return {name: np.mean([info[name] for info in late], axis=0) for name in infos[0]}
+
+    return types.SimpleNamespace(tasks=tasks, learned=learned)

@@ -8,13 +8,13 @@ import optax
 from gymnax.environments import spaces
 
 from jaxmeta.algorithms.compose import guarded, summarise
+from jaxmeta.algorithms.on_lifetimes import check_lifetimes
 from jaxmeta.buffers import Buffer, append, draw, empty_buffer, reprioritise
 from jaxmeta.cells import Cell
 from jaxmeta.estimators import n_step_targets, rescaled, unscaled
 from jaxmeta.learners.recurrent import duelling, recurrent_q_learner
 from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
 from jaxmeta.rollout import collect_lifetime, collect_lifetimes
-from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import (
     Array,
     Info,
@@ -105,8 +105,7 @@ def r2d2(
     Raises:
       ValueError: an argument out of its range, continuous actions, or a family that is not one of lifetimes.
     """
-    if not isinstance(tasks.env, LifetimeEnv):
-        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
+    check_lifetimes(tasks)
     actions = tasks.env.action_space(tasks.env.default_params)
     if not isinstance(actions, spaces.Discrete):
         raise ValueError(f"tasks: actions are {actions}; Q-learning takes the best of a few: they must be Discrete")

@@ -1,20 +1,12 @@
 """RL²: a recurrent network learns by acting (Duan et al. 2016; Wang et al. 2016), trained by PPO on whole lifetimes."""
 
-import jax
-import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import compose
+from jaxmeta.algorithms.on_lifetimes import check_lifetimes, ppo_on_lifetimes
 from jaxmeta.cells import Cell
-from jaxmeta.estimators import critic_baseline, standardise
-from jaxmeta.learners.gradient import act_by_mode
-from jaxmeta.learners.recurrent import recurrent_learner, replay
-from jaxmeta.losses import clipped
 from jaxmeta.networks import RecurrentPolicy, in_segments, recurrent_policy_for
-from jaxmeta.objectives import actor_critic
 from jaxmeta.outer import by_optax
-from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Outer, Phi, TaskDistribution, Theta, Trajectory
+from jaxmeta.types import Estimator, MetaAlgorithm, Outer, TaskDistribution
 
 
 def rl2(
@@ -52,51 +44,22 @@ def rl2(
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
-    if not isinstance(tasks.env, LifetimeEnv):
-        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
-    for name, value in (("value_weight", value_weight), ("entropy_weight", entropy_weight)):
-        if isinstance(value, (int, float)) and value < 0:
-            raise ValueError(f"{name}: got {value}; must be at least 0")
+    check_lifetimes(tasks)
     if policy is None:
         policy = recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell=cell, size=size)
-    trained = policy if segment is None else in_segments(policy, segment)
+    learning = policy if segment is None else in_segments(policy, segment)
     if segment is not None and tasks.horizon % segment:
         raise ValueError(f"segment: got {segment}; must divide the lifetime's {tasks.horizon} steps")
     if outer is None:
         outer = by_optax(optax.chain(optax.clip_by_global_norm(0.5), optax.adam(1e-3, eps=1e-5)), 4, 4)
-
-    def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
-        return replay(trained, theta, phi, batch.obs)[:2]
-
-    def distribution(theta: Theta, phi: Phi, obs: Array):
-        return replay(trained, theta, phi, obs)[0]
-
-    learner = recurrent_learner(policy)
-    objective = actor_critic(
-        evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight
-    )
-    return compose(
+    return ppo_on_lifetimes(
         tasks,
-        learner,
-        recurrent_learner(policy, act_by_mode),
-        objective,
-        outer,
-        critic_baseline() if estimator is None else estimator,
-        distribution,
-        adaptation_steps=0,
-        episodes=1,
-        task_chunk=lifetime_chunk(tasks.horizon) if task_chunk is None else task_chunk,
-        across_tasks=standardised_together,
+        policy,
+        learning,
+        clip=clip,
+        value_weight=value_weight,
+        entropy_weight=entropy_weight,
+        outer=outer,
+        estimator=estimator,
+        task_chunk=task_chunk,
     )
-
-
-def standardised_together(lifetimes: Lifetime) -> Lifetime:
-    """Advantages with mean 0 and standard deviation 1 over all tasks."""
-    batch = lifetimes.trajectory
-    advantage = standardise(jax.lax.stop_gradient(batch.advantage), batch.mask)
-    return lifetimes._replace(trajectory=batch._replace(advantage=jnp.asarray(advantage)))
-
-
-def lifetime_chunk(horizon: int) -> int:
-    """Lifetimes differentiated together, where nobody says: about 33,000 steps, and no fewer than 16 lifetimes."""
-    return max(16, 2**15 // horizon)

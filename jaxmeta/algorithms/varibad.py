@@ -4,28 +4,11 @@ from collections.abc import Hashable
 
 import optax
 
-from jaxmeta.algorithms.compose import compose
-from jaxmeta.algorithms.rl2 import lifetime_chunk, standardised_together
+from jaxmeta.algorithms.on_lifetimes import check_lifetimes, check_weights, ppo_on_lifetimes
 from jaxmeta.beliefs import BeliefModel, belief_model_for
-from jaxmeta.estimators import critic_baseline
-from jaxmeta.learners.gradient import act_by_mode
-from jaxmeta.learners.recurrent import recurrent_learner, replay
-from jaxmeta.losses import clipped
-from jaxmeta.objectives import actor_critic, evidence_bound
+from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import by_optax
-from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.types import (
-    Array,
-    Estimator,
-    Info,
-    Lifetime,
-    MetaAlgorithm,
-    Outer,
-    Phi,
-    TaskDistribution,
-    Theta,
-    Trajectory,
-)
+from jaxmeta.types import Estimator, MetaAlgorithm, Outer, TaskDistribution
 
 
 def varibad(
@@ -63,49 +46,26 @@ def varibad(
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
-    if not isinstance(tasks.env, LifetimeEnv):
-        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
+    check_lifetimes(tasks)
+    check_weights(divergence_weight=divergence_weight, state_weight=state_weight)
     if prefixes < 1:
         raise ValueError(f"prefixes: got {prefixes}; must be at least 1")
-    weights = {
-        "divergence_weight": divergence_weight,
-        "state_weight": state_weight,
-        "value_weight": value_weight,
-        "entropy_weight": entropy_weight,
-    }
-    for name, value in weights.items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise ValueError(f"{name}: got {value}; must be at least 0")
     model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
     if outer is None:
         outer = by_optax(by_part(optax.adam(7e-4, eps=1e-5), optax.adam(1e-3)), 4, 4)
-
-    def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
-        return replay(model.policy, theta, phi, batch.obs)[:2]
-
-    def distribution(theta: Theta, phi: Phi, obs: Array):
-        return replay(model.policy, theta, phi, obs)[0]
-
-    learner = recurrent_learner(model.policy)
-    act = actor_critic(evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight)
-    infer = evidence_bound(model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight)
-
-    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        (acting, acting_info), (inferring, inferring_info) = act(theta, lifetime), infer(theta, lifetime)
-        return acting + inferring, {**acting_info, **inferring_info}
-
-    return compose(
+    return ppo_on_lifetimes(
         tasks,
-        learner,
-        recurrent_learner(model.policy, act_by_mode),
-        objective,
-        outer,
-        critic_baseline() if estimator is None else estimator,
-        distribution,
-        adaptation_steps=0,
-        episodes=1,
-        task_chunk=lifetime_chunk(tasks.horizon) if task_chunk is None else task_chunk,
-        across_tasks=standardised_together,
+        model.policy,
+        model.policy,
+        clip=clip,
+        value_weight=value_weight,
+        entropy_weight=entropy_weight,
+        outer=outer,
+        estimator=estimator,
+        task_chunk=task_chunk,
+        auxiliary=evidence_bound(
+            model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight
+        ),
     )
 
 

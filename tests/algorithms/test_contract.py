@@ -20,7 +20,7 @@ ALGORITHMS = {
     "e-maml": lambda tasks, **settings: jaxmeta.e_maml(tasks, outer=OPTAX(), **settings),
     "es-maml": lambda tasks, **settings: jaxmeta.es_maml(tasks, outer_optimizer=optax.adam(3e-2), pairs=4, **settings),
     "fomaml": lambda tasks, **settings: jaxmeta.fomaml(tasks, outer=OPTAX(), **settings),
-    "imaml": lambda tasks, **settings: jaxmeta.imaml(tasks, outer=OPTAX(), inner_iterations=1, **settings),
+    "imaml": lambda tasks, **settings: jaxmeta.imaml(tasks, outer=OPTAX(), **settings),
     "learned-rule": lambda tasks, **settings: jaxmeta.learned_rule(tasks, outer=OPTAX(), **settings),
     "maml": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), **settings),
     "maml-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml(

@@ -191,7 +191,7 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
         ),
         (
             "--algorithm imaml --algorithm-settings inner_iterations=1.5",
-            "--algorithm-settings inner_iterations: got 1.5; must be a whole number, and is 3 by default",
+            "--algorithm-settings inner_iterations: got 1.5; must be a whole number, and is 1 by default",
         ),
         ("--algorithm-settings clip=1", "--algorithm-settings clip: maml has no settings of its own"),
     ],
@@ -204,7 +204,9 @@ def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):
 
 def test_settings_of_the_family_and_of_the_algorithm_are_taken():
     argv = ["--task", "bernoulli-bandit", "--algorithm", "imaml", "--task-settings", "arms=7"]
-    tasks, built = experiment.build(train.parse([*argv, "--algorithm-settings", "pull=1e30"]).experiment)
+    tasks, built = experiment.build(
+        train.parse([*argv, "--algorithm-settings", "pull=1e30", "inner_iterations=3"]).experiment
+    )
     assert tasks.env.action_space(tasks.env.default_params).n == 7
     theta = built.learner.init(jax.random.key(0))
     phi, _ = jax.jit(built.adapt)(jax.random.key(1), theta, tasks.sample(jax.random.key(2)))

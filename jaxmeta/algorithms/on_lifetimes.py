@@ -1,0 +1,105 @@
+"""What methods with a memory share: PPO on whole lifetimes (Schulman et al. 2017)."""
+
+import jax
+
+from jaxmeta.algorithms.compose import compose
+from jaxmeta.estimators import critic_baseline, standardise
+from jaxmeta.learners.gradient import act_by_mode
+from jaxmeta.learners.recurrent import recurrent_learner, replay
+from jaxmeta.losses import clipped
+from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.objectives import actor_critic
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import (
+    Array,
+    Estimator,
+    Info,
+    Lifetime,
+    MetaAlgorithm,
+    Objective,
+    Outer,
+    Phi,
+    TaskDistribution,
+    Theta,
+    Trajectory,
+)
+
+
+def check_lifetimes(tasks: TaskDistribution) -> None:
+    """Raise a ``ValueError`` where a family is not one of lifetimes."""
+    if not isinstance(tasks.env, LifetimeEnv):
+        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
+
+
+def check_weights(**weights: float) -> None:
+    """Raise a ``ValueError`` on a weight below 0."""
+    for name, value in weights.items():
+        if isinstance(value, (int, float)) and value < 0:
+            raise ValueError(f"{name}: got {value}; must be at least 0")
+
+
+def ppo_on_lifetimes(
+    tasks: TaskDistribution,
+    acting: RecurrentPolicy,
+    learning: RecurrentPolicy,
+    *,
+    clip: float,
+    value_weight: float,
+    entropy_weight: float,
+    outer: Outer,
+    estimator: Estimator | None,
+    task_chunk: int | None,
+    auxiliary: Objective | None = None,
+) -> MetaAlgorithm:
+    """A clipped actor and critic with a memory; the advantages of a meta-batch are standardised together.
+
+    Args:
+      tasks: a family of lifetimes.
+      acting: the network, as it acts.
+      learning: the same network, as it is differentiated: such as ``in_segments``.
+      clip: ε > 0 of the clipped surrogate.
+      value_weight: weight of the critic's squared error, ≥ 0.
+      entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
+      outer: moves θ.
+      estimator: advantages; by default ``critic_baseline()``.
+      task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
+      auxiliary: a further loss of a lifetime, added.
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
+    learner = recurrent_learner(acting)
+
+    def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
+        return replay(learning, theta, phi, batch.obs)[:2]
+
+    ppo = actor_critic(evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight)
+
+    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        loss, info = ppo(theta, lifetime)
+        if auxiliary is None:
+            return loss, info
+        further, further_info = auxiliary(theta, lifetime)
+        return loss + further, {**info, **further_info}
+
+    return compose(
+        tasks,
+        learner,
+        recurrent_learner(acting, act_by_mode),
+        objective,
+        outer,
+        critic_baseline() if estimator is None else estimator,
+        lambda theta, phi, obs: replay(learning, theta, phi, obs)[0],
+        adaptation_steps=0,
+        episodes=1,
+        task_chunk=max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk,
+        across_tasks=standardised_together,
+    )
+
+
+def standardised_together(lifetimes: Lifetime) -> Lifetime:
+    """Advantages with mean 0 and standard deviation 1 over all tasks."""
+    batch = lifetimes.trajectory
+    advantage = standardise(jax.lax.stop_gradient(batch.advantage), batch.mask)
+    return lifetimes._replace(trajectory=batch._replace(advantage=advantage))
