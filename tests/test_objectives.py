@@ -38,7 +38,8 @@ def test_chunked_gradients_equal_the_gradient_of_the_plain_mean(collected, objec
 def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, objective):
     theta, lifetimes = collected
     with jax.enable_x64(True):
-        double = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), (theta, lifetimes))
+        widen = lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x  # noqa: E731
+        double = jax.tree.map(widen, (theta, lifetimes))
         flat, unravel = ravel_pytree(double[0])
 
         def loss_at(flat):

@@ -16,6 +16,6 @@ def test_there_are_examples():
 def test_example_runs(index):
     # Small numbers in place of the README's, so that the suite stays short; nothing else is changed.
     code = re.sub(r"iterations=\d+", "iterations=2", BLOCKS[index])
-    code = re.sub(r"meta_batch=\d+", "meta_batch=3", code)
+    code = re.sub(r"meta_batch=\d+", "meta_batch=4", code)
     code = re.sub(r"episodes=\d+", "episodes=2", code)
     exec(compile(code, f"README example {index + 1}", "exec"), {"__name__": "__main__"})

@@ -123,7 +123,7 @@ def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:
     """
     tasks = lifetimes.peer_return.shape[0]
     if tasks % count:
-        raise ValueError(f"minibatches: got {count}; must divide the {tasks} tasks of a meta-batch")
+        raise ValueError(f"minibatches: got {count}; must divide the {tasks} tasks of the meta-batch")
     return jax.tree.map(lambda x: x.reshape(count, tasks // count, *x.shape[1:])[index], lifetimes)
 
 

@@ -37,7 +37,8 @@ def rl2(
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves θ; by default Adam at 1e-3 with gradients clipped at norm 0.5, 4 epochs of 4 minibatches.
+      outer: moves θ; by default Adam at 1e-3 with gradients clipped at norm 0.5, 4 epochs of 4 minibatches: the
+        tasks of a meta-batch must then be a multiple of 4.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
 

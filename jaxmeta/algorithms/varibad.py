@@ -39,7 +39,8 @@ def varibad(
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves θ; by default ``by_part`` with 7e-4 for the policy and 1e-3 for the model, 4 epochs of 4 minibatches.
+      outer: moves θ; by default ``by_part`` with 7e-4 for the policy and 1e-3 for the model, 4 epochs of 4
+        minibatches.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
 

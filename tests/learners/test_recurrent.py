@@ -135,7 +135,7 @@ def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
     new, _ = parted.step(jax.random.key(2), state, batch)
     expected, _ = by_hand.step(jax.random.key(2), state, batch)
     chex.assert_trees_all_close(new.theta, expected.theta, rtol=1e-5, atol=1e-7)
-    with pytest.raises(ValueError, match="minibatches: got 3; must divide the 4 tasks of a meta-batch"):
+    with pytest.raises(ValueError, match="minibatches: got 3; must divide the 4 tasks of the meta-batch"):
         parted.step(jax.random.key(2), state, jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 4))
 
 
