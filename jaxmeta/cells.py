@@ -231,12 +231,12 @@ def _gated(init: Callable[[Key, int], PyTree], start: Callable[[], PyTree], adva
 
 
 def _gates(key: Key, inputs: int, size: int, count: int) -> dict[str, Array]:
-    key_input, *keys = jax.random.split(key, 1 + count)
-    orthogonal = jax.nn.initializers.orthogonal()
+    key_input, key_recurrent = jax.random.split(key)
     return {
         "input": jax.nn.initializers.lecun_normal()(key_input, (inputs, count * size)),
         "bias": jnp.zeros(count * size),
-        "recurrent": jnp.concatenate([orthogonal(key, (size, size)) for key in keys], axis=1),
+        # Not orthogonal: a decomposition of many matrices at once takes minutes on a CPU.
+        "recurrent": jax.nn.initializers.lecun_normal()(key_recurrent, (size, count * size)),
         "recurrent_bias": jnp.zeros(count * size),
     }
 

@@ -445,7 +445,8 @@ def print_table(result: dict[str, Any]) -> None:
     count = result["tasks"]["count"]
     print(f"\nreturn on {count} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]")
     steps = range(len(result["summary"]["sampled"]["iqm"]))
-    rows = [("adaptation steps", [str(k) for k in steps])]
+    by_episode = result["axes"][2] == "episode"
+    rows = [("episode" if by_episode else "adaptation steps", [str(k + by_episode) for k in steps])]
     for name, one in (
         ("sampled policy", result["summary"]["sampled"]),
         ("deterministic policy", result["summary"]["deterministic"]),
