@@ -28,7 +28,7 @@ class Cell(NamedTuple):
 def gru(size: int) -> Cell:
     """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
 
-    Its features start with memories of 1 to 100 steps, evenly on a logarithmic scale (Tallec and Ollivier 2018).
+    Its features start with memories of 2 to 101 steps, evenly on a logarithmic scale (Tallec and Ollivier 2018).
 
     Args:
       size: H ≥ 1.
@@ -51,7 +51,7 @@ def gru(size: int) -> Cell:
 def lstm(size: int) -> Cell:
     """Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers et al. 2000).
 
-    Its features start with memories of 1 to 100 steps, as those of ``gru``.
+    Its features start with memories of 2 to 101 steps, as those of ``gru``.
 
     Args:
       size: H ≥ 1.
@@ -78,7 +78,7 @@ def linear_recurrence(size: int, layers: int = 2) -> Cell:
 
     A sequence is evaluated by a parallel scan, in a number of rounds that grows with the logarithm of its length. Each
     layer reads the layer below through a normalisation and adds to it, and a two-layer network follows each. The
-    features start with memories of 1 to 100 steps, as those of ``gru``.
+    features start with memories of 2 to 101 steps, as those of ``gru``.
 
     Args:
       size: H ≥ 1.

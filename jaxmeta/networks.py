@@ -178,13 +178,13 @@ def recurrent_policy_for(
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
 
     def init_fn(key: Key) -> PyTree:
-        key_embed, key_cell, key_actor, key_critic = jax.random.split(key, 4)
+        key_embed, key_cell, key_actor, key_critic, key_norm = jax.random.split(key, 5)
         params = {} if embed is None else {"embedding": embed.init(key_embed, observation)}
         inputs = read(params, observation)
         params["cell"] = cell.init(key_cell, inputs.shape[-1])
         features = cell.step(params["cell"], cell.start(), inputs)[1]
         params |= {"actor": actor.init(key_actor, features), "critic": critic.init(key_critic, features)}
-        params["norm"] = norm.init(key, features)
+        params["norm"] = norm.init(key_norm, features)
         # Small last weights: all actions are about as likely at first (Andrychowicz et al. 2021, section 3.2).
         last = _parameters_under(params["actor"], {f"Dense_{len(hidden)}"})
         return {**params, "actor": jax.tree.map(lambda x, last: 0.01 * x if last else x, params["actor"], last)}

@@ -177,7 +177,9 @@ def evidence_bound(
             of_states = jnp.sum(jnp.square(next_obs - target), axis=-1)
             return 0.5 * jnp.sum(jnp.square(reward - batch.reward) * batch.mask), 0.5 * jnp.sum(of_states * goes_on)
 
-        rewards, states = jax.tree.map(jnp.mean, jax.vmap(errors)(latents))
+        # A prefix that is longer than the lifetime was does not count.
+        counted = batch.mask[chosen]
+        rewards, states = (masked_mean(each, counted) for each in jax.vmap(errors)(latents))
         length = jnp.maximum(jnp.sum(batch.mask), 1.0)
         info = {"reward_error": rewards / length, "belief_kl": divergence}
         loss = rewards + divergence_weight * divergence

@@ -145,8 +145,8 @@ def collect_lifetimes(
         if value < least:
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     count = keys.shape[0]
-    step_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 1), out_axes=1)(keys)
-    spare_keys = jax.vmap(lambda key: jax.random.fold_in(key, adaptation_steps + 1))(keys)
+    *_, spare_keys = all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
+    step_keys = all_keys[:-1]
 
     size = min(task_chunk, count)
 

@@ -53,14 +53,14 @@ RECURRENT = ("r2d2", "rl2", "varibad")
 """Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
-    "es-maml": ("outer", "outer_advantages", "objective", "epochs"),
-    "from-scratch": ("outer", "epochs"),
+    "es-maml": ("outer", "outer_advantages", "objective", "epochs", "minibatches", "task_chunk"),
+    "from-scratch": ("outer", "epochs", "minibatches"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "reptile": ("objective", "outer_advantages"),
-    "varibad": ("outer", "segment"),
+    "varibad": ("outer", "segment", "max_grad_norm"),
 }
 """Arguments that an algorithm decides by itself: they cannot be given."""
 GRADIENT_SETTINGS = (

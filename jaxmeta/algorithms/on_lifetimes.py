@@ -1,7 +1,5 @@
 """What methods with a memory share: PPO on whole lifetimes (Schulman et al. 2017)."""
 
-import jax
-
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.estimators import critic_baseline, standardise
 from jaxmeta.learners.gradient import act_by_mode
@@ -101,5 +99,5 @@ def ppo_on_lifetimes(
 def standardised_together(lifetimes: Lifetime) -> Lifetime:
     """Advantages with mean 0 and standard deviation 1 over all tasks."""
     batch = lifetimes.trajectory
-    advantage = standardise(jax.lax.stop_gradient(batch.advantage), batch.mask)
+    advantage = standardise(batch.advantage, batch.mask)
     return lifetimes._replace(trajectory=batch._replace(advantage=advantage))

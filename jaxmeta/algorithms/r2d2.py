@@ -77,8 +77,9 @@ def r2d2(
 
     Each meta-step collects a lifetime in every task by an ε-greedy policy, cuts it into sequences, stores them with the
     memory that acted at their beginning, and makes ``updates`` steps on batches from the buffer. The network is run
-    through a sequence's first ``burn_in`` steps without learning from them, so that the memory becomes its own; a
-    lifetime's first sequence needs none. A lifetime's end is an end: nothing is to be had after it.
+    through a sequence's first ``burn_in`` steps, whose errors do not count, so that the memory becomes its own; a
+    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps. A
+    lifetime's end is an end: nothing is to be had after it.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``, with discrete actions.
@@ -149,7 +150,8 @@ def r2d2(
         task = jax.eval_shape(tasks.sample, key)
         theta = begin_fn(key)
         network = theta["network"]
-        item = jax.eval_shape(lambda: jax.tree.map(lambda x: x[0], cut(theta, adapt_fn(key, theta, zeros(task))[1])))
+        sequences = jax.eval_shape(lambda theta, task: cut(theta, adapt_fn(key, theta, task)[1]), theta, task)
+        item = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), sequences)
         state = ReplayState(optimizer.init(network), network, empty_buffer(item, capacity), jnp.zeros((), jnp.int32))
         return MetaState(theta, state)
 
@@ -238,7 +240,3 @@ def r2d2(
 
     learner, greedy = (each._replace(init=begin_fn) for each in (learner, greedy))
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
-
-
-def zeros(shapes: PyTree) -> PyTree:
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)

@@ -82,6 +82,14 @@ def test_returns_come_by_episode(lifetimes):
     assert returns["sampled"].shape == returns["deterministic"].shape == (LIFETIME,)
 
 
+def test_episodes_of_a_lifetime_that_ends_early_are_told_apart(lifetimes):
+    """Two episodes, of two steps and of one; what comes after is padding, whose flag of an end stays up."""
+    ended = jnp.array([0.0, 0.0, 1.0, 1.0, 1.0])
+    obs = jnp.stack([jnp.zeros(5), ended], axis=1)
+    reward = jnp.array([1.0, 2.0, 4.0, 0.0, 0.0])
+    np.testing.assert_array_equal(lifetimes.env.episode_returns(obs, reward), [3.0, 4.0])
+
+
 def test_advantages_of_a_lifetime_by_hand():
     row = lambda *numbers: jnp.array([numbers], jnp.float32)  # noqa: E731
     zeros = row(0.0, 0.0, 0.0)
@@ -115,6 +123,24 @@ def test_advantages_are_standardised_over_all_tasks(lifetimes):
     advantage = np.asarray(standardised_together(collected).trajectory.advantage)
     np.testing.assert_allclose([advantage.mean(), advantage.std()], [0.0, 1.0], atol=1e-5)
     assert np.abs(advantage.mean(axis=(1, 2, 3))).max() > 0.05
+
+
+def test_a_step_learns_from_advantages_of_one_scale(lifetimes):
+    """Rewards a thousand times as large move the policy as far, where the critic has no part in the loss."""
+    moved = []
+    for scale in (1.0, 1000.0):
+
+        def estimator(trajectory, scale=scale):
+            return trajectory._replace(advantage=scale * trajectory.reward)
+
+        settings = {"policy": network(lifetimes), "estimator": estimator, "value_weight": 0.0}
+        algorithm = jaxmeta.rl2(lifetimes, outer=jaxmeta.by_optax(optax.sgd(0.1)), **settings)
+        state = algorithm.init(jax.random.key(0))
+        batch = jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 4)
+        new, _ = jax.jit(algorithm.step)(jax.random.key(2), state, batch)
+        moved.append(jax.tree.map(jnp.subtract, new.theta, state.theta))
+    chex.assert_trees_all_close(*moved, rtol=1e-3, atol=1e-6)
+    assert optax.global_norm(moved[0]) > 1e-4
 
 
 def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):

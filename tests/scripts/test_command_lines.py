@@ -143,7 +143,9 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
     written = [directory / name for name in ("comparison.png", "comparison.json")]
     table, _ = finish(start("compare.py", directory, directory, "--out", written[0], "--json", written[1]))
     assert table.count("| navigation | maml | 1 |") == 2
-    assert [one["task"] for one in json.loads(written[1].read_text())] == ["navigation", "navigation"]
+    drawn = json.loads(written[1].read_text())
+    assert [one["task"] for one in drawn] == ["navigation", "navigation"]
+    assert drawn[0]["env_steps"] == int(deterministic_columns(directory)[-1]["env_steps"])
     assert written[0].stat().st_size > 5_000
     for name in ("learning_curve.png", "adaptation_curve.png", "trajectories.png", "trajectories.gif"):
         assert (directory / name).stat().st_size > 5_000
