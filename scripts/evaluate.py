@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
+import evaluating
 import experiment
 import tyro
 
@@ -16,8 +17,8 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """The run's directory."""
-    evaluation: Annotated[experiment.Evaluation, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=experiment.Evaluation
+    evaluation: Annotated[evaluating.Evaluation, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=evaluating.Evaluation
     )
 
 
@@ -25,12 +26,12 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Evaluate, args=argv)
     trained = experiment.load(arguments.run)
     experiment.check(trained)
-    experiment.check_evaluation(arguments.evaluation)
+    evaluating.check_evaluation(arguments.evaluation, trained)
     from jaxmeta.checkpoint import CheckpointError
     from jaxmeta.runs import RunError
 
     try:
-        experiment.evaluate_and_plot(arguments.run, trained, arguments.evaluation)
+        evaluating.evaluate_and_plot(arguments.run, trained, arguments.evaluation)
     except (CheckpointError, RunError, OSError) as error:
         experiment.fail(" ".join(str(error).split()))
     return 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import building
+import evaluating
 import experiment
 import tyro
 
@@ -45,13 +47,13 @@ def main(argv: list[str] | None = None) -> int:
 
     seeds = experiment.seed_names(trained)
     try:
-        theta, _ = runs.load_theta(arguments.run, experiment.build(trained)[1], seeds)
+        theta, _ = runs.load_theta(arguments.run, building.build(trained)[1], seeds)
     except (CheckpointError, runs.RunError, OSError) as error:
         experiment.fail(" ".join(str(error).split()))
-    tasks, algorithm = experiment.build(
+    tasks, algorithm = building.build(
         trained,
         adaptation_steps=arguments.steps,
-        episodes=experiment.evaluation_episodes(trained, arguments.episodes),
+        episodes=evaluating.evaluation_episodes(trained, arguments.episodes),
         rate_decay=arguments.rate_decay,
     )
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(runs.TEST_KEY), arguments.task_seed))

@@ -10,10 +10,13 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import building
+import evaluating
 import experiment
 import presets
 import tyro
-from experiment import Evaluation, Experiment, fail
+from evaluating import Evaluation
+from experiment import Experiment, fail
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +75,7 @@ def parse(argv: list[str]) -> Train:
         if arguments.overwrite:
             fail("--overwrite and --resume: give one of them")
     experiment.check(arguments.experiment)
-    experiment.check_evaluation(arguments.evaluation)
+    evaluating.check_evaluation(arguments.evaluation, arguments.experiment)
     experiment.check_numbers(arguments, checkpoint_every=1, keep=1)
     return arguments
 
@@ -110,7 +113,7 @@ def run(arguments: Train, directory: Path) -> int:
     started = time.perf_counter()
     what, seeds = arguments.experiment, experiment.seed_names(arguments.experiment)
     try:
-        tasks, algorithm = experiment.build(what)
+        tasks, algorithm = building.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
         if preset := presets.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
             print("defaults changed:", ", ".join(f"{name} {value}" for name, value in preset.items()))
@@ -141,7 +144,7 @@ def run(arguments: Train, directory: Path) -> int:
         )
         return 128 + outcome.signal
     if arguments.evaluate:
-        experiment.evaluate_and_plot(directory, what, arguments.evaluation)
+        evaluating.evaluate_and_plot(directory, what, arguments.evaluation)
     print(f"done in {time.perf_counter() - started:.0f} s")
     return 0
 

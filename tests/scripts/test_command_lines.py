@@ -22,6 +22,7 @@ from jaxmeta.checkpoint import Checkpoints
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+import building  # noqa: E402
 import compare  # noqa: E402
 import experiment  # noqa: E402
 import presets  # noqa: E402
@@ -66,7 +67,7 @@ def finish(process, expected=0):
 
 def final_state(directory, iteration):
     stored = experiment.load(directory)
-    _, algorithm = experiment.build(stored)
+    _, algorithm = building.build(stored)
     with Checkpoints(directory / "checkpoints") as checkpoints:
         return checkpoints.restore(runs.seed_states(algorithm, experiment.seed_names(stored)), iteration)
 
@@ -172,7 +173,7 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     flags = ["--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
     flags += [] if algorithm in presets.RECURRENT else ["--episodes", "2"]
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
-    tasks, built = experiment.build(arguments)
+    tasks, built = building.build(arguments)
     task = tasks.sample(jax.random.key(0))
     theta = built.learner.init(jax.random.key(1))
     assert (
@@ -200,13 +201,13 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
 )
 def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):
     with pytest.raises(SystemExit):
-        experiment.build(train.parse(argv.split()).experiment)
+        building.build(train.parse(argv.split()).experiment)
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
 def test_settings_of_the_family_and_of_the_algorithm_are_taken():
     argv = ["--task", "bernoulli-bandit", "--algorithm", "imaml", "--task-settings", "arms=7"]
-    tasks, built = experiment.build(
+    tasks, built = building.build(
         train.parse([*argv, "--algorithm-settings", "pull=1e30", "inner_iterations=3"]).experiment
     )
     assert tasks.env.action_space(tasks.env.default_params).n == 7
@@ -249,6 +250,10 @@ def refused(capsys, *argv):
         ("--hidden 100 0", "error: --hidden: got 0; must be at least 1"),
         ("--discount 1.5", r"error: --discount: got 1.5; must be in [0, 1]"),
         ("--eval.tasks 0", "error: --tasks: got 0; must be at least 1"),
+        (
+            "--algorithm rl2 --eval.steps 2",
+            "error: --steps of the evaluation: rl2 learns by its lifetime's episodes; leave it out",
+        ),
         ("--checkpoint-every 0", "error: --checkpoint-every: got 0; must be at least 1"),
         ("--resume nowhere", "error: nowhere holds no run: there is no config.json"),
     ],

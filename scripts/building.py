@@ -1,0 +1,182 @@
+"""The task family and the algorithm that the arguments of a run stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from experiment import Experiment, fail
+from presets import OWN_SETTINGS, RECURRENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import optax
+
+    from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
+
+
+def build(
+    arguments: Experiment,
+    *,
+    adaptation_steps: int | None = None,
+    episodes: int | None = None,
+    rate_decay: float = 1.0,
+) -> tuple[TaskDistribution, MetaAlgorithm]:
+    """The task family and the algorithm that the arguments stand for.
+
+    Args:
+      arguments: checked.
+      adaptation_steps: instead of the arguments' own, for evaluation.
+      episodes: likewise.
+      rate_decay: factor on the inner step size at each adaptation step after the first.
+    """
+    import jax
+    import optax
+
+    import jaxmeta
+
+    family = _literals("--task-settings", arguments.task_settings)
+    if arguments.horizon is not None:
+        family["horizon"] = arguments.horizon
+    tasks = jaxmeta.tasks.make(arguments.task, **family)
+    if arguments.algorithm == "oracle":
+        tasks = jaxmeta.reveal_task(tasks)
+    network = {
+        "hidden": arguments.hidden,
+        "activation": getattr(jax.nn, arguments.activation),
+        "initial_log_std": arguments.initial_log_std,
+    }
+    if arguments.algorithm in RECURRENT:
+        tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
+        settings = _recurrent(arguments, tasks, network)
+    else:
+        settings = _gradient(arguments, tasks, network)
+        if adaptation_steps is not None:
+            settings["adaptation_steps"] = adaptation_steps
+        if episodes is not None:
+            settings["episodes"] = episodes
+        if rate_decay != 1.0:
+            settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
+    name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
+    algorithm = getattr(jaxmeta, name)
+    return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+
+
+def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
+    import optax
+
+    steps = arguments.outer_decay * arguments.epochs * arguments.minibatches
+    schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, steps)
+    optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
+    if arguments.max_grad_norm is None:
+        return optimizer
+    return optax.chain(optax.clip_by_global_norm(arguments.max_grad_norm), optimizer)
+
+
+def _outer(arguments: Experiment) -> Outer:
+    import jaxmeta
+
+    if arguments.outer != "trust-region":
+        return jaxmeta.by_optax(_optimizer(arguments), arguments.epochs, arguments.minibatches)
+    return jaxmeta.trust_region(
+        arguments.max_divergence,
+        cg_iterations=arguments.cg_iterations,
+        curvature_every=arguments.curvature_every,
+    )
+
+
+def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an algorithm that learns by its memory."""
+    import optax
+
+    import jaxmeta
+
+    network = {"horizon": tasks.horizon, "cell": arguments.cell, "size": arguments.size, **network}
+    if arguments.algorithm == "r2d2":
+        return {
+            "policy": jaxmeta.recurrent_policy_for(tasks.env, **network),
+            "segment": arguments.segment,
+            "optimizer": _optimizer(arguments),
+            "discount": arguments.discount,
+        }
+    settings: dict[str, Any] = {
+        "estimator": jaxmeta.critic_baseline(arguments.discount, arguments.trace_decay),
+        "task_chunk": arguments.task_chunk,
+    }
+    if arguments.algorithm == "varibad":
+        both = jaxmeta.by_part(_optimizer(arguments), optax.adam(1e-3))
+        outer = jaxmeta.by_optax(both, arguments.epochs, arguments.minibatches)
+        return {**settings, "model": jaxmeta.belief_model_for(tasks.env, **network), "outer": outer}
+    policy = jaxmeta.recurrent_policy_for(tasks.env, **network)
+    return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
+
+
+def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an algorithm that adapts by gradient steps."""
+    import jaxmeta
+
+    inner_losses = {
+        "likelihood-ratio": jaxmeta.likelihood_ratio,
+        "score-function": jaxmeta.score_function,
+        "dice": jaxmeta.dice(),
+        "clipped": jaxmeta.clipped(),
+    }
+    scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
+    if arguments.algorithm == "cavia":
+        network = {**network, "context_size": 5}
+    settings: dict[str, Any] = {
+        "inner_rate": arguments.inner_rate,
+        "adaptation_steps": arguments.adaptation_steps,
+        "episodes": arguments.episodes,
+        "estimator": jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
+        "policy": jaxmeta.policy_for(tasks.env, **network),
+    }
+    own = OWN_SETTINGS.get(arguments.algorithm, ())
+    if "inner_loss" not in own:
+        settings["inner_loss"] = scales[arguments.inner_advantages](inner_losses[arguments.inner_loss])
+    if "outer_advantages" not in own:
+        settings["outer_loss"] = scales[arguments.outer_advantages](jaxmeta.likelihood_ratio)
+    if "objective" not in own:
+        objectives = {"post-adaptation": jaxmeta.post_adaptation, "after-every-step": jaxmeta.after_every_step}
+        settings["objective"] = objectives[arguments.objective]
+    if arguments.algorithm == "es-maml":
+        settings["outer_optimizer"] = _optimizer(arguments)
+    else:
+        settings["task_chunk"] = arguments.task_chunk
+    if "outer" not in own:
+        settings["outer"] = _outer(arguments)
+    return settings
+
+
+def _literals(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
+    """Settings written as NAME=VALUE; what is no number, tuple or truth value is text."""
+    import ast
+
+    found = {}
+    for each in given:
+        name, equals, text = each.partition("=")
+        if not equals or not text:
+            fail(f"{flag} {each}: give it as NAME=VALUE")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:
+    """What ``--algorithm-settings`` gives: numbers whose names the algorithm's signature must have."""
+    import inspect
+
+    parameters = inspect.signature(algorithm).parameters.values()
+    known = {one.name: one.default for one in parameters if isinstance(one.default, (bool, int, float))}
+    known = {name: default for name, default in known.items() if name not in settings}
+    found = _literals("--algorithm-settings", arguments.algorithm_settings)
+    for name, value in found.items():
+        if name not in known:
+            has = f"has {', '.join(known)}" if known else "has no settings of its own"
+            fail(f"--algorithm-settings {name}: {arguments.algorithm} {has}")
+        if not isinstance(value, (int, float)) or (isinstance(known[name], int) and value % 1):
+            kind = "a whole number" if isinstance(known[name], int) else "a number"
+            fail(f"--algorithm-settings {name}: got {value}; must be {kind}, and is {known[name]} by default")
+    return found

@@ -1,0 +1,101 @@
+"""Evaluation of a run on unseen tasks: its arguments, ``evaluation.json``, the curves and the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from building import build
+from experiment import Experiment, check_numbers, fail, seed_names
+from presets import RECURRENT
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """How a trained run is evaluated."""
+
+    steps: int = 3
+    """Adaptation steps K; returns are measured after 0 to K."""
+    episodes: int | None = None
+    """Episodes collected for each adaptation step; twice those of training if not given."""
+    rate_decay: float = 0.5
+    """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
+    tasks: int = 400
+    """Held-out tasks."""
+    task_seed: int = 0
+    """Draws the held-out tasks; independent of every training seed."""
+    greedy_episodes: int = 10
+    """Episodes of the deterministic policy after each step."""
+
+
+def check_evaluation(arguments: Evaluation, trained: Experiment) -> None:
+    """Fail in one line on the first argument that cannot be meant, or that the run's algorithm has no use for."""
+    check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
+    if trained.algorithm in RECURRENT:
+        default = Evaluation()
+        for name in ("steps", "episodes", "rate_decay"):
+            if getattr(arguments, name) != getattr(default, name):
+                flag = name.replace("_", "-")
+                fail(f"--{flag} of the evaluation: {trained.algorithm} learns by its lifetime's episodes; leave it out")
+
+
+def evaluation_episodes(arguments: Experiment, episodes: int | None) -> int:
+    """Episodes of an adaptation step in evaluation: as given, or twice those of training (Finn et al. 2017)."""
+    return 2 * arguments.episodes if episodes is None else episodes
+
+
+def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evaluation) -> None:
+    """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
+    from jaxmeta import plots, runs
+    from jaxmeta.logging import read_csv
+
+    seeds = seed_names(arguments)
+    episodes = evaluation_episodes(arguments, evaluation.episodes)
+    _, training_algorithm = build(arguments)
+    theta, iteration = runs.load_theta(directory, training_algorithm, seeds)
+    tasks, algorithm = build(
+        arguments,
+        adaptation_steps=evaluation.steps,
+        episodes=episodes,
+        rate_decay=evaluation.rate_decay,
+    )
+    result = runs.evaluate_run(
+        algorithm,
+        tasks,
+        theta,
+        seeds=seeds,
+        task_count=evaluation.tasks,
+        task_seed=evaluation.task_seed,
+        greedy_episodes=evaluation.greedy_episodes,
+    )
+    result = {"iteration": iteration, "protocol": {**dataclasses.asdict(evaluation), "episodes": episodes}, **result}
+    runs.write_json(directory / "evaluation.json", result)
+    print_table(result)
+    title = f"{arguments.algorithm} on {arguments.task}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
+    written = [plots.save(plots.adaptation_curve(result, title), directory / "adaptation_curve.png")]
+    if (directory / "metrics.csv").exists() and (rows := read_csv(directory / "metrics.csv")):
+        written.append(plots.save(plots.learning_curve(rows, title), directory / "learning_curve.png"))
+    print("wrote", directory / "evaluation.json", *written)
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Interquartile means over seeds and tasks, with intervals, per adaptation step."""
+    count = result["tasks"]["count"]
+    print(f"\nreturn on {count} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]")
+    steps = range(len(result["summary"]["sampled"]["iqm"]))
+    by_episode = result["axes"][2] == "episode"
+    rows = [("episode" if by_episode else "adaptation steps", [str(k + by_episode) for k in steps])]
+    for name, one in (
+        ("sampled policy", result["summary"]["sampled"]),
+        ("deterministic policy", result["summary"]["deterministic"]),
+        ("from scratch", result["references"]["from_scratch"]),
+    ):
+        cells = zip(one["iqm"], one["low"], one["high"], strict=True)
+        rows.append((name, [f"{iqm:.2f} [{low:.2f}, {high:.2f}]" for iqm, low, high in cells]))
+    for name in ("random_policy", "optimum"):
+        if name in result["references"]:
+            rows.append((name.replace("_", " "), [f"{result['references'][name]['iqm']:.2f}"]))
+    width = 2 + max(len(cell) for _, cells in rows for cell in cells)
+    for name, cells in rows:
+        print(f"{name:20s}" + "".join(f"{cell:>{width}s}" for cell in cells))
