@@ -76,3 +76,43 @@ class Categorical(NamedTuple):
         """KL(self ‖ other), in nats, ``[...]``."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+class SquashedGaussian(NamedTuple):
+    """A diagonal normal distribution over ``x``, seen as ``low + (high − low) (tanh x + 1) / 2``: a box's inside.
+
+    It has no entropy in closed form; ``sample_with_log_prob`` gives an estimate of it.
+    """
+
+    inner: Gaussian
+    low: Array
+    high: Array
+
+    def sample(self, key: Key) -> Array:
+        return self.sample_with_log_prob(key)[0]
+
+    def mode(self) -> Array:
+        """Where the inner mode falls."""
+        return self._into_box(self.inner.mean)
+
+    def log_prob(self, action: Array) -> Array:
+        """Log-density, in nats, ``[...]``. An action on the box's edge is taken for one just inside."""
+        unit = 2.0 * (action - self.low) / (self.high - self.low) - 1.0
+        return self._log_prob(jnp.arctanh(jnp.clip(unit, -1.0 + 1e-6, 1.0 - 1e-6)))
+
+    def sample_with_log_prob(self, key: Key) -> tuple[Array, Array]:
+        """An action and its log-density, both differentiable in the parameters."""
+        x = self.inner.sample(key)
+        return self._into_box(x), self._log_prob(x)
+
+    def kl(self, other: "SquashedGaussian") -> Array:
+        """KL(self ‖ other), in nats, ``[...]``, for two of the same box: what squashing does to both cancels."""
+        return self.inner.kl(other.inner)
+
+    def _into_box(self, x: Array) -> Array:
+        return self.low + (self.high - self.low) * 0.5 * (jnp.tanh(x) + 1.0)
+
+    def _log_prob(self, x: Array) -> Array:
+        # log(1 − tanh² x), in a form that does not round to log 0.
+        squashed = 2.0 * (jnp.log(2.0) - x - jax.nn.softplus(-2.0 * x))
+        return self.inner.log_prob(x) - jnp.sum(squashed + jnp.log(0.5 * (self.high - self.low)), axis=-1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxmeta.distributions import Categorical, Gaussian
+from jaxmeta.distributions import Categorical, Gaussian, SquashedGaussian
 
 GAUSSIAN = Gaussian(jnp.array([[0.3, -1.0]]), jnp.array([-0.5, 0.2]))
 OTHER = Gaussian(jnp.array([[0.0, -0.4]]), jnp.array([0.1, 0.0]))
@@ -40,3 +40,16 @@ def test_modes():
     np.testing.assert_array_equal(GAUSSIAN.mode(), GAUSSIAN.mean)
     np.testing.assert_array_equal(CATEGORICAL.mode(), [0])
     assert CATEGORICAL.mode().dtype == CATEGORICAL.sample(jax.random.key(0)).dtype == jnp.int32
+
+
+def test_a_squashed_gaussian_is_a_density_on_its_box():
+    squashed = SquashedGaussian(Gaussian(jnp.array([0.4]), jnp.array([-0.5])), jnp.array([-1.0]), jnp.array([3.0]))
+    x = jnp.linspace(-1.0 + 1e-4, 3.0 - 1e-4, 20_001)[:, None]
+    density = jnp.exp(squashed.log_prob(x))
+    np.testing.assert_allclose(jnp.trapezoid(density, x[:, 0]), 1.0, rtol=1e-3)
+    action, log_prob = squashed.sample_with_log_prob(jax.random.key(0))
+    np.testing.assert_allclose(squashed.log_prob(action), log_prob, rtol=1e-4)
+    np.testing.assert_array_equal(squashed.sample(jax.random.key(0)), action)
+    np.testing.assert_allclose(squashed.mode(), 1.0 + 2.0 * jnp.tanh(0.4), rtol=1e-6)
+    # An action on the edge has a finite density.
+    assert jnp.isfinite(squashed.log_prob(jnp.array([3.0])))

@@ -8,8 +8,8 @@ import jaxmeta
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
-    **dict.fromkeys(("beliefs", "cells", "distributions", "networks", "estimators", "losses", "buffers"), 1),
-    **dict.fromkeys(("tasks", "references"), 1),
+    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "networks"), 1),
+    **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
     **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "runs"), 4),

@@ -10,6 +10,7 @@ from jaxmeta.algorithms.imaml import imaml
 from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
 from jaxmeta.algorithms.meta_sgd import meta_sgd
+from jaxmeta.algorithms.pearl import pearl
 from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.reptile import reptile
@@ -32,6 +33,7 @@ __all__ = [
     "maml_vpg",
     "meta_sgd",
     "multi_task",
+    "pearl",
     "promp",
     "r2d2",
     "reptile",

@@ -1,5 +1,6 @@
 """How methods learn inside one task."""
 
+from jaxmeta.learners.context import context_learner
 from jaxmeta.learners.gradient import (
     Adaptation,
     FastWeights,
@@ -24,6 +25,7 @@ __all__ = [
     "act_by_mode",
     "act_by_sample",
     "acting",
+    "context_learner",
     "first_order",
     "gradient_adaptation",
     "gradient_learner",

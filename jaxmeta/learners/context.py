@@ -1,0 +1,62 @@
+"""The learner that infers its task from whole episodes, by a posterior that it samples from (PEARL)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.contexts import Belief, ContextModel, prior, update_belief
+from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
+
+
+class Sampled(NamedTuple):
+    """The fast state: the posterior, and the latent that an episode is acted by.
+
+    Attributes:
+      belief: over latents ``[L]``.
+      latent: drawn at an episode's first step, ``[L]``.
+      stale: 1 from an update of the posterior until the next episode's first step.
+    """
+
+    belief: Belief
+    latent: Array
+    stale: Array
+
+
+def context_learner(model: ContextModel, *, explore: bool = True) -> Learner:
+    """Acts through an episode as if one draw from the posterior were true, then updates it with the whole episode.
+
+    Posterior sampling explores across episodes, not within one. ``score`` is that of the latent that was acted by; of a
+    fast state that has not acted, that of the posterior's mean. There is no critic: values are 0.
+
+    Args:
+      model: the networks.
+      explore: acts by a sampled latent and samples actions; otherwise by the posterior's mean and the policy's mode.
+    """
+
+    def begin_fn(theta: Theta) -> Phi:
+        return Sampled(prior(model.latent), jnp.zeros(model.latent), jnp.ones(()))
+
+    def act_fn(key: Key, theta: Theta, phi: Sampled, obs: Array):
+        key_latent, key_action = jax.random.split(key)
+        posterior = phi.belief.gaussian()
+        drawn = posterior.sample(key_latent) if explore else posterior.mode()
+        latent = jnp.where(phi.stale > 0, drawn, phi.latent)
+        distribution = model.actor(theta, latent, obs)
+        if explore:
+            action, log_prob = distribution.sample_with_log_prob(key_action)
+        else:
+            action = distribution.mode()
+            log_prob = distribution.log_prob(action)
+        return action, log_prob, jnp.zeros(()), Sampled(phi.belief, latent, jnp.zeros(()))
+
+    def absorb_fn(theta: Theta, phi: Sampled, trajectory: Trajectory) -> Phi:
+        factors = model.factors(theta, trajectory.obs, trajectory.action, trajectory.reward)
+        return Sampled(update_belief(phi.belief, factors, trajectory.mask), phi.latent, jnp.ones(()))
+
+    def score_fn(theta: Theta, phi: Sampled, trajectory: Trajectory):
+        latent = jnp.where(phi.stale > 0, phi.belief.gaussian().mode(), phi.latent)
+        log_prob = model.actor(theta, latent, trajectory.obs).log_prob(trajectory.action)
+        return log_prob, jnp.zeros_like(log_prob)
+
+    return Learner(model.init, begin_fn, act_fn, absorb_fn, score_fn)
