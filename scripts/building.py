@@ -50,12 +50,12 @@ def build(
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
         settings = _recurrent(arguments, tasks, network)
     else:
-        settings = _gradient(arguments, tasks, network)
+        settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks, network)
         if adaptation_steps is not None:
             settings["adaptation_steps"] = adaptation_steps
-        if episodes is not None:
+        if episodes is not None and "episodes" in settings:
             settings["episodes"] = episodes
-        if rate_decay != 1.0:
+        if rate_decay != 1.0 and "inner_rate" in settings:
             settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     algorithm = getattr(jaxmeta, name)
@@ -63,9 +63,17 @@ def build(
 
 
 def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
+    import inspect
+
     import optax
 
-    steps = arguments.outer_decay * arguments.epochs * arguments.minibatches
+    import jaxmeta
+
+    # A replaying algorithm's steps in a meta-iteration are a setting of its own.
+    replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2}.get(arguments.algorithm)
+    updates = 1 if replaying is None else inspect.signature(replaying).parameters["updates"].default
+    updates = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
+    steps = arguments.outer_decay * arguments.epochs * arguments.minibatches * updates
     schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, steps)
     optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
     if arguments.max_grad_norm is None:
@@ -109,6 +117,19 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str
         return {**settings, "model": jaxmeta.belief_model_for(tasks.env, **network), "outer": outer}
     policy = jaxmeta.recurrent_policy_for(tasks.env, **network)
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
+
+
+def _pearl(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+    """The settings of PEARL, which adapts by its posterior after each episode."""
+    import jaxmeta
+
+    network = {name: network[name] for name in ("hidden", "activation")}
+    return {
+        "model": jaxmeta.context_model_for(tasks.env, **network),
+        "adaptation_steps": arguments.adaptation_steps,
+        "optimizer": _optimizer(arguments),
+        "discount": arguments.discount,
+    }
 
 
 def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:

@@ -32,12 +32,17 @@ class Evaluation:
 def check_evaluation(arguments: Evaluation, trained: Experiment) -> None:
     """Fail in one line on the first argument that cannot be meant, or that the run's algorithm has no use for."""
     check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
-    if trained.algorithm in RECURRENT:
-        default = Evaluation()
-        for name in ("steps", "episodes", "rate_decay"):
-            if getattr(arguments, name) != getattr(default, name):
-                flag = name.replace("_", "-")
-                fail(f"--{flag} of the evaluation: {trained.algorithm} learns by its lifetime's episodes; leave it out")
+    default = Evaluation()
+    for name in without(trained.algorithm):
+        if getattr(arguments, name) != getattr(default, name):
+            fail(f"--{name.replace('_', '-')} of the evaluation: {trained.algorithm} has no use for it; leave it out")
+
+
+def without(algorithm: str) -> tuple[str, ...]:
+    """The arguments of an evaluation that an algorithm has no use for."""
+    if algorithm in RECURRENT:
+        return ("steps", "episodes", "rate_decay")
+    return ("episodes", "rate_decay") if algorithm == "pearl" else ()
 
 
 def evaluation_episodes(arguments: Experiment, episodes: int | None) -> int:
@@ -69,7 +74,10 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
         task_seed=evaluation.task_seed,
         greedy_episodes=evaluation.greedy_episodes,
     )
-    result = {"iteration": iteration, "protocol": {**dataclasses.asdict(evaluation), "episodes": episodes}, **result}
+    protocol = {**dataclasses.asdict(evaluation), "episodes": episodes}
+    for name in without(arguments.algorithm):
+        del protocol[name]
+    result = {"iteration": iteration, "protocol": protocol, **result}
     runs.write_json(directory / "evaluation.json", result)
     print_table(result)
     title = f"{arguments.algorithm} on {arguments.task}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"

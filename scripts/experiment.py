@@ -17,9 +17,9 @@ from presets import (
     ALGORITHMS,
     GRADIENT_SETTINGS,
     OWN_SETTINGS,
+    OWN_TASK_PRESETS,
     RECURRENT,
     RECURRENT_SETTINGS,
-    RECURRENT_TASK_PRESETS,
     TASK_PRESETS,
     TASKS,
 )
@@ -178,8 +178,8 @@ def seed_names(arguments: Experiment) -> list[int]:
 def defaults(arguments: Experiment) -> dict[str, Any]:
     """What an algorithm and a task change in the defaults."""
     algorithm = ALGORITHM_PRESETS.get(arguments.algorithm, {})
-    if arguments.algorithm in RECURRENT:
-        return {**algorithm, **RECURRENT_TASK_PRESETS[arguments.algorithm].get(arguments.task, {})}
+    if arguments.algorithm in OWN_TASK_PRESETS:
+        return {**algorithm, **OWN_TASK_PRESETS[arguments.algorithm].get(arguments.task, {})}
     return {**TASK_PRESETS.get(arguments.task, {}), **algorithm}
 
 

@@ -42,6 +42,7 @@ ALGORITHMS = (
     "meta-sgd",
     "multi-task",
     "oracle",
+    "pearl",
     "promp",
     "r2d2",
     "reptile",
@@ -57,6 +58,20 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "from-scratch": ("outer", "epochs", "minibatches"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
+    "pearl": (
+        "episodes",
+        "inner_rate",
+        "inner_loss",
+        "inner_advantages",
+        "outer",
+        "outer_advantages",
+        "objective",
+        "epochs",
+        "minibatches",
+        "trace_decay",
+        "initial_log_std",
+        "task_chunk",
+    ),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "reptile": ("objective", "outer_advantages"),
@@ -81,6 +96,14 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
+    "pearl": {
+        "adaptation_steps": 2,
+        "meta_batch": 16,
+        "hidden": (64, 64),
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-4,
+        "discount": 0.9,
+    },
     "promp": {"epochs": 5, "outer_rate": 1e-3},
     "r2d2": {
         "hidden": (),
@@ -133,7 +156,8 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
 }
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
 _BANDIT = {"size": 64, "meta_batch": 512, "outer_rate": 3e-3, "outer_rate_end": 3e-4, "trace_decay": 0.3}
-RECURRENT_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "pearl": {},
     "r2d2": {
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
@@ -148,7 +172,7 @@ RECURRENT_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "gridnavi": {"lifetime": 4},
     },
 }
-"""Defaults of a task for each recurrent algorithm; they come before the algorithm's own."""
+"""Defaults of a task for an algorithm that does without ``TASK_PRESETS``; they come before the algorithm's own."""
 PUBLISHED: dict[str, dict[str, Any]] = {
     "cavia-2019": {
         "algorithm": "cavia",

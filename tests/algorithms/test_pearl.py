@@ -170,5 +170,5 @@ def test_bad_settings_are_named(tasks, settings, message):
 
 
 def test_discrete_actions_are_refused():
-    with pytest.raises(ValueError, match="^env: action space is .*; soft actor-critic needs a Box of rank 1$"):
+    with pytest.raises(ValueError, match=r"^env: action space is .*; soft actor-critic needs a Box of rank 1$"):
         jaxmeta.pearl(jaxmeta.tasks.make("gridnavi"))

@@ -171,7 +171,7 @@ def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path)
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     flags = ["--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
-    flags += [] if algorithm in presets.RECURRENT else ["--episodes", "2"]
+    flags += [] if algorithm in (*presets.RECURRENT, "pearl") else ["--episodes", "2"]
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
     tasks, built = building.build(arguments)
     task = tasks.sample(jax.random.key(0))
@@ -252,7 +252,7 @@ def refused(capsys, *argv):
         ("--eval.tasks 0", "error: --tasks: got 0; must be at least 1"),
         (
             "--algorithm rl2 --eval.steps 2",
-            "error: --steps of the evaluation: rl2 learns by its lifetime's episodes; leave it out",
+            "error: --steps of the evaluation: rl2 has no use for it; leave it out",
         ),
         ("--checkpoint-every 0", "error: --checkpoint-every: got 0; must be at least 1"),
         ("--resume nowhere", "error: nowhere holds no run: there is no config.json"),
