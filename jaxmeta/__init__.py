@@ -2,6 +2,7 @@
 
 from jaxmeta import references, tasks
 from jaxmeta.algorithms import (
+    Exploration,
     anil,
     by_part,
     cavia,
@@ -10,6 +11,7 @@ from jaxmeta.algorithms import (
     es_maml,
     fomaml,
     from_scratch,
+    hyperx,
     imaml,
     learned_rule,
     maml,
@@ -99,6 +101,7 @@ __all__ = [
     "Cell",
     "ContextModel",
     "Divergence",
+    "Exploration",
     "Gaussian",
     "GaussianPolicy",
     "Learner",
@@ -148,6 +151,7 @@ __all__ = [
     "generalised_advantages",
     "gradient_adaptation",
     "gradient_learner",
+    "hyperx",
     "imaml",
     "in_segments",
     "init_state",

@@ -111,7 +111,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str
         "estimator": jaxmeta.critic_baseline(arguments.discount, arguments.trace_decay),
         "task_chunk": arguments.task_chunk,
     }
-    if arguments.algorithm == "varibad":
+    if arguments.algorithm in ("hyperx", "varibad"):
         both = jaxmeta.by_part(_optimizer(arguments), optax.adam(1e-3))
         outer = jaxmeta.by_optax(both, arguments.epochs, arguments.minibatches)
         return {**settings, "model": jaxmeta.belief_model_for(tasks.env, **network), "outer": outer}
@@ -189,7 +189,12 @@ def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], setting
     """What ``--algorithm-settings`` gives: numbers whose names the algorithm's signature must have."""
     import inspect
 
-    parameters = inspect.signature(algorithm).parameters.values()
+    import jaxmeta
+
+    parameters = list(inspect.signature(algorithm).parameters.values())
+    if algorithm is jaxmeta.hyperx:
+        # It hands what it does not know to the algorithm that it extends.
+        parameters += inspect.signature(jaxmeta.varibad).parameters.values()
     known = {one.name: one.default for one in parameters if isinstance(one.default, (bool, int, float))}
     known = {name: default for name, default in known.items() if name not in settings}
     found = _literals("--algorithm-settings", arguments.algorithm_settings)

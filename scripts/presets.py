@@ -34,6 +34,7 @@ ALGORITHMS = (
     "es-maml",
     "fomaml",
     "from-scratch",
+    "hyperx",
     "imaml",
     "learned-rule",
     "maml",
@@ -50,12 +51,13 @@ ALGORITHMS = (
     "trpo-maml",
     "varibad",
 )
-RECURRENT = ("r2d2", "rl2", "varibad")
+RECURRENT = ("hyperx", "r2d2", "rl2", "varibad")
 """Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "es-maml": ("outer", "outer_advantages", "objective", "epochs", "minibatches", "task_chunk"),
     "from-scratch": ("outer", "epochs", "minibatches"),
+    "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "pearl": (
@@ -89,9 +91,21 @@ GRADIENT_SETTINGS = (
 )
 RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 """Arguments that only one kind of algorithm has."""
+_VARIBAD = {
+    "hidden": (64,),
+    "activation": "tanh",
+    "size": 64,
+    "meta_batch": 256,
+    "outer_rate": 7e-4,
+    "outer_rate_end": 7e-5,
+    "epochs": 4,
+    "minibatches": 4,
+    "trace_decay": 0.95,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
     "multi-task": {"adaptation_steps": 0},
@@ -124,17 +138,7 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "trace_decay": 0.95,
     },
     "trpo-maml": {"outer": "trust-region"},
-    "varibad": {
-        "hidden": (64,),
-        "activation": "tanh",
-        "size": 64,
-        "meta_batch": 256,
-        "outer_rate": 7e-4,
-        "outer_rate_end": 7e-5,
-        "epochs": 4,
-        "minibatches": 4,
-        "trace_decay": 0.95,
-    },
+    "varibad": _VARIBAD,
 }
 """Defaults of an algorithm, where they differ from those of ``Experiment``."""
 _SHORT = {"iterations": 200, "outer_decay": 200}
@@ -157,6 +161,9 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
 _BANDIT = {"size": 64, "meta_batch": 512, "outer_rate": 3e-3, "outer_rate_end": 3e-4, "trace_decay": 0.3}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "hyperx": {
+        "gridnavi": {"lifetime": 4},
+    },
     "pearl": {},
     "r2d2": {
         "gridnavi": {"lifetime": 4},

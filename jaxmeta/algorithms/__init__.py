@@ -6,6 +6,7 @@ from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.algorithms.e_maml import e_maml
 from jaxmeta.algorithms.es_maml import es_maml
+from jaxmeta.algorithms.hyperx import hyperx
 from jaxmeta.algorithms.imaml import imaml
 from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
@@ -15,9 +16,10 @@ from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.reptile import reptile
 from jaxmeta.algorithms.rl2 import rl2
-from jaxmeta.algorithms.varibad import by_part, varibad
+from jaxmeta.algorithms.varibad import Exploration, by_part, varibad
 
 __all__ = [
+    "Exploration",
     "anil",
     "by_part",
     "cavia",
@@ -26,6 +28,7 @@ __all__ = [
     "es_maml",
     "fomaml",
     "from_scratch",
+    "hyperx",
     "imaml",
     "learned_rule",
     "maml",

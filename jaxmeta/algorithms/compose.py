@@ -41,7 +41,7 @@ def compose(
     adaptation_steps: int,
     episodes: int,
     task_chunk: int | None = None,
-    across_tasks: Callable[[Lifetime], Lifetime] = lambda lifetimes: lifetimes,
+    across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
 ) -> MetaAlgorithm:
     """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
 
@@ -56,8 +56,8 @@ def compose(
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
       task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
-      across_tasks: what needs the whole meta-batch, such as one scale for all advantages: changes the lifetimes, leaves
-        ``[N, K + 1, E, T, ...]``, after they were collected.
+      across_tasks: ``(theta, lifetimes) -> lifetimes``: what needs the whole meta-batch, such as one scale for all
+        advantages, changes the lifetimes, leaves ``[N, K + 1, E, T, ...]``, after they were collected.
 
     Returns:
       The algorithm. An update that would leave ``theta`` or the optimiser non-finite is undone and counted in
@@ -87,7 +87,7 @@ def compose(
         _, lifetimes = collect_lifetimes(
             keys, tasks.env, batch, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
         )
-        lifetimes = across_tasks(lifetimes)
+        lifetimes = across_tasks(state.theta, lifetimes)
 
         def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
             return mean_objective(theta, lifetimes if part is None else part_of(lifetimes, *part))

@@ -1,5 +1,9 @@
 """What methods with a memory share: PPO on whole lifetimes (Schulman et al. 2017)."""
 
+from collections.abc import Callable, Sequence
+
+import jax
+
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.estimators import critic_baseline, standardise
 from jaxmeta.learners.gradient import act_by_mode
@@ -47,7 +51,8 @@ def ppo_on_lifetimes(
     outer: Outer,
     estimator: Estimator | None,
     task_chunk: int | None,
-    auxiliary: Objective | None = None,
+    auxiliaries: Sequence[Objective] = (),
+    bonus: Callable[[Theta, Lifetime], Array] | None = None,
 ) -> MetaAlgorithm:
     """A clipped actor and critic with a memory; the advantages of a meta-batch are standardised together.
 
@@ -61,13 +66,17 @@ def ppo_on_lifetimes(
       outer: moves θ.
       estimator: advantages; by default ``critic_baseline()``.
       task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
-      auxiliary: a further loss of a lifetime, added.
+      auxiliaries: further losses of a lifetime, added.
+      bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
+        but not to the returns that are reported.
 
     Raises:
       ValueError: an argument out of its range.
     """
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
     learner = recurrent_learner(acting)
+    estimator = critic_baseline() if estimator is None else estimator
+    task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
 
     def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
         return replay(learning, theta, phi, batch.obs)[:2]
@@ -76,10 +85,22 @@ def ppo_on_lifetimes(
 
     def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
         loss, info = ppo(theta, lifetime)
-        if auxiliary is None:
-            return loss, info
-        further, further_info = auxiliary(theta, lifetime)
-        return loss + further, {**info, **further_info}
+        for auxiliary in auxiliaries:
+            further, further_info = auxiliary(theta, lifetime)
+            loss, info = loss + further, {**info, **further_info}
+        return loss, info
+
+    def with_bonus(theta: Theta, lifetime: Lifetime) -> Lifetime:
+        batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
+        assert bonus is not None
+        rewarded = estimator(batch._replace(reward=batch.reward + bonus(theta, lifetime) * batch.mask))
+        judged = rewarded._replace(reward=batch.reward)
+        return lifetime._replace(trajectory=jax.tree.map(lambda x: x[None], judged))
+
+    def across_tasks(theta: Theta, lifetimes: Lifetime) -> Lifetime:
+        if bonus is not None:
+            lifetimes = jax.lax.map(lambda one: with_bonus(theta, one), lifetimes, batch_size=task_chunk)
+        return standardised_together(lifetimes)
 
     return compose(
         tasks,
@@ -87,12 +108,12 @@ def ppo_on_lifetimes(
         recurrent_learner(acting, act_by_mode),
         objective,
         outer,
-        critic_baseline() if estimator is None else estimator,
+        estimator,
         lambda theta, phi, obs: replay(learning, theta, phi, obs)[0],
         adaptation_steps=0,
         episodes=1,
-        task_chunk=max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk,
-        across_tasks=standardised_together,
+        task_chunk=task_chunk,
+        across_tasks=across_tasks,
     )
 
 

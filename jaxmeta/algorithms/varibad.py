@@ -1,6 +1,7 @@
 """VariBAD: act on a learned posterior over tasks (Zintgraf et al. 2020)."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import NamedTuple
 
 import optax
 
@@ -8,14 +9,26 @@ from jaxmeta.algorithms.on_lifetimes import check_lifetimes, check_weights, ppo_
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import by_optax
-from jaxmeta.types import Estimator, MetaAlgorithm, Outer, TaskDistribution
+from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
+
+
+class Exploration(NamedTuple):
+    """What makes a learner seek what it does not know.
+
+    Attributes:
+      bonus: ``bonus(theta, lifetime) -> [T]``, added to the rewards that are learned from.
+      objective: what the bonus's own parameters, a part of theta, learn by.
+    """
+
+    bonus: Callable[[Theta, Lifetime], Array]
+    objective: Objective
 
 
 def varibad(
     tasks: TaskDistribution,
     *,
     model: BeliefModel | None = None,
-    prefixes: int = 16,
+    prefixes: int = 4,
     divergence_weight: float = 0.01,
     state_weight: float = 0.0,
     clip: float = 0.1,
@@ -24,6 +37,7 @@ def varibad(
     outer: Outer | None = None,
     estimator: Estimator | None = None,
     task_chunk: int | None = None,
+    exploration: Exploration | None = None,
 ) -> MetaAlgorithm:
     """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
 
@@ -43,6 +57,7 @@ def varibad(
         minibatches.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
+      exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
 
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
@@ -54,6 +69,7 @@ def varibad(
     model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
     if outer is None:
         outer = by_optax(by_part(optax.adam(7e-4, eps=1e-5), optax.adam(1e-3)), 4, 4)
+    bound = evidence_bound(model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight)
     return ppo_on_lifetimes(
         tasks,
         model.policy,
@@ -64,9 +80,8 @@ def varibad(
         outer=outer,
         estimator=estimator,
         task_chunk=task_chunk,
-        auxiliary=evidence_bound(
-            model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight
-        ),
+        auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
+        bonus=None if exploration is None else exploration.bonus,
     )
 
 

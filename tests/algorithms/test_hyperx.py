@@ -1,0 +1,91 @@
+"""HyperX: its bonuses by definition, what they are for, and what they leave alone."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmeta
+
+
+@pytest.fixture(scope="module")
+def lifetimes():
+    return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=3, level="easy"), 2)
+
+
+@pytest.fixture(scope="module")
+def settings(lifetimes):
+    model = jaxmeta.belief_model_for(lifetimes.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
+    return {"model": model, "outer": jaxmeta.by_optax(jaxmeta.by_part(optax.sgd(0.1), optax.sgd(0.1)))}
+
+
+def stepped(algorithm, tasks):
+    state = algorithm.init(jax.random.key(0))
+    batch = jaxmeta.sample_tasks(jax.random.key(2), tasks, 8)
+    return (state, *jax.jit(algorithm.step)(jax.random.key(1), state, batch))
+
+
+def test_without_weight_it_is_varibad(lifetimes, settings):
+    plain = jaxmeta.varibad(lifetimes, **settings)
+    seeking = jaxmeta.hyperx(lifetimes, novelty_weight=0.0, error_weight=0.0, **settings)
+    weighted = jaxmeta.hyperx(lifetimes, **settings)
+    theta = seeking.init(jax.random.key(0)).theta
+    same = {**theta, "model": {name: x for name, x in theta["model"].items() if name != "novelty"}}
+    batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
+    moved = {}
+    for name, algorithm, start in (("plain", plain, same), ("seeking", seeking, theta), ("weighted", weighted, theta)):
+        state = algorithm.init(jax.random.key(0))._replace(theta=start)
+        new, info = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
+        moved[name] = (new.theta["policy"], info["return_post"])
+    distance = lambda a, b: optax.global_norm(jax.tree.map(jnp.subtract, moved[a][0], moved[b][0]))  # noqa: E731
+    assert distance("plain", "seeking") < 1e-6
+    assert distance("plain", "weighted") > 1e-4
+    # What is reported is the environment's own return, whatever was learned from.
+    assert moved["plain"][1] == moved["seeking"][1] == moved["weighted"][1]
+
+
+def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
+    algorithm = jaxmeta.hyperx(lifetimes, **settings)
+    state, new, info = stepped(algorithm, lifetimes)
+    before, after = (each.theta["model"]["novelty"] for each in (state, new))
+    assert optax.global_norm(jax.tree.map(jnp.subtract, after["random"], before["random"])) == 0.0
+    assert optax.global_norm(jax.tree.map(jnp.subtract, after["copy"], before["copy"])) > 0.0
+    train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, lifetimes, iterations=30, meta_batch=8))
+    _, metrics = train(jax.random.key(3))
+    assert metrics["novelty"][-1] < 0.5 * metrics["novelty"][0]
+    assert info["novelty"] > 0.0
+
+
+def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
+    """A bonus that undoes the rewards leaves nothing to learn from: all advantages are those of the critic alone."""
+    seen = []
+
+    def estimator(trajectory):
+        jax.debug.callback(lambda reward: seen.append(np.array(reward)), trajectory.reward)
+        return jaxmeta.critic_baseline(1.0, 1.0)(trajectory)
+
+    def bonus(theta, lifetime):
+        return -lifetime.trajectory.reward[-1, 0]
+
+    exploration = jaxmeta.Exploration(bonus, lambda theta, lifetime: (jnp.zeros(()), {}))
+    algorithm = jaxmeta.varibad(lifetimes, estimator=estimator, exploration=exploration, **settings)
+    _, _, info = stepped(algorithm, lifetimes)
+    jax.effects_barrier()
+    assert info["return_pre"] > 0.0
+    sums = [np.abs(each).sum() for each in seen]
+    assert min(sums) == 0.0
+    assert max(sums) > 0.0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"novelty_weight": -1.0}, "novelty_weight: got -1.0; must be at least 0"),
+        ({"features": 0}, "features: got 0; must be at least 1"),
+        ({"prefixes": 0}, "prefixes: got 0; must be at least 1"),
+    ],
+)
+def test_bad_settings_are_named(lifetimes, given, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        jaxmeta.hyperx(lifetimes, **given)
