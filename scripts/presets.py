@@ -159,7 +159,16 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     "tabular-mdp": {"inner_rate": 2.0, **_SHORT},
 }
 """Defaults of a task, where they differ from those of ``Experiment``; an algorithm's own come first."""
-_BANDIT = {"size": 64, "meta_batch": 512, "outer_rate": 3e-3, "outer_rate_end": 3e-4, "trace_decay": 0.3}
+_BANDIT = {
+    "cell": "linear",
+    "size": 32,
+    "meta_batch": 512,
+    "outer_rate": 3e-3,
+    "outer_rate_end": 1e-4,
+    "epochs": 3,
+    "minibatches": 8,
+    "trace_decay": 0.3,
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "hyperx": {
         "gridnavi": {"lifetime": 4},
