@@ -129,3 +129,26 @@ def belief_model_for(
 
     policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn)
     return BeliefModel(policy, beliefs_fn, predict_fn)
+
+
+def expected_rewards(
+    model: BeliefModel, params: PyTree, obs: Array, where: Array, action: Array, *, key: Key, samples: int = 64
+) -> Array:
+    """What the posterior after each step of a lifetime expects of actions elsewhere.
+
+    Args:
+      model: the networks.
+      params: their parameters.
+      obs: of the lifetime, ``[T, O]``.
+      where: the wrapped environment's observations that are asked about, ``[C, I]``.
+      action: taken there, ``[C, ...]``.
+      key: draws latents.
+      samples: latents drawn from each posterior, ≥ 1.
+
+    Returns:
+      Mean predicted rewards ``[T, C]``.
+    """
+    belief = model.beliefs(params, obs)
+    latents = jax.vmap(belief.sample)(jax.random.split(key, samples))
+    predicted = jax.vmap(jax.vmap(lambda latent: model.predict(params, latent, where, action)[0]))(latents)
+    return jnp.mean(predicted, axis=0)

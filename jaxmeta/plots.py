@@ -34,7 +34,7 @@ def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
     by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     length = min(len(one) for one in by_seed)
     steps = np.array([[row["env_steps"] for row in one[:length]] for one in by_seed]).mean(axis=0)
-    figure, axes = _subplots(1, 1, (5.6, 3.6))
+    figure, axes = subplots(1, 1, (5.6, 3.6))
     ax = axes[0, 0]
     for name, label, colour in (
         ("return_pre", "before adaptation", BEFORE),
@@ -51,7 +51,7 @@ def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     """Return on held-out tasks against adaptation steps, or episodes, with intervals and reference lines."""
-    figure, axes = _subplots(1, 1, (7.2, 3.8))
+    figure, axes = subplots(1, 1, (7.2, 3.8))
     ax = axes[0, 0]
     summaries, references = evaluation["summary"], evaluation["references"]
     by_episode = evaluation["axes"][2] == "episode"
@@ -96,7 +96,7 @@ def comparison(curves: list[tuple[str, str, dict[str, Any]]], *, columns: int = 
     palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
     columns = min(columns, len(by_task))
     rows = -(-len(by_task) // columns)
-    figure, axes = _subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows))
+    figure, axes = subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows))
     for ax, (task, runs) in zip(axes.flat, by_task.items(), strict=False):
         for label, evaluation in runs:
             one = evaluation["summary"]["sampled"]
@@ -127,7 +127,7 @@ def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure
     """
     tasks = list(dict.fromkeys(task for task, _, _ in curves))
     labels = list(dict.fromkeys(label for _, label, _ in curves))
-    figure, axes = _subplots(len(tasks), 1, (0.62 * len(labels) + 1.6, 2.4 * len(tasks) + 0.8))
+    figure, axes = subplots(len(tasks), 1, (0.62 * len(labels) + 1.6, 2.4 * len(tasks) + 0.8))
     for ax, task in zip(axes.flat, tasks, strict=True):
         runs = {label: evaluation for one, label, evaluation in curves if one == task}
         references = next(iter(runs.values()))["references"]
@@ -177,7 +177,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
       shown: episodes drawn, at most.
     """
     rows, columns = batches.mask.shape[:2]
-    figure, axes = _subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
+    figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
     draw = _drawing(tasks, batch, batches)
     for row in range(rows):
         for column in range(columns):
@@ -193,7 +193,7 @@ def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str 
     draw = _drawing(tasks, batch, batches)
     longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
     frames = [(k, t) for k in range(steps) for t in [*range(2, longest[k] + 1, 2), *[longest[k]] * 6]]
-    figure, axes = _subplots(1, count, (2.4 * count, 2.9))
+    figure, axes = subplots(1, count, (2.4 * count, 2.9))
 
     def update(frame: tuple[int, int]) -> list:
         step, time = frame
@@ -267,7 +267,8 @@ def _draw_timeline(ax, batch, batches, task, step, shown, until) -> None:
     ax.set(xlim=(0, horizon), xlabel="time step")
 
 
-def _subplots(rows: int, columns: int, size: tuple[float, float]):
+def subplots(rows: int, columns: int, size: tuple[float, float]):
+    """A figure in this style, and its axes ``[rows, columns]``."""
     with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     import optax
 
+    from jaxmeta.beliefs import BeliefModel
     from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
@@ -30,7 +31,6 @@ def build(
       episodes: likewise.
       rate_decay: factor on the inner step size at each adaptation step after the first.
     """
-    import jax
     import optax
 
     import jaxmeta
@@ -41,16 +41,11 @@ def build(
     tasks = jaxmeta.tasks.make(arguments.task, **family)
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
-    network = {
-        "hidden": arguments.hidden,
-        "activation": getattr(jax.nn, arguments.activation),
-        "initial_log_std": arguments.initial_log_std,
-    }
     if arguments.algorithm in RECURRENT:
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
-        settings = _recurrent(arguments, tasks, network)
+        settings = _recurrent(arguments, tasks)
     else:
-        settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks, network)
+        settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks)
         if adaptation_steps is not None:
             settings["adaptation_steps"] = adaptation_steps
         if episodes is not None and "episodes" in settings:
@@ -60,6 +55,27 @@ def build(
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     algorithm = getattr(jaxmeta, name)
     return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+
+
+def _network(arguments: Experiment) -> dict[str, Any]:
+    import jax
+
+    return {
+        "hidden": arguments.hidden,
+        "activation": getattr(jax.nn, arguments.activation),
+        "initial_log_std": arguments.initial_log_std,
+    }
+
+
+def _memory(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
+    return {"horizon": tasks.horizon, "cell": arguments.cell, "size": arguments.size, **_network(arguments)}
+
+
+def belief_model(arguments: Experiment, tasks: TaskDistribution) -> BeliefModel:
+    """What VariBAD and HyperX learn of tasks, a family of lifetimes."""
+    import jaxmeta
+
+    return jaxmeta.belief_model_for(tasks.env, **_memory(arguments, tasks))
 
 
 def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
@@ -93,16 +109,15 @@ def _outer(arguments: Experiment) -> Outer:
     )
 
 
-def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of an algorithm that learns by its memory."""
     import optax
 
     import jaxmeta
 
-    network = {"horizon": tasks.horizon, "cell": arguments.cell, "size": arguments.size, **network}
     if arguments.algorithm == "r2d2":
         return {
-            "policy": jaxmeta.recurrent_policy_for(tasks.env, **network),
+            "policy": jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks)),
             "segment": arguments.segment,
             "optimizer": _optimizer(arguments),
             "discount": arguments.discount,
@@ -114,16 +129,16 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution, network: dict[str
     if arguments.algorithm in ("hyperx", "varibad"):
         both = jaxmeta.by_part(_optimizer(arguments), optax.adam(1e-3))
         outer = jaxmeta.by_optax(both, arguments.epochs, arguments.minibatches)
-        return {**settings, "model": jaxmeta.belief_model_for(tasks.env, **network), "outer": outer}
-    policy = jaxmeta.recurrent_policy_for(tasks.env, **network)
+        return {**settings, "model": belief_model(arguments, tasks), "outer": outer}
+    policy = jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks))
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
 
 
-def _pearl(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of PEARL, which adapts by its posterior after each episode."""
     import jaxmeta
 
-    network = {name: network[name] for name in ("hidden", "activation")}
+    network = {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
     return {
         "model": jaxmeta.context_model_for(tasks.env, **network),
         "adaptation_steps": arguments.adaptation_steps,
@@ -132,7 +147,7 @@ def _pearl(arguments: Experiment, tasks: TaskDistribution, network: dict[str, An
     }
 
 
-def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str, Any]) -> dict[str, Any]:
+def _gradient(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of an algorithm that adapts by gradient steps."""
     import jaxmeta
 
@@ -143,8 +158,9 @@ def _gradient(arguments: Experiment, tasks: TaskDistribution, network: dict[str,
         "clipped": jaxmeta.clipped(),
     }
     scales = {"standardised": jaxmeta.standardised, "raw": lambda surrogate: surrogate}
+    network = _network(arguments)
     if arguments.algorithm == "cavia":
-        network = {**network, "context_size": 5}
+        network["context_size"] = 5
     settings: dict[str, Any] = {
         "inner_rate": arguments.inner_rate,
         "adaptation_steps": arguments.adaptation_steps,

@@ -181,7 +181,18 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "rl2": {
         "bernoulli-bandit": _BANDIT,
         "dependent-bandit": _BANDIT,
-        "gridnavi": {"lifetime": 4},
+        "gridnavi": {
+            "lifetime": 4,
+            "cell": "linear",
+            "size": 32,
+            "meta_batch": 128,
+            "outer_rate": 2e-3,
+            "outer_rate_end": 4e-5,
+            "epochs": 3,
+            "minibatches": 8,
+            "iterations": 1000,
+            "outer_decay": 1000,
+        },
         "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
     },
     "varibad": {

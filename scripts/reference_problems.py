@@ -168,3 +168,26 @@ for n, *means in (
     (100, 999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5),
 ):
     PUBLISHED["tabular-mdp", n] = dict(zip(_TABULAR_METHODS, means, strict=True))
+
+# RL² as published there, and SNAIL (Mishra et al. 2018), each a mean over 1,000 tasks.
+PUBLISHED_LEARNED: dict[tuple[str | int, ...], dict[str, float]] = {}
+for n, k, rl2, snail in (
+    (10, 5, 6.7, 6.6),
+    (10, 10, 6.7, 6.7),
+    (10, 50, 6.8, 6.7),
+    (100, 5, 78.7, 79.1),
+    (100, 10, 83.5, 83.5),
+    (100, 50, 84.9, 85.1),
+    (500, 5, 401.6, 408.1),
+    (500, 10, 432.5, 432.4),
+    (500, 50, 438.9, 442.6),
+):
+    PUBLISHED_LEARNED["bernoulli-bandit", k, n] = {"rl2": rl2, "snail": snail}
+for n, rl2, snail in (
+    (10, 156.2, 159.1),
+    (25, 445.7, 447.2),
+    (50, 936.1, 942.3),
+    (75, 1428.8, 1447.5),
+    (100, 1913.7, 1953.1),
+):
+    PUBLISHED_LEARNED["tabular-mdp", n] = {"rl2": rl2, "snail": snail}

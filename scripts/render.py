@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import building
 import evaluating
 import experiment
+import presets
 import tyro
 
 
@@ -41,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     import jax
     import numpy as np
 
-    from jaxmeta import plots, runs
+    from jaxmeta import memory_plots, plots, runs
     from jaxmeta.checkpoint import CheckpointError
     from jaxmeta.train import held_out_tasks
 
@@ -66,8 +68,57 @@ def main(argv: list[str] | None = None) -> int:
     written = [plots.save(figure, arguments.run / "trajectories.png")]
     if arguments.gif:
         written.append(plots.animate(tasks, batch, batches, arguments.run / "trajectories.gif", shown=arguments.shown))
+    if trained.algorithm in presets.RECURRENT and hasattr(batch, "probability"):
+        figure = memory_plots.arm_pulls({trained.algorithm: pull_shares(key_adapt, tasks, algorithm, first_seed)})
+        written.append(plots.save(figure, arguments.run / "arm_pulls.png"))
+    if trained.algorithm in ("hyperx", "varibad") and trained.task == "gridnavi":
+        figure = goal_beliefs(building.belief_model(trained, tasks), tasks, first_seed, batch.goal[0], batches)
+        written.append(plots.save(figure, arguments.run / "beliefs.png"))
     print("wrote", *written)
     return 0
+
+
+def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2000) -> Any:
+    """How often the best arm, the second best, … is pulled at each time, over many tasks."""
+    import jax
+
+    from jaxmeta import memory_plots
+    from jaxmeta.train import held_out_tasks
+
+    key_tasks, key_act = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+
+    def pulled(each: Any) -> Any:
+        return algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]
+
+    inputs = (jax.random.split(key_act, count), batch)
+    actions = jax.jit(lambda inputs: jax.lax.map(pulled, inputs, batch_size=200))(inputs)
+    return memory_plots.arm_pull_shares(batch.probability, actions)
+
+
+def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) -> Any:
+    """The belief over goals in the first task shown, learned and exact, along its first two episodes."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jaxmeta import memory_plots
+    from jaxmeta.beliefs import expected_rewards
+    from jaxmeta.references.gridnavi import goal_posterior
+    from jaxmeta.tasks.grids import MOVES
+
+    horizon, size = tasks.env.horizon, tasks.env.env.size
+    obs, action = batches.obs[0, -1, 0], batches.action[0, -1, 0]
+    position = np.round(obs[:, :2]).astype(int)
+    arrived = np.clip(position + np.asarray(MOVES)[action], 0, size - 1)
+    exact = goal_posterior(arrived, goal, size=size)
+    # A cell is believed in as far as staying there is expected to pay 1 and not −0.1.
+    cells = jnp.stack(jnp.divmod(jnp.arange(size * size), size), axis=-1).astype(jnp.float32)
+    staying = jnp.zeros(len(cells), jnp.int32)
+    rewards = np.asarray(expected_rewards(model, theta, obs, cells, staying, key=jax.random.key(0)))
+    learned = np.clip((rewards + 0.1) / 1.1, 0.0, 1.0).reshape(-1, size, size)
+    times = list(range(0, min(len(obs), 2 * horizon), 3))
+    return memory_plots.grid_beliefs(learned, exact, position, np.asarray(goal), times, horizon)
 
 
 if __name__ == "__main__":

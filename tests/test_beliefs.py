@@ -10,6 +10,7 @@ import optax
 import pytest
 
 import jaxmeta
+from jaxmeta.beliefs import expected_rewards
 from jaxmeta.distributions import Gaussian
 
 
@@ -103,6 +104,18 @@ def test_the_bound_by_hand():
     # KL of N(1, 1) from N(0, 1) and of N(3, 1) from N(1, 1): a half, and two.
     difference = bound("uncertain", lifetime, divergence_weight=2.0) - bound("uncertain", lifetime)
     np.testing.assert_allclose(difference, 2.0 * (0.5 + 2.0) / 2, rtol=1e-5)
+
+
+def test_rewards_are_expected_over_the_posterior_after_each_step():
+    """A latent that is the reward everywhere: its mean is the posterior's, step by step."""
+    model = types.SimpleNamespace(
+        beliefs=lambda params, obs: Gaussian(obs, jnp.full_like(obs, -1.0)),
+        predict=lambda params, latent, where, action: (latent[0] + where[:, 0] * action, None),
+    )
+    obs = jnp.array([[0.0], [5.0]])
+    where, action = jnp.array([[1.0], [2.0], [3.0]]), jnp.array([0.0, 0.0, 1.0])
+    expected = expected_rewards(model, None, obs, where, action, key=jax.random.key(0), samples=4000)
+    np.testing.assert_allclose(expected, [[0.0, 0.0, 3.0], [5.0, 5.0, 8.0]], atol=0.05)
 
 
 def test_the_gradient_of_each_part_is_shortened_by_itself():

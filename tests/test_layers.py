@@ -12,7 +12,7 @@ FLOORS = {
     **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
-    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "runs"), 4),
+    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "runs"), 4),
 }
 
 

@@ -175,7 +175,7 @@ def bandit_returns(
             raise ValueError(f"{name}: got {value}; must be at least 1")
 
     def lifetime(data: PyTree, key: Key) -> Array:
-        key_task, key_reward, key_policy = jax.random.split(key, 3)
+        key_task, key_reward, key_policy = task_keys(key)
         probability = jax.random.uniform(key_task, (arms,))
 
         def pull(carry, done):
@@ -198,6 +198,12 @@ def bandit_returns(
         return jax.lax.map(lambda key: lifetime(data, key), keys, batch_size=min(task_chunk, tasks))
 
     return np.asarray(simulate(policy.data, jax.random.split(key, tasks)))
+
+
+def task_keys(key: Key) -> tuple[Key, Key, Key]:
+    """Keys of a task's arms, of what their pulls pay, and of the method's own choices."""
+    key_task, key_reward, key_policy = jax.random.split(key, 3)
+    return key_task, key_reward, key_policy
 
 
 def estimate(returns: np.ndarray) -> Estimate:

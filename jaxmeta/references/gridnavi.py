@@ -230,5 +230,28 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
     return returns
 
 
+def goal_posterior(arrived: np.ndarray, goal: np.ndarray, *, size: int = 5) -> np.ndarray:
+    """Probability of each cell to be the goal after 0, 1, …, T steps, by Bayes' rule.
+
+    Args:
+      arrived: the cell ``(x, y)`` that each step of a lifetime led to, ``[T, 2]``.
+      goal: the cell that is the goal, ``[2]``.
+      size: cells along a side.
+
+    Returns:
+      ``[T + 1, size, size]``.
+    """
+    possible = np.zeros((size, size), bool)
+    possible[tuple(np.array([(x, y) for x in range(size) for y in range(size) if max(x, y) > 1]).T)] = True
+    sets = [possible]
+    for cell in np.asarray(arrived):
+        possible = possible.copy()
+        if np.array_equal(cell, goal):
+            possible[:] = False
+        possible[tuple(cell)] = np.array_equal(cell, goal)
+        sets.append(possible)
+    return np.stack([each / each.sum() for each in sets])
+
+
 def _clip(x: int, size: int) -> int:
     return min(max(x, 0), size - 1)

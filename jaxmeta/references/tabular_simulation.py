@@ -87,7 +87,7 @@ def mdp_returns(
 
     key_outcome, key_policy = jax.random.split(jax.random.fold_in(key, 1))
     keys = (jax.random.split(key_outcome, tasks), jax.random.split(key_policy, tasks))
-    return np.asarray(simulate(planner.data, *keys, *_draw_mdps(key, tasks, states, actions)))
+    return np.asarray(simulate(planner.data, *keys, *draw_mdps(key, tasks, states, actions)))
 
 
 def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
@@ -97,12 +97,13 @@ def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, hori
         _, values = value_iteration(*mdp, horizon)
         return values[0, 0]
 
-    mdps = _draw_mdps(key, tasks, states, actions)
+    mdps = draw_mdps(key, tasks, states, actions)
     return np.asarray(jax.lax.map(optimum, mdps, batch_size=min(500, tasks)))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _draw_mdps(key: Key, tasks: int, states: int, actions: int) -> tuple[Array, Array]:
+def draw_mdps(key: Key, tasks: int, states: int, actions: int) -> tuple[Array, Array]:
+    """Random MDPs, transitions ``[N, S, A, S]`` and mean rewards ``[N, S, A]``."""
     # Compiled apart from the methods, once for all of them.
     return jax.vmap(draw_mdp, (0, None, None))(jax.random.split(jax.random.fold_in(key, 0), tasks), states, actions)
 

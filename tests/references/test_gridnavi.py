@@ -143,3 +143,15 @@ def test_rows():
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(ValueError, match=next(iter(setting))):
         gridnavi.bayes_optimal(**setting)
+
+
+def test_the_posterior_over_goals_by_hand():
+    """A 3 × 3 grid has five goals. Two are ruled out, the third step finds the goal, and then nothing else matters."""
+    arrived = np.array([[0, 1], [0, 2], [1, 2], [1, 2], [2, 2]])
+    after = gridnavi.goal_posterior(arrived, np.array([1, 2]), size=3)
+    assert after.shape == (6, 3, 3)
+    np.testing.assert_allclose(after.sum(axis=(1, 2)), 1.0)
+    np.testing.assert_allclose(after[0][[0, 1, 2, 2, 2], [2, 2, 2, 1, 0]], 0.2)
+    np.testing.assert_allclose(after[1], after[0])
+    np.testing.assert_allclose(after[2][[1, 2, 2, 2], [2, 2, 1, 0]], 0.25)
+    np.testing.assert_allclose(after[3:, 1, 2], 1.0)
