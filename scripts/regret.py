@@ -191,6 +191,13 @@ PROBLEMS: dict[str, Callable[[Any, Any, int], Problem]] = {
 }
 
 
+def key_of(task_seed: int) -> Any:
+    """The key that ``references.py --seed`` draws the same tasks by."""
+    import jax
+
+    return jax.random.key(task_seed)
+
+
 def compared(arguments: Regret, trained: experiment.Experiment, theta: Any) -> list[reference_problems.Row]:
     """The rows of one run: the mean of its seeds, each seed, and each method; printed."""
     import jax
@@ -200,7 +207,7 @@ def compared(arguments: Regret, trained: experiment.Experiment, theta: Any) -> l
     from jaxmeta.rollout import collect_episodes
 
     tasks, algorithm = building.build(trained)
-    key = jax.random.key(arguments.task_seed)
+    key = key_of(arguments.task_seed)
     problem, key_act = PROBLEMS[trained.task](key, tasks, arguments.tasks), jax.random.fold_in(key, 2)
     learner = algorithm.learner
 

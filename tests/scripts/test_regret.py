@@ -1,0 +1,121 @@
+"""Runs with a memory: set beside other methods on the same tasks, and drawn."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxmeta.references import bandit_returns, bandits, gridnavi_bayes_optimal
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import regret
+import render
+import train
+
+SMALL = [
+    "--iterations",
+    "1",
+    "--size",
+    "4",
+    "--meta-batch",
+    "8",
+    "--minibatches",
+    "1",
+    "--epochs",
+    "1",
+    "--no-evaluate",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Directories of small runs, by task."""
+    made = {}
+
+    def run(task, algorithm, *flags):
+        if (task, algorithm) not in made:
+            directory = tmp_path_factory.mktemp("runs") / algorithm
+            arguments = ["--task", task, "--algorithm", algorithm, "--cell", "gru", "--out", str(directory), *flags]
+            assert train.main([*SMALL, *arguments]) == 0
+            made[task, algorithm] = directory
+        return made[task, algorithm]
+
+    return run
+
+
+def rows_of(tmp_path, *arguments):
+    path = tmp_path / "rows.json"
+    assert regret.main([*map(str, arguments), "--json", str(path)]) == 0
+    return json.loads(path.read_text())
+
+
+def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained, tmp_path, capsys):
+    run = trained("bernoulli-bandit", "rl2", "--task-settings", "arms=3", "horizon=6", "--seeds", "2")
+    rows = rows_of(tmp_path, run, "--tasks", 300, "--out", tmp_path / "regret.png")
+    assert (tmp_path / "regret.png").stat().st_size > 5_000
+    assert [(row["method"], row.get("seed")) for row in rows[:3]] == [("rl2", None), ("rl2", 0), ("rl2", 1)]
+    assert [row["method"] for row in rows[3:]] == ["gittins", "ucb1", "thompson", "greedy"]
+    # The same optimum for all, and the mean of the seeds is what all are compared with.
+    np.testing.assert_allclose([row["mean"] + row["regret"] for row in rows], rows[0]["mean"] + rows[0]["regret"])
+    np.testing.assert_allclose([row["mean"] + row["behind"] for row in rows], rows[0]["mean"], rtol=1e-6)
+    np.testing.assert_allclose(rows[0]["mean"], np.mean([rows[1]["mean"], rows[2]["mean"]]), rtol=1e-6)
+    key = regret.key_of(0)
+    greedy = bandit_returns(key, bandits.greedy(), arms=3, pulls=6, tasks=300)
+    np.testing.assert_allclose(rows[-1]["mean"], greedy.mean(), rtol=1e-6)
+    # Six pulls by a policy that has learned nothing yet are worth about three.
+    assert abs(rows[0]["mean"] - 3.0) < 0.3
+    assert "bayes-optimal, exact" in capsys.readouterr().out
+
+
+def test_lifetimes_in_mdps_are_worth_what_their_actions_pay_on_average(trained, tmp_path):
+    run = trained("tabular-mdp", "rl2", "--lifetime", "2", "--task-settings", "states=3", "actions=2", "horizon=4")
+    rows = rows_of(tmp_path, run, "--tasks", 200)
+    assert [row["method"] for row in rows if "seed" not in row] == ["rl2", "mean-plus-bonus", "optimistic-psrl", "psrl"]
+    for row in rows:
+        assert len(row["by_episode"]) == 2
+        np.testing.assert_allclose(sum(row["by_episode"]), row["mean"], rtol=1e-5)
+        assert row["regret"] > 0
+    # Mean rewards are N(1, 1): eight random actions are worth eight.
+    assert abs(rows[0]["mean"] - 8.0) < 1.0
+
+
+def test_beliefs_and_regrets_in_gridnavi(trained, tmp_path, capsys):
+    run = trained("gridnavi", "varibad", "--lifetime", "2")
+    rows = rows_of(tmp_path, run, "--tasks", 100)
+    assert [row["method"] for row in rows if "seed" not in row] == ["varibad", "posterior-sampling"]
+    exact = gridnavi_bayes_optimal(episodes=2).returns.sum()
+    assert f"{exact:.3f}" in capsys.readouterr().out
+    assert render.main([str(run), "--tasks", "1", "--no-gif"]) == 0
+    assert (run / "beliefs.png").stat().st_size > 5_000
+
+
+def test_arm_pulls_are_drawn(trained):
+    run = trained("bernoulli-bandit", "rl2", "--task-settings", "arms=3", "horizon=6", "--seeds", "2")
+    assert render.main([str(run), "--tasks", "1", "--no-gif"]) == 0
+    assert (run / "arm_pulls.png").stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "RUNS: name the directory of at least one run"),
+        (["nowhere"], "nowhere holds no run: there is no config.json"),
+        (["nowhere", "--tasks", "1"], "--tasks: got 1; must be at least 2"),
+        (["nowhere", "--json", "none/x.json"], "--json: none is not a directory"),
+    ],
+)
+def test_bad_arguments_are_one_line(capsys, arguments, message):
+    with pytest.raises(SystemExit) as caught:
+        regret.main(arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_runs_of_other_kinds_are_refused(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"algorithm": "maml", "task": "navigation"}}))
+    with pytest.raises(SystemExit):
+        regret.main([str(tmp_path)])
+    assert "an algorithm with a memory on bernoulli-bandit or gridnavi or tabular-mdp" in capsys.readouterr().err
