@@ -78,7 +78,7 @@ from jaxmeta.objectives import (
 )
 from jaxmeta.outer import by_optax, trust_region
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
-from jaxmeta.tasks import as_lifetime, from_gymnax, reveal_task
+from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, reveal_task
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
@@ -167,6 +167,7 @@ __all__ = [
     "meta_sgd",
     "meta_train",
     "multi_task",
+    "observe_only",
     "pearl",
     "policy_for",
     "post_adaptation",

@@ -39,6 +39,8 @@ def build(
     if arguments.horizon is not None:
         family["horizon"] = arguments.horizon
     tasks = jaxmeta.tasks.make(arguments.task, **family)
+    if arguments.observed:
+        tasks = jaxmeta.observe_only(tasks, arguments.observed)
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
     if arguments.algorithm in RECURRENT:

@@ -93,6 +93,8 @@ class Experiment:
     """Parts of a meta-batch with an outer step on each (adam and sgd); must divide it."""
     task_settings: tuple[str, ...] = ()
     """The family's own settings as NAME=VALUE, such as arms=10 (bernoulli-bandit)."""
+    observed: tuple[int, ...] = ()
+    """Entries of the observation that are seen, such as 0 2 (cartpole without velocities); all if not given."""
     algorithm_settings: tuple[str, ...] = ()
     """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None
@@ -152,7 +154,9 @@ def check(arguments: Experiment) -> None:
         "segment",
         "minibatches",
     )
-    check_numbers(arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0)
+    check_numbers(
+        arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0, observed=0
+    )
     rates = ("inner_rate", "outer_rate", "outer_rate_end", "max_divergence", "max_grad_norm")
     check_numbers(arguments, **dict.fromkeys(rates, 0.0))
     for name in ("discount", "trace_decay"):

@@ -26,7 +26,7 @@ from jaxmeta.tasks.point_robots import (
     semicircle_sparse,
 )
 from jaxmeta.tasks.tabular import tabular_mdp
-from jaxmeta.tasks.wrappers import ScaledActions, reveal_task, scale_actions
+from jaxmeta.tasks.wrappers import ScaledActions, observe_only, reveal_task, scale_actions
 from jaxmeta.types import TaskDistribution
 
 _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
@@ -130,6 +130,7 @@ __all__ = [
     "navigation_rotated",
     "navigation_wind",
     "normalise",
+    "observe_only",
     "pendulum",
     "register",
     "reveal_task",

@@ -98,26 +98,37 @@ class Rendered(Wrapper):
         return self.draw(state, params)
 
 
-class RevealedTask(Wrapper):
-    """The observation, followed by features of the task."""
+class ChangedObservations(Wrapper):
+    """The same environment seen otherwise: ``changed(obs, params)`` takes a flat observation, and gives another."""
 
-    def __init__(self, env: environment.Environment, features: Callable[[Task], Array]):
+    def __init__(self, env: environment.Environment, changed: Callable[[Array, Task], Array]):
         super().__init__(env)
-        self.features = features
+        self.changed = changed
 
     def step_env(self, key, state, action, params):
         obs, next_state, reward, terminated, info = self.env.step_env(key, state, action, params)
-        return self._append(obs, params), next_state, reward, terminated, info
+        return self._change(obs, params), next_state, reward, terminated, info
 
     def reset_env(self, key, params):
         obs, state = self.env.reset_env(key, params)
-        return self._append(obs, params), state
+        return self._change(obs, params), state
 
     def observe(self, key, state, action, params):
-        return self._append(self.env.observe(key, state, action, params), params)
+        return self._change(self.env.observe(key, state, action, params), params)
 
     def get_obs(self, state, params=None, key=None):
-        return self._append(self.env.get_obs(state, params, key), params)
+        return self._change(self.env.get_obs(state, params, key), params)
+
+    def _change(self, obs, params):
+        return self.changed(flat_observation(obs, self.env.observation_space(params)), params)
+
+
+class RevealedTask(ChangedObservations):
+    """The observation, followed by features of the task."""
+
+    def __init__(self, env: environment.Environment, features: Callable[[Task], Array]):
+        super().__init__(env, lambda obs, params: jnp.concatenate([obs, features(params)]))
+        self.features = features
 
     def observation_space(self, params=None) -> spaces.Box:
         params = self.default_params if params is None else params
@@ -128,9 +139,34 @@ class RevealedTask(Wrapper):
         low, high = jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
         return spaces.Box(low, high, (size + revealed,), jnp.float32)
 
-    def _append(self, obs, params):
-        flat = flat_observation(obs, self.env.observation_space(params))
-        return jnp.concatenate([flat, self.features(params)])
+
+class PartlyObserved(ChangedObservations):
+    """Some entries of the observation."""
+
+    def __init__(self, env: environment.Environment, observed: tuple[int, ...]):
+        super().__init__(env, lambda obs, params: obs[jnp.array(observed)])
+        self.observed = observed
+
+    def observation_space(self, params=None) -> spaces.Box:
+        low, high, _ = flat_bounds(self.env.observation_space(params))
+        entries = jnp.array(self.observed)
+        return spaces.Box(low[entries], high[entries], entries.shape, jnp.float32)
+
+
+def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
+    """The family of which only some entries of the observation are seen, such as positions without velocities.
+
+    Args:
+      tasks: a family with flat or discrete observations.
+      observed: the entries, in the order in which they are shown.
+
+    Raises:
+      ValueError: no entry, or one that the observation does not have.
+    """
+    size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
+    if not observed or not all(0 <= entry < size for entry in observed):
+        raise ValueError(f"observed: got {tuple(observed)}; must be some of the entries 0 to {size - 1}")
+    return tasks._replace(env=PartlyObserved(tasks.env, tuple(observed)))
 
 
 def reveal_task(

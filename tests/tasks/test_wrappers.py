@@ -177,3 +177,20 @@ def test_actions_of_another_shape_are_refused(name, action):
     _, state = family.env.reset_env(jax.random.key(0), task)
     with pytest.raises(ValueError, match="action: got shape"):
         family.env.step_env(jax.random.key(0), state, jnp.zeros(action, jnp.int32), task)
+
+
+def test_what_is_not_observed_is_left_out():
+    family = tasks.make("cartpole")
+    seen = tasks.observe_only(family, (2, 0))
+    key, task = jax.random.key(0), family.sample(jax.random.key(1))
+    whole, state = family.env.reset_env(key, task)
+    part, same = seen.env.reset_env(key, task)
+    np.testing.assert_array_equal(part, whole[jnp.array([2, 0])])
+    whole, part = (each.env.step_env(key, at, 1, task)[0] for each, at in ((family, state), (seen, same)))
+    np.testing.assert_array_equal(part, whole[jnp.array([2, 0])])
+    space, of_all = seen.env.observation_space(task), family.env.observation_space(task)
+    np.testing.assert_array_equal(space.high, of_all.high[jnp.array([2, 0])])
+    assert space.shape == (2,)
+    for observed in ((), (4,), (-1,)):
+        with pytest.raises(ValueError, match=r"^observed: got .*; must be some of the entries 0 to 3$"):
+            tasks.observe_only(family, observed)
