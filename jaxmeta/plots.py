@@ -30,23 +30,45 @@ def learning_curve(rows: list[dict[str, float]], title: str = "") -> Figure:
 
     The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed.
     """
+    figure, axes = subplots(1, 1, (5.6, 3.6))
+    ax = axes[0, 0]
+    _draw_learning(ax, rows, "return_pre", "before adaptation", BEFORE)
+    _draw_learning(ax, rows, "return_post", "after adaptation", AFTER)
+    ax.set(xlabel="environment steps (adaptation included)", ylabel="return on training tasks", title=title)
+    ax.legend(frameon=False)
+    return figure
+
+
+def sample_efficiency(runs: list[tuple[str, str, list[dict[str, float]]]]) -> Figure:
+    """Return after adaptation against all environment steps of several runs: a panel a task, a curve a label.
+
+    Args:
+      runs: (task, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
+    """
+    tasks = list(dict.fromkeys(task for task, _, _ in runs))
+    labels = list(dict.fromkeys(label for _, label, _ in runs))
+    palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
+    figure, axes = subplots(1, len(tasks), (3.4 * len(tasks) + 1.6, 3.0))
+    for ax, task in zip(axes.flat, tasks, strict=True):
+        for label, rows in ((label, rows) for one, label, rows in runs if one == task):
+            _draw_learning(ax, rows, "return_post", label, palette(labels.index(label)))
+        ax.set(title=task, xscale="log")
+    figure.supxlabel("environment steps (adaptation included)", fontsize=9)
+    figure.supylabel("return after adaptation, training tasks", fontsize=9)
+    entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    return figure
+
+
+def _draw_learning(ax, rows: list[dict[str, float]], name: str, label: str, colour: Any) -> None:
     seeds = sorted({row["seed"] for row in rows})
     by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     length = min(len(one) for one in by_seed)
     steps = np.array([[row["env_steps"] for row in one[:length]] for one in by_seed]).mean(axis=0)
-    figure, axes = subplots(1, 1, (5.6, 3.6))
-    ax = axes[0, 0]
-    for name, label, colour in (
-        ("return_pre", "before adaptation", BEFORE),
-        ("return_post", "after adaptation", AFTER),
-    ):
-        values = np.array([[row[name] for row in one[:length]] for one in by_seed])
-        ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
-        if len(seeds) > 1:
-            ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
-    ax.set(xlabel="environment steps (adaptation included)", ylabel="return on training tasks", title=title)
-    ax.legend(frameon=False)
-    return figure
+    values = np.array([[row[name] for row in one[:length]] for one in by_seed])
+    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
+    if len(seeds) > 1:
+        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
@@ -112,7 +134,7 @@ def comparison(curves: list[tuple[str, str, dict[str, Any]]], *, columns: int = 
         ax.set(title=task, xticks=range(longest))
     for ax in axes.flat[len(by_task) :]:
         ax.axis("off")
-    figure.supxlabel("adaptation steps", fontsize=9)
+    figure.supxlabel("adaptation steps, or episodes before this one", fontsize=9)
     figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")

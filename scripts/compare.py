@@ -24,6 +24,8 @@ class Compare:
     """The PNG to write."""
     json: Path | None = None
     """Write what is drawn to this file as well: a JSON list, a run each."""
+    curves: Path | None = None
+    """Draw the returns of training against environment steps as well, into this PNG."""
     columns: int = 4
     """Panels in a row, at most."""
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     experiment.check_numbers(arguments, columns=1)
     if not arguments.runs:
         experiment.fail("RUNS: name the directory of at least one evaluated run")
-    for flag, path in (("--out", arguments.out), ("--json", arguments.json)):
+    for flag, path in (("--out", arguments.out), ("--json", arguments.json), ("--curves", arguments.curves)):
         if path is not None and not path.absolute().parent.is_dir():
             experiment.fail(f"{flag}: {path.parent} is not a directory")
     loaded = [(experiment.load(run), evaluation(run)) for run in arguments.runs]
@@ -47,7 +49,14 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.json is not None:
         rows = [{"task": what.task, "algorithm": what.algorithm, **one} for what, one in loaded]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
-    print("\nwrote", plots.save(figure, arguments.out))
+    written = [plots.save(figure, arguments.out)]
+    if arguments.curves is not None:
+        from jaxmeta.logging import read_csv
+
+        metrics = [read_csv(run / "metrics.csv") for run in arguments.runs]
+        trained = [(what.task, what.algorithm, rows) for (what, _), rows in zip(loaded, metrics, strict=True)]
+        written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
+    print("\nwrote", *written)
     return 0
 
 

@@ -133,3 +133,17 @@ def test_many_runs_get_a_place_each_and_what_is_far_below_is_marked(evaluation):
     marked = [line for line in upper.lines if line.get_marker() == "v" and len(line.get_xdata())]
     np.testing.assert_allclose([line.get_xdata() for line in marked], [[0.7]])
     assert upper.get_ylim()[0] > -1e6
+
+
+def test_sample_efficiency_has_a_panel_a_task_and_all_environment_steps():
+    rows = [
+        {"seed": seed, "env_steps": 10.0 * step, "return_pre": 0.0, "return_post": float(step + seed)}
+        for seed in (0, 1, 2)
+        for step in (1, 2)
+    ]
+    figure = plots.sample_efficiency([("a", "maml", rows), ("a", "pearl", rows[:2]), ("b", "maml", rows)])
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title(), left.get_xscale()) == ("a", "b", "log")
+    np.testing.assert_array_equal(left.lines[0].get_xdata(), [10.0, 20.0])
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [2.0, 3.0])
+    np.testing.assert_array_equal(left.lines[1].get_ydata(), [1.0, 2.0])

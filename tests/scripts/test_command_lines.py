@@ -141,8 +141,10 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
     evaluation = json.loads((directory / "evaluation.json").read_text())
     assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [1, 6, 3]
     finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3))
-    written = [directory / name for name in ("comparison.png", "comparison.json")]
-    table, _ = finish(start("compare.py", directory, directory, "--out", written[0], "--json", written[1]))
+    written = [directory / name for name in ("comparison.png", "comparison.json", "curves.png")]
+    flags = ("--out", written[0], "--json", written[1], "--curves", written[2])
+    table, _ = finish(start("compare.py", directory, directory, *flags))
+    assert written[2].stat().st_size > 5_000
     assert table.count("| navigation | maml | 1 |") == 2
     drawn = json.loads(written[1].read_text())
     assert [one["task"] for one in drawn] == ["navigation", "navigation"]
