@@ -226,6 +226,16 @@ def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
+@pytest.mark.parametrize("preset", ["rl2-bandit-500", "rl2-tabular-mdp", "varibad-gridnavi-2020"])
+def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
+    shorter = ["--iterations", "1", "--meta-batch", "4", "--minibatches", "2", "--size", "8", "--no-evaluate"]
+    shorter += ["--task-settings", "horizon=20"] if preset == "rl2-bandit-500" else ["--horizon", "5"]
+    assert train.main(["--preset", preset, *shorter, "--out", str(tmp_path / preset)]) == 0
+    last = deterministic_columns(tmp_path / preset)[-1]
+    assert float(last["skipped"]) == 0.0
+    assert float(last["grad_norm"]) > 0.0
+
+
 def refused(capsys, *argv):
     with pytest.raises(SystemExit) as caught:
         train.prepare(train.parse([str(each) for each in argv]))
