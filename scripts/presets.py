@@ -173,13 +173,28 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "hyperx": {
         "gridnavi": {"lifetime": 4},
     },
-    "pearl": {},
+    "pearl": {
+        "semicircle-dense": {
+            "iterations": 200,
+            "outer_decay": 200,
+            "algorithm_settings": ("target_rate=0.02", "divergence_weight=0.03"),
+        },
+    },
     "r2d2": {
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },
     "rl2": {
         "bernoulli-bandit": _BANDIT,
+        "cartpole": {
+            "horizon": 500,
+            "size": 64,
+            "meta_batch": 32,
+            "outer_rate": 2e-3,
+            "outer_rate_end": 1e-4,
+            "iterations": 300,
+            "outer_decay": 300,
+        },
         "dependent-bandit": _BANDIT,
         "gridnavi": {
             "lifetime": 4,
