@@ -36,14 +36,14 @@ class ContextModel(NamedTuple):
     Attributes:
       init: ``init(key) -> params``: ``{"encoder": ..., "actor": ..., "critics": ...}``.
       latent: L, dimensions of the latent.
-      factors: ``factors(params, obs, action, reward) -> Belief``: what each transition says, ``[..., L]``.
+      factors: ``factors(params, obs, action, reward, next_obs) -> Belief``: what each transition says, ``[..., L]``.
       actor: ``actor(params, latent, obs) -> SquashedGaussian``.
       values: ``values(params, latent, obs, action) -> [2, ...]``, two estimates of the action's value.
     """
 
     init: Callable[[Key], PyTree]
     latent: int
-    factors: Callable[[PyTree, Array, Array, Array], Belief]
+    factors: Callable[[PyTree, Array, Array, Array, Array], Belief]
     actor: Callable[[PyTree, Array, Array], SquashedGaussian]
     values: Callable[[PyTree, Array, Array, Array], Array]
 
@@ -95,6 +95,8 @@ def context_model_for(
     if not isinstance(actions, spaces.Box) or len(actions.shape) != 1:
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs a Box of rank 1")
     low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), actions.shape) for x in (actions.low, actions.high))
+    if not bool(jnp.all(jnp.abs(jnp.stack([low, high])) < jnp.finfo(jnp.float32).max)):
+        raise ValueError(f"env: action space is {actions}; soft actor-critic needs bounded actions")
     size, seen = actions.shape[0], observations.shape[0]
     networks = {
         "encoder": MLP((*encoder, 2 * latent), activation),
@@ -106,7 +108,7 @@ def context_model_for(
         key_encoder, key_actor, key_critics = jax.random.split(key, 3)
         critic = jnp.zeros(latent + seen + size)
         return {
-            "encoder": networks["encoder"].init(key_encoder, jnp.zeros(seen + size + 1)),
+            "encoder": networks["encoder"].init(key_encoder, jnp.zeros(2 * seen + size + 1)),
             "actor": networks["actor"].init(key_actor, jnp.zeros(latent + seen)),
             "critics": jax.vmap(networks["critics"].init, (0, None))(jax.random.split(key_critics, 2), critic),
         }
@@ -116,8 +118,10 @@ def context_model_for(
         inputs = jnp.concatenate([jnp.broadcast_to(x, (*lead, x.shape[-1])) for x in parts], axis=-1)
         return cast(Array, networks[name].apply(params[name], inputs))
 
-    def factors_fn(params: PyTree, obs: Array, action: Array, reward: Array) -> Belief:
-        mean, raw = jnp.split(call(params, "encoder", obs, action, reward[..., None]), 2, axis=-1)
+    def factors_fn(params: PyTree, obs: Array, action: Array, reward: Array, next_obs: Array) -> Belief:
+        # The move, and not where it led: small moves would drown in the position.
+        said = call(params, "encoder", obs, action, reward[..., None], next_obs - obs)
+        mean, raw = jnp.split(said, 2, axis=-1)
         precision = 1.0 / jnp.maximum(jax.nn.softplus(raw), 1e-7)
         return Belief(precision, precision * mean)
 

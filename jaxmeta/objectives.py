@@ -168,12 +168,9 @@ def evidence_bound(
         drawn = jax.tree.map(lambda x: x[chosen], belief)
         latents = drawn.mean + jnp.exp(drawn.log_std) * jax.random.normal(key_noise, drawn.mean.shape)
 
-        # The observation after the last step of an episode is the next one's first: nothing to predict.
-        goes_on = jnp.append(batch.mask[1:] * (1.0 - batch.obs[1:, -1]), 0.0)
-
         def errors(latent: Array) -> tuple[Array, Array]:
             reward, next_obs = model.predict(theta, latent, batch.obs, batch.action)
-            target = jnp.roll(batch.obs, -1, axis=0)[:, : next_obs.shape[-1]]
+            goes_on, target = next_states(batch.obs, batch.mask, next_obs.shape[-1])
             of_states = jnp.sum(jnp.square(next_obs - target), axis=-1)
             return 0.5 * jnp.sum(jnp.square(reward - batch.reward) * batch.mask), 0.5 * jnp.sum(of_states * goes_on)
 
@@ -189,6 +186,19 @@ def evidence_bound(
         return loss + state_weight * states, {**info, "state_error": states / length}
 
     return objective_fn
+
+
+def next_states(obs: Array, mask: Array, size: int) -> tuple[Array, Array]:
+    """Which steps of a lifetime led to a state of the same episode ``[T]``, and that state ``[T, size]``.
+
+    The observation after the last step of an episode is the next one's first: nothing to predict.
+
+    Args:
+      obs: a lifetime's observations, ``[T, O]``; their first entries are the state, their last says that it is new.
+      mask: of real steps, ``[T]``.
+      size: entries of the state.
+    """
+    return jnp.append(mask[1:] * (1.0 - obs[1:, -1]), 0.0), jnp.roll(obs, -1, axis=0)[:, :size]
 
 
 def towards_adapted(learner: Learner, surrogate: Surrogate) -> Objective:

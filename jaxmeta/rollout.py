@@ -212,3 +212,11 @@ def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:
     chex.assert_equal_shape([trajectory.reward, trajectory.mask])
     weights = discount ** jnp.arange(trajectory.reward.shape[-1])
     return jnp.sum(trajectory.reward * trajectory.mask * weights, axis=-1)
+
+
+def next_observations(trajectory: Trajectory) -> Array:
+    """What each step led to, ``[..., E, T, ...]``: of a real step always a real observation."""
+    time = trajectory.mask.ndim - 1
+    # A finished episode stays where it ended, so that the next entry is always where a step led to.
+    last = jnp.expand_dims(trajectory.final_obs, time)
+    return jnp.concatenate([jax.lax.slice_in_dim(trajectory.obs, 1, None, axis=time), last], axis=time)

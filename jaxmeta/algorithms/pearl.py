@@ -12,7 +12,7 @@ from jaxmeta.buffers import Buffer, append, draw, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
 from jaxmeta.learners.context import context_learner
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.rollout import collect_lifetime, collect_lifetimes, next_observations
 from jaxmeta.types import (
     Array,
     Info,
@@ -72,9 +72,9 @@ def pearl(
     posterior, and ``batch`` transitions are learned from: the encoder by the critics' error and its divergence from the
     prior, the actor with the latent held fixed.
 
-    Unlike theirs, tasks are drawn anew at each meta-step instead of visited again, the prior is itself a factor of the
-    posterior, the context includes the data that is learned from, and there are two critics with slow copies in place
-    of a value function.
+    Unlike theirs, tasks are drawn anew at each meta-step instead of visited again, so that the context comes from all
+    of a task's episodes, however old, and not from its newest ones that were acted by the prior; the prior is itself a
+    factor of the posterior; and there are two critics with slow copies in place of a value function.
 
     Args:
       tasks: a family with a bounded box of actions.
@@ -112,7 +112,8 @@ def pearl(
     model = context_model_for(tasks.env) if model is None else model
 
     def begin_fn(key: Key) -> Theta:
-        return {**model.init(key), "log_temperature": jnp.log(1.0 if temperature is None else temperature)}
+        start = jnp.asarray(1.0 if temperature is None else temperature, jnp.float32)
+        return {**model.init(key), "log_temperature": jnp.log(start)}
 
     optimizer = optax.adam(3e-4) if optimizer is None else optimizer
     learner, greedy = (context_learner(model, explore=each)._replace(init=begin_fn) for each in (True, False))
@@ -124,7 +125,9 @@ def pearl(
         return trajectory
 
     def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)
+        phi, lifetime = collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)
+        # The next episode draws a latent of its own.
+        return phi._replace(stale=jnp.ones(())), lifetime
 
     def init_fn(key: Key) -> MetaState:
         theta = begin_fn(key)
@@ -138,7 +141,7 @@ def pearl(
         key_share, key_context, key_latent, key_batch, key_next, key_now = jax.random.split(key, 6)
         share = jax.random.uniform(key_share)
         context = data.mask * (jax.random.uniform(key_context, data.mask.shape) < share)
-        factors = model.factors(theta, data.obs, data.action, data.reward)
+        factors = model.factors(theta, data.obs, data.action, data.reward, data.next_obs)
         posterior = update_belief(prior(model.latent), factors, context).gaussian()
         latent = posterior.sample(key_latent)
         divergence = posterior.kl(Gaussian(jnp.zeros(model.latent), jnp.zeros(model.latent)))
@@ -203,7 +206,6 @@ def pearl(
 def transitions_of(lifetime: Lifetime) -> Transitions:
     """All episodes of a lifetime, ``[K + 1, E, T, ...]``, one after the other, ``[M, ...]``."""
     batch = lifetime.trajectory
-    # A finished episode stays where it ended, so the next entry is always where a step led to.
-    next_obs = jnp.concatenate([batch.obs[:, :, 1:], batch.final_obs[:, :, None]], axis=2)
+    next_obs = next_observations(batch)
     stored = Transitions(batch.obs, batch.action, batch.reward, next_obs, batch.terminated, batch.mask)
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), stored)

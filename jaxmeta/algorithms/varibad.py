@@ -9,7 +9,7 @@ from jaxmeta.algorithms.on_lifetimes import check_lifetimes, check_weights, ppo_
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import by_optax
-from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
+from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, PyTree, TaskDistribution, Theta
 
 
 class Exploration(NamedTuple):
@@ -88,9 +88,19 @@ def varibad(
 def by_part(
     policy: optax.GradientTransformation, model: optax.GradientTransformation, max_norm: float = 0.5
 ) -> optax.GradientTransformation:
-    """An optimiser for the policy and one for the model, the gradient of each shortened to ``max_norm`` by itself."""
-    shortened: dict[Hashable, optax.GradientTransformation] = {
-        name: optax.chain(optax.clip_by_global_norm(max_norm), optimizer)
-        for name, optimizer in (("policy", policy), ("model", model))
-    }
-    return optax.multi_transform(shortened, {"policy": "policy", "model": "model"})
+    """An optimiser for the policy and one for the model, the gradient of each shortened to ``max_norm`` by itself.
+
+    Any other part of the slow weights, such as what a bonus is learned by, moves as the model does, also by itself.
+    """
+
+    def shortened(params: PyTree) -> optax.GradientTransformation:
+        parts: dict[Hashable, optax.GradientTransformation] = {
+            name: optax.chain(optax.clip_by_global_norm(max_norm), policy if name == "policy" else model)
+            for name in params
+        }
+        return optax.multi_transform(parts, {name: name for name in params})
+
+    return optax.GradientTransformation(
+        lambda params: shortened(params).init(params),
+        lambda updates, state, params=None: shortened(updates).update(updates, state, params),
+    )

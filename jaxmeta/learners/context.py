@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.contexts import Belief, ContextModel, prior, update_belief
+from jaxmeta.rollout import next_observations
 from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
 
 
@@ -40,8 +41,7 @@ def context_learner(model: ContextModel, *, explore: bool = True) -> Learner:
     def act_fn(key: Key, theta: Theta, phi: Sampled, obs: Array):
         key_latent, key_action = jax.random.split(key)
         posterior = phi.belief.gaussian()
-        drawn = posterior.sample(key_latent) if explore else posterior.mode()
-        latent = jnp.where(phi.stale > 0, drawn, phi.latent)
+        latent = jnp.where(phi.stale > 0, posterior.sample(key_latent), phi.latent) if explore else posterior.mode()
         distribution = model.actor(theta, latent, obs)
         if explore:
             action, log_prob = distribution.sample_with_log_prob(key_action)
@@ -51,7 +51,8 @@ def context_learner(model: ContextModel, *, explore: bool = True) -> Learner:
         return action, log_prob, jnp.zeros(()), Sampled(phi.belief, latent, jnp.zeros(()))
 
     def absorb_fn(theta: Theta, phi: Sampled, trajectory: Trajectory) -> Phi:
-        factors = model.factors(theta, trajectory.obs, trajectory.action, trajectory.reward)
+        batch = trajectory
+        factors = model.factors(theta, batch.obs, batch.action, batch.reward, next_observations(batch))
         return Sampled(update_belief(phi.belief, factors, trajectory.mask), phi.latent, jnp.ones(()))
 
     def score_fn(theta: Theta, phi: Sampled, trajectory: Trajectory):

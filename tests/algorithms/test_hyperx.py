@@ -31,13 +31,13 @@ def test_without_weight_it_is_varibad(lifetimes, settings):
     seeking = jaxmeta.hyperx(lifetimes, novelty_weight=0.0, error_weight=0.0, **settings)
     weighted = jaxmeta.hyperx(lifetimes, **settings)
     theta = seeking.init(jax.random.key(0)).theta
-    same = {**theta, "model": {name: x for name, x in theta["model"].items() if name != "novelty"}}
+    same = {name: theta[name] for name in ("policy", "model")}
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
     moved = {}
     for name, algorithm, start in (("plain", plain, same), ("seeking", seeking, theta), ("weighted", weighted, theta)):
         state = algorithm.init(jax.random.key(0))._replace(theta=start)
         new, info = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
-        moved[name] = (new.theta["policy"], info["return_post"])
+        moved[name] = ({part: new.theta[part] for part in ("policy", "model")}, info["return_post"])
     distance = lambda a, b: optax.global_norm(jax.tree.map(jnp.subtract, moved[a][0], moved[b][0]))  # noqa: E731
     assert distance("plain", "seeking") < 1e-6
     assert distance("plain", "weighted") > 1e-4
@@ -48,7 +48,7 @@ def test_without_weight_it_is_varibad(lifetimes, settings):
 def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
     algorithm = jaxmeta.hyperx(lifetimes, **settings)
     state, new, info = stepped(algorithm, lifetimes)
-    before, after = (each.theta["model"]["novelty"] for each in (state, new))
+    before, after = (each.theta["novelty"] for each in (state, new))
     assert optax.global_norm(jax.tree.map(jnp.subtract, after["random"], before["random"])) == 0.0
     assert optax.global_norm(jax.tree.map(jnp.subtract, after["copy"], before["copy"])) > 0.0
     train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, lifetimes, iterations=30, meta_batch=8))
@@ -58,24 +58,46 @@ def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
 
 
 def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
-    """A bonus that undoes the rewards leaves nothing to learn from: all advantages are those of the critic alone."""
-    seen = []
+    """A bonus that undoes the rewards leaves what a critic's own values give, as if nothing had been paid."""
+    undone = jaxmeta.Exploration(
+        lambda theta, lifetime: -lifetime.trajectory.reward[-1, 0], lambda theta, lifetime: (jnp.zeros(()), {})
+    )
+    estimator = jaxmeta.critic_baseline(1.0, 1.0)
+
+    def unpaid(trajectory):
+        return estimator(trajectory._replace(reward=jnp.zeros_like(trajectory.reward)))
+
+    moved = []
+    for more in ({"exploration": undone, "estimator": estimator}, {"estimator": unpaid}, {"estimator": estimator}):
+        _, new, info = stepped(jaxmeta.varibad(lifetimes, **more, **settings), lifetimes)
+        moved.append(new.theta["policy"])
+    same, other = (optax.global_norm(jax.tree.map(jnp.subtract, moved[0], each)) for each in moved[1:])
+    assert same < 1e-6
+    assert other > 1e-4
+    assert info["return_pre"] > 0.0
+
+
+def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(settings):
+    """Predictions of 1 and of the state itself: wrong by the reward less 1, and by how far the step led."""
+    moves = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=3), 2)
+    model = jaxmeta.belief_model_for(moves.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
+    model = model._replace(predict=lambda params, latent, obs, action: (jnp.ones(obs.shape[0]), obs[:, :2]))
+    kept = []
 
     def estimator(trajectory):
-        jax.debug.callback(lambda reward: seen.append(np.array(reward)), trajectory.reward)
+        jax.debug.callback(lambda reward: kept.append(np.array(reward)), trajectory.reward)
         return jaxmeta.critic_baseline(1.0, 1.0)(trajectory)
 
-    def bonus(theta, lifetime):
-        return -lifetime.trajectory.reward[-1, 0]
-
-    exploration = jaxmeta.Exploration(bonus, lambda theta, lifetime: (jnp.zeros(()), {}))
-    algorithm = jaxmeta.varibad(lifetimes, estimator=estimator, exploration=exploration, **settings)
-    _, _, info = stepped(algorithm, lifetimes)
+    weights = {"novelty_weight": 0.0, "error_weight": 2.0, "state_weight": 10.0}
+    algorithm = jaxmeta.hyperx(moves, model=model, outer=settings["outer"], estimator=estimator, **weights)
+    state = algorithm.init(jax.random.key(0))
+    jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), moves, 1))
     jax.effects_barrier()
-    assert info["return_pre"] > 0.0
-    sums = [np.abs(each).sum() for each in seen]
-    assert min(sums) == 0.0
-    assert max(sums) > 0.0
+    plain, rewarded = (np.ravel(each) for each in kept)
+    bonus = rewarded - plain
+    # The third and the last step lead to another episode, or to none: their states are not predicted.
+    np.testing.assert_allclose(bonus[[2, 5]], np.square(1.0 - plain[[2, 5]]), rtol=1e-4)
+    assert np.all(bonus[[0, 1, 3, 4]] > np.square(1.0 - plain[[0, 1, 3, 4]]) + 1e-3)
 
 
 @pytest.mark.parametrize(

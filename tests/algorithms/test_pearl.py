@@ -46,18 +46,19 @@ def test_the_posterior_is_the_product_of_its_factors():
     np.testing.assert_allclose(jnp.exp(2.0 * posterior.log_std), [1.0 / 5.0], rtol=1e-6)
 
 
-def test_the_posterior_does_not_depend_on_the_order_of_transitions(algorithm, adapted):
+def test_the_posterior_does_not_depend_on_the_order_of_transitions(algorithm, model, adapted):
     theta, _, _, lifetimes = adapted
     data = jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
-    order = jax.random.permutation(jax.random.key(3), HORIZON)
-    shuffled = jax.tree.map(lambda x: x[:, order] if x.ndim > 1 and x.shape[1] == HORIZON else x, data)
     begin = algorithm.learner.begin(theta)
-    in_order, out_of_order = (algorithm.learner.absorb(theta, begin, one) for one in (data, shuffled))
-    chex.assert_trees_all_close(in_order, out_of_order, rtol=1e-5)
-    assert not np.allclose(in_order.belief.shift, 0.0)
+    in_order = algorithm.learner.absorb(theta, begin, data).belief
+    order = jax.random.permutation(jax.random.key(3), HORIZON)
+    stored = jax.tree.map(lambda x: x[:HORIZON][order], transitions_of(jax.tree.map(lambda x: x[0], lifetimes)))
+    said = model.factors(theta, stored.obs, stored.action, stored.reward, stored.next_obs)
+    chex.assert_trees_all_close(in_order, update_belief(begin.belief, said, stored.mask), rtol=1e-5)
+    assert not np.allclose(in_order.shift, 0.0)
     # Nor on where the data is cut in two.
     first, second = (data._replace(mask=data.mask * (jnp.arange(HORIZON) % 2 == half)) for half in (0, 1))
-    in_parts = algorithm.learner.absorb(theta, algorithm.learner.absorb(theta, begin, first), second)
+    in_parts = algorithm.learner.absorb(theta, algorithm.learner.absorb(theta, begin, first), second).belief
     chex.assert_trees_all_close(in_order, in_parts, rtol=1e-5)
 
 
@@ -99,6 +100,41 @@ def test_transitions_lead_from_one_observation_to_the_next(adapted):
     np.testing.assert_array_equal(stored.next_obs[5], batch.final_obs[0, 0])
     np.testing.assert_array_equal(stored.obs[6], [0.0, 0.0])
     np.testing.assert_array_equal(stored.next_obs[11], batch.final_obs[1, 0])
+
+
+def test_after_adaptation_an_episode_has_a_latent_of_its_own_and_the_greedy_one_the_mean(algorithm, adapted):
+    theta, _, adapted_phi, lifetimes = adapted
+    phi, obs = (jax.tree.map(lambda x: x[0], each) for each in (adapted_phi, lifetimes.trajectory.final_obs[:, 0, 0]))
+    latents = [algorithm.learner.act(key, theta, phi, obs)[3].latent for key in jax.random.split(jax.random.key(0), 2)]
+    assert not np.allclose(*latents)
+    *_, moved = algorithm.greedy.act(jax.random.key(0), theta, phi, obs)
+    np.testing.assert_array_equal(moved.latent, phi.belief.gaussian().mean)
+    # The posterior that was acted by in the last episode: of the first episode alone.
+    first = jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
+    after = algorithm.learner.absorb(theta, algorithm.learner.begin(theta), first)
+    chex.assert_trees_all_close(phi.belief, after.belief, rtol=1e-5)
+
+
+def test_where_a_step_led_is_part_of_what_it_says(model, adapted):
+    """Tasks may differ in their dynamics alone."""
+    theta, _, _, lifetimes = adapted
+    batch = jax.tree.map(lambda x: x[0, 0, 0], lifetimes.trajectory)
+    here, there = (model.factors(theta, batch.obs, batch.action, batch.reward, batch.obs + move) for move in (0.0, 0.1))
+    assert np.abs(here.shift - there.shift).min() > 0.0
+
+
+def test_padding_is_never_learned_from_and_nothing_follows_an_end(tasks, model):
+    """All but the first step of each lifetime is padding, which says nonsense; the first step is an end."""
+    ends = tasks.sample(jax.random.key(0)).replace(goal=jnp.zeros(2), goal_tolerance=jnp.float32(10.0))
+    ending = tasks._replace(sample=lambda key: ends)
+    algorithm = jaxmeta.pearl(
+        ending, model=model, adaptation_steps=0, updates=300, capacity=8, optimizer=optax.adam(1e-2)
+    )
+    train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, ending, iterations=4, meta_batch=4))
+    _, metrics = train(jax.random.key(0))
+    # Nothing is to be had after the one step: its value is its reward, −0.1 at most in each coordinate.
+    assert -0.15 < metrics["value"][-1] < 0.0
+    assert metrics["env_steps"][-1] == 4
 
 
 def test_replay_never_mixes_tasks(tasks, algorithm):
@@ -161,6 +197,7 @@ def test_pearl_finds_the_side_that_pays(tasks):
         ({"temperature": 0.0}, "temperature: got 0.0; must be positive"),
         ({"divergence_weight": -1.0}, "divergence_weight: got -1.0; must be at least 0"),
         ({"discount": 1.5}, r"discount: got 1.5; must be in \[0, 1\]"),
+        ({"temperature": -1.0}, "temperature: got -1.0; must be positive"),
         ({"target_rate": 0.0}, r"target_rate: got 0.0; must be in \(0, 1\]"),
     ],
 )
