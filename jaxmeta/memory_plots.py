@@ -12,25 +12,32 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
     """Regret of each method, a panel a setting, with standard errors over tasks; seeds of a run are small dots.
 
     Args:
-      rows: ``{"problem", ...setting, "method", "regret", "regret_stderr", ...}``, those of a run's seeds with ``seed``.
+      rows: ``{"problem", ...setting, "run", "method", "regret", "regret_stderr", ...}``: of a run ``seeds`` on the row
+        of its mean, and ``seed`` on those of its seeds. Methods that several runs were set beside are drawn once.
     """
     by_setting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        setting = ", ".join(f"{name} = {row[name]}" for name in ("k", "n", "episodes") if name in row)
-        by_setting.setdefault(f"{row['problem']}, {setting}", []).append(row)
+        names = ("k", "n", "episodes", "states", "actions", "size", "horizon")
+        setting = ", ".join(f"{name} = {row[name]}" for name in names if name in row)
+        by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
     columns = min(3, len(by_setting))
     lines = -(-len(by_setting) // columns)
     figure, axes = subplots(lines, columns, (3.4 * columns, 2.1 * lines))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
-        methods = sorted((row for row in group if "seed" not in row), key=lambda row: -row["regret"])
+        runs = [row for row in group if "seeds" in row]
+        others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}
+        methods = sorted([*runs, *others.values()], key=lambda row: -row["regret"])
         for place, row in enumerate(methods):
             colour = AFTER if "seeds" in row else MUTED
             ax.errorbar(row["regret"], place, xerr=row["regret_stderr"], color=colour, marker="o", capsize=2)
             if "seeds" in row:
-                dots = [one["regret"] for one in group if "seed" in one and one["method"] == row["method"]]
+                dots = [one["regret"] for one in group if "seed" in one and one["run"] == row["run"]]
                 ax.plot(dots, np.full(len(dots), place - 0.25), ".", color=AFTER, alpha=0.5, markersize=3)
-        ax.set_yticks(range(len(methods)), [row["method"] for row in methods])
-        ax.set(title=setting, ylim=(-0.6, len(methods) - 0.4))
+        several = len({row["method"] for row in runs}) < len(runs)
+        labels = [row["run"] if several and "seeds" in row else row["method"] for row in methods]
+        ax.set_yticks(range(len(methods)), labels)
+        ax.set_title(setting, fontsize=8)
+        ax.set(ylim=(-0.6, len(methods) - 0.4))
     for ax in axes.flat[len(by_setting) :]:
         ax.axis("off")
     figure.supxlabel("regret of a lifetime (± standard error; dots are seeds)", fontsize=9)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxmeta.evaluate import interquartile_mean
+from jaxmeta.tasks.wrappers import PartlyObserved
 from jaxmeta.types import TaskDistribution, Trajectory
 
 BEFORE, AFTER, GREEDY, MUTED = "#9a6324", "#1f5fa8", "#2a9d5c", "#777777"
@@ -184,6 +185,8 @@ def adaptation_by_label(curves: list[tuple[str, str, dict[str, Any]]]) -> Figure
 def can_draw_plane(tasks: TaskDistribution) -> bool:
     """Whether a family's observations are points of a plane."""
     space = tasks.env.observation_space(tasks.env.default_params)
+    if isinstance(tasks.env, PartlyObserved):
+        return False
     return isinstance(space, spaces.Box) and space.shape == (2,) and hasattr(tasks.env.default_params, "goal")
 
 

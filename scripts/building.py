@@ -90,7 +90,9 @@ def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
     # A replaying algorithm's steps in a meta-iteration are a setting of its own.
     replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2}.get(arguments.algorithm)
     updates = 1 if replaying is None else inspect.signature(replaying).parameters["updates"].default
-    updates = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
+    given = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
+    # What is not a whole number is refused with the other settings.
+    updates = given if isinstance(given, int) else updates
     steps = arguments.outer_decay * arguments.epochs * arguments.minibatches * updates
     schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, steps)
     optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
@@ -213,7 +215,9 @@ def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], setting
     if algorithm is jaxmeta.hyperx:
         # It hands what it does not know to the algorithm that it extends.
         parameters += inspect.signature(jaxmeta.varibad).parameters.values()
-    known = {one.name: one.default for one in parameters if isinstance(one.default, (bool, int, float))}
+    is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) == "float | None"  # noqa: E731
+    numbers = [one for one in parameters if is_number(one)]
+    known = {one.name: one.default for one in numbers}
     known = {name: default for name, default in known.items() if name not in settings}
     found = _literals("--algorithm-settings", arguments.algorithm_settings)
     for name, value in found.items():

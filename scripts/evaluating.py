@@ -32,10 +32,14 @@ class Evaluation:
 def check_evaluation(arguments: Evaluation, trained: Experiment) -> None:
     """Fail in one line on the first argument that cannot be meant, or that the run's algorithm has no use for."""
     check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
-    default = Evaluation()
+    check_use(arguments, Evaluation(), trained, " of the evaluation")
+
+
+def check_use(arguments: Any, default: Any, trained: Experiment, where: str = "") -> None:
+    """Fail in one line on an argument of how to adapt that the run's algorithm has no use for."""
     for name in without(trained.algorithm):
         if getattr(arguments, name) != getattr(default, name):
-            fail(f"--{name.replace('_', '-')} of the evaluation: {trained.algorithm} has no use for it; leave it out")
+            fail(f"--{name.replace('_', '-')}{where}: {trained.algorithm} has no use for it; leave it out")
 
 
 def without(algorithm: str) -> tuple[str, ...]:

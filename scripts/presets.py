@@ -181,6 +181,24 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "r2d2": {
+        "cartpole": {
+            "horizon": 500,
+            "size": 64,
+            "meta_batch": 16,
+            "outer_rate": 5e-4,
+            "outer_rate_end": 5e-5,
+            "iterations": 300,
+            "outer_decay": 300,
+            "segment": 80,
+            # A lifetime's end at the horizon cannot be foreseen: drawn by its error it would push out all else.
+            "algorithm_settings": (
+                "burn_in=20",
+                "updates=64",
+                "batch=16",
+                "target_every=40",
+                "priority_exponent=0.0",
+            ),
+        },
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },
@@ -276,6 +294,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         **_VARIBAD,
         "algorithm": "varibad",
         "task": "gridnavi",
+        "hidden": (32,),
         "lifetime": 4,
         "meta_batch": 16,
         "epochs": 2,

@@ -47,6 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         if each.algorithm not in presets.RECURRENT or each.task not in PROBLEMS:
             wanted = f"an algorithm with a memory on {' or '.join(PROBLEMS)}"
             experiment.fail(f"{run} is {each.algorithm} on {each.task}; needed is {wanted}")
+        if each.observed:
+            experiment.fail(f"{run} was made with --observed: it cannot be set beside methods that see everything")
     from jaxmeta import memory_plots, plots, runs
     from jaxmeta.checkpoint import CheckpointError
 
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
             theta, _ = runs.load_theta(run, building.build(each)[1], experiment.seed_names(each))
         except (CheckpointError, runs.RunError, OSError) as error:
             experiment.fail(" ".join(str(error).split()))
-        rows += compared(arguments, each, theta)
+        rows += compared(arguments, run, each, theta)
         if arguments.json is not None:
             arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     if arguments.out is not None:
@@ -128,6 +130,9 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     from jaxmeta.references import mdp_optima, mdp_returns, tabular
     from jaxmeta.references.common_numbers import random_mdps
 
+    noise = float(tasks.sample(key).noise)
+    if noise != 1.0:
+        experiment.fail(f"--task-settings noise={noise:g} of the run: the other methods are simulated at noise 1 only")
     episodes, states = tasks.env.episodes, tasks.env.env.states
     sizes = {"states": states, "actions": tasks.env.env.actions, "horizon": tasks.env.horizon, "tasks": count}
 
@@ -140,7 +145,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
 
     published = (states, sizes["actions"], sizes["horizon"]) == (10, 5, 10)
     return Problem(
-        setting={"problem": "tabular-mdp", "n": episodes},
+        setting={"problem": "tabular-mdp", "n": episodes, **{name: sizes[name] for name in sizes if name != "tasks"}},
         env=tasks.env,
         batch=random_mdps(key, **sizes),
         value=value,
@@ -173,7 +178,7 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
 
     best = exact.bayes_optimal(episodes=episodes).returns if known else []
     return Problem(
-        setting={"problem": "gridnavi", "episodes": episodes},
+        setting={"problem": "gridnavi", "episodes": episodes, "size": tasks.env.env.size, "horizon": tasks.env.horizon},
         env=tasks.env,
         batch=batch,
         value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),
@@ -198,7 +203,7 @@ def key_of(task_seed: int) -> Any:
     return jax.random.key(task_seed)
 
 
-def compared(arguments: Regret, trained: experiment.Experiment, theta: Any) -> list[reference_problems.Row]:
+def compared(arguments: Regret, run: Path, trained: experiment.Experiment, theta: Any) -> list[reference_problems.Row]:
     """The rows of one run: the mean of its seeds, each seed, and each method; printed."""
     import jax
     import numpy as np
@@ -208,8 +213,10 @@ def compared(arguments: Regret, trained: experiment.Experiment, theta: Any) -> l
 
     tasks, algorithm = building.build(trained)
     key = key_of(arguments.task_seed)
-    problem, key_act = PROBLEMS[trained.task](key, tasks, arguments.tasks), jax.random.fold_in(key, 2)
-    learner = algorithm.learner
+    problem = PROBLEMS[trained.task](key, tasks, arguments.tasks)
+    key_act = jax.random.key(arguments.task_seed + 2**30)
+    # What Q-learning explores by is a matter of its training.
+    learner = algorithm.greedy if trained.algorithm == "r2d2" else algorithm.learner
 
     def lifetime(theta: Any, key: Any, task: Any) -> Any:
         phi = learner.begin(theta)
@@ -231,7 +238,8 @@ def compared(arguments: Regret, trained: experiment.Experiment, theta: Any) -> l
         numbers: dict[str, Any] = {"tasks": arguments.tasks}
         for name, each in (("mean", total), ("regret", problem.optimum - total), ("behind", ours.sum(axis=1) - total)):
             numbers[name], numbers[f"{name}_stderr"] = estimate(each)
-        return {**problem.setting, "method": method, **more, **numbers, "by_episode": values.mean(axis=0).tolist()}
+        by_episode = values.mean(axis=0).tolist()
+        return {**problem.setting, "run": run.name, "method": method, **more, **numbers, "by_episode": by_episode}
 
     rows = [row(trained.algorithm, ours, seeds=len(seeds))]
     rows += [row(trained.algorithm, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]

@@ -40,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     trained = experiment.load(arguments.run)
     experiment.check(trained)
     experiment.check_numbers(arguments, tasks=1, steps=0, episodes=1, shown=1, task_seed=0, rate_decay=0.0)
+    evaluating.check_use(arguments, Render(run=arguments.run), trained)
     import jax
     import numpy as np
 
@@ -69,9 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.gif:
         written.append(plots.animate(tasks, batch, batches, arguments.run / "trajectories.gif", shown=arguments.shown))
     if trained.algorithm in presets.RECURRENT and hasattr(batch, "probability"):
-        figure = memory_plots.arm_pulls({trained.algorithm: pull_shares(key_adapt, tasks, algorithm, first_seed)})
+        key_pulls = jax.random.fold_in(jax.random.key(runs.TEST_KEY - 1), arguments.task_seed)
+        figure = memory_plots.arm_pulls({trained.algorithm: pull_shares(key_pulls, tasks, algorithm, first_seed)})
         written.append(plots.save(figure, arguments.run / "arm_pulls.png"))
-    if trained.algorithm in ("hyperx", "varibad") and trained.task == "gridnavi":
+    if trained.algorithm in ("hyperx", "varibad") and trained.task == "gridnavi" and not trained.observed:
         figure = goal_beliefs(building.belief_model(trained, tasks), tasks, first_seed, batch.goal[0], batches)
         written.append(plots.save(figure, arguments.run / "beliefs.png"))
     print("wrote", *written)

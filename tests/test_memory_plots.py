@@ -17,7 +17,7 @@ def test_arms_are_counted_from_the_best_down():
 def rows():
     numbers = {"regret": 1.5, "regret_stderr": 0.1}
     for n in (10, 100):
-        setting = {"problem": "bernoulli-bandit", "k": 5, "n": n}
+        setting = {"problem": "bernoulli-bandit", "k": 5, "n": n, "run": "first"}
         yield {**setting, "method": "rl2", "seeds": 2, **numbers}
         yield {**setting, "method": "rl2", "seed": 0, **numbers}
         yield {**setting, "method": "gittins", **numbers, "regret": 1.0}
@@ -26,11 +26,19 @@ def rows():
 def test_regrets_have_a_panel_a_setting_and_a_line_a_method():
     figure = memory_plots.regrets(list(rows()))
     assert [ax.get_title() for ax in figure.axes] == [
-        "bernoulli-bandit, k = 5, n = 10",
-        "bernoulli-bandit, k = 5, n = 100",
+        "bernoulli-bandit\nk = 5, n = 10",
+        "bernoulli-bandit\nk = 5, n = 100",
     ]
     # The worst is at the bottom.
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["rl2", "gittins"]
+
+
+def test_two_runs_of_a_method_are_told_apart_and_share_the_others():
+    other = [{**row, "run": "second", "regret": row["regret"] + 0.2} for row in rows() if row["n"] == 10]
+    figure = memory_plots.regrets([row for row in rows() if row["n"] == 10] + other)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["second", "first", "gittins"]
+    dots = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() == "."]
+    np.testing.assert_allclose(dots, [[1.7], [1.5]])
 
 
 @pytest.mark.parametrize("times", [[0, 3], [5]])

@@ -199,6 +199,14 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
             "--algorithm-settings inner_iterations: got 1.5; must be a whole number, and is 1 by default",
         ),
         ("--algorithm-settings clip=1", "--algorithm-settings clip: maml has no settings of its own"),
+        (
+            "--algorithm pearl --algorithm-settings updates=abc",
+            "--algorithm-settings updates: got abc; must be a whole number, and is 100 by default",
+        ),
+        (
+            "--algorithm pearl --algorithm-settings temperature=warm",
+            "--algorithm-settings temperature: got warm; must be a number, and is None by default",
+        ),
     ],
 )
 def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):

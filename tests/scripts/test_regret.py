@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxmeta.references import bandit_returns, bandits, gridnavi_bayes_optimal
+from jaxmeta.references.common_numbers import pulled_bandits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -65,6 +66,9 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
     key = regret.key_of(0)
     greedy = bandit_returns(key, bandits.greedy(), arms=3, pulls=6, tasks=300)
     np.testing.assert_allclose(rows[-1]["mean"], greedy.mean(), rtol=1e-6)
+    # The optimum is that of the tasks which the methods were simulated on.
+    best = pulled_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
+    np.testing.assert_allclose(rows[0]["mean"] + rows[0]["regret"], 6 * best.mean(), rtol=1e-5)
     # Six pulls by a policy that has learned nothing yet are worth about three.
     assert abs(rows[0]["mean"] - 3.0) < 0.3
     assert "bayes-optimal, exact" in capsys.readouterr().out
@@ -114,8 +118,22 @@ def test_bad_arguments_are_one_line(capsys, arguments, message):
     assert capsys.readouterr().err == f"error: {message}\n"
 
 
-def test_runs_of_other_kinds_are_refused(tmp_path, capsys):
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"algorithm": "maml", "task": "navigation"}}))
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"algorithm": "maml"}, "an algorithm with a memory on bernoulli-bandit or gridnavi or tabular-mdp"),
+        ({"algorithm": "rl2", "task": "gridnavi", "observed": [0]}, "was made with --observed"),
+    ],
+)
+def test_runs_of_other_kinds_are_refused(tmp_path, capsys, arguments, message):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": arguments}))
     with pytest.raises(SystemExit):
         regret.main([str(tmp_path)])
-    assert "an algorithm with a memory on bernoulli-bandit or gridnavi or tabular-mdp" in capsys.readouterr().err
+    assert message in capsys.readouterr().err
+
+
+def test_flags_that_a_memory_has_no_use_for_are_refused(tmp_path, capsys):
+    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"algorithm": "rl2", "task": "gridnavi"}}))
+    with pytest.raises(SystemExit):
+        render.main([str(tmp_path), "--steps", "2"])
+    assert capsys.readouterr().err == "error: --steps: rl2 has no use for it; leave it out\n"
