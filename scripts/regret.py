@@ -25,6 +25,8 @@ class Regret:
     """Tasks that each seed and each method is evaluated on."""
     task_seed: int = 0
     """Draws the tasks and, in bandits, all that happens in them: that of scripts/references.py --seed."""
+    deterministic: bool = False
+    """Act by the mode of the policy, and not by samples of it."""
     references: bool = True
     """Simulate the classical methods too."""
     json: Path | None = None
@@ -216,7 +218,7 @@ def compared(arguments: Regret, run: Path, trained: experiment.Experiment, theta
     problem = PROBLEMS[trained.task](key, tasks, arguments.tasks)
     key_act = jax.random.key(arguments.task_seed + 2**30)
     # What Q-learning explores by is a matter of its training.
-    learner = algorithm.greedy if trained.algorithm == "r2d2" else algorithm.learner
+    learner = algorithm.greedy if arguments.deterministic or trained.algorithm == "r2d2" else algorithm.learner
 
     def lifetime(theta: Any, key: Any, task: Any) -> Any:
         phi = learner.begin(theta)
@@ -239,7 +241,15 @@ def compared(arguments: Regret, run: Path, trained: experiment.Experiment, theta
         for name, each in (("mean", total), ("regret", problem.optimum - total), ("behind", ours.sum(axis=1) - total)):
             numbers[name], numbers[f"{name}_stderr"] = estimate(each)
         by_episode = values.mean(axis=0).tolist()
-        return {**problem.setting, "run": run.name, "method": method, **more, **numbers, "by_episode": by_episode}
+        return {
+            **problem.setting,
+            "run": run.name,
+            "method": method,
+            "deterministic": arguments.deterministic,
+            **more,
+            **numbers,
+            "by_episode": by_episode,
+        }
 
     rows = [row(trained.algorithm, ours, seeds=len(seeds))]
     rows += [row(trained.algorithm, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]
