@@ -169,9 +169,37 @@ _BANDIT = {
     "minibatches": 8,
     "trace_decay": 0.3,
 }
+_GRIDNAVI = {
+    "lifetime": 4,
+    "cell": "linear",
+    "size": 32,
+    "meta_batch": 128,
+    "outer_rate": 2e-3,
+    "outer_rate_end": 4e-5,
+    "epochs": 3,
+    "minibatches": 8,
+    "iterations": 2000,
+    "outer_decay": 2000,
+}
+_SPARSE = {
+    "lifetime": 2,
+    "cell": "linear",
+    "size": 32,
+    "hidden": (32,),
+    "initial_log_std": -0.3,
+    "meta_batch": 64,
+    "outer_rate": 2e-3,
+    "outer_rate_end": 2e-4,
+    "epochs": 3,
+    "minibatches": 8,
+    "iterations": 700,
+    "outer_decay": 700,
+    "algorithm_settings": ("entropy_weight=0.0",),
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "hyperx": {
-        "gridnavi": {"lifetime": 4},
+        "gridnavi": _GRIDNAVI,
+        "semicircle-sparse": _SPARSE,
     },
     "pearl": {
         "semicircle-dense": {
@@ -214,22 +242,12 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "outer_decay": 300,
         },
         "dependent-bandit": _BANDIT,
-        "gridnavi": {
-            "lifetime": 4,
-            "cell": "linear",
-            "size": 32,
-            "meta_batch": 128,
-            "outer_rate": 2e-3,
-            "outer_rate_end": 4e-5,
-            "epochs": 3,
-            "minibatches": 8,
-            "iterations": 2000,
-            "outer_decay": 2000,
-        },
+        "gridnavi": _GRIDNAVI,
         "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
     },
     "varibad": {
-        "gridnavi": {"lifetime": 4},
+        "gridnavi": _GRIDNAVI,
+        "semicircle-sparse": _SPARSE,
     },
 }
 """Defaults of a task for an algorithm that does without ``TASK_PRESETS``; they come before the algorithm's own."""
