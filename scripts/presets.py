@@ -218,8 +218,9 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "iterations": 300,
             "outer_decay": 300,
             "segment": 80,
-            # A lifetime's end at the horizon cannot be foreseen: drawn by its error it would push out all else.
+            # The end at the horizon cannot be foreseen: it is not learned from, and nothing is drawn by its error.
             "algorithm_settings": (
+                "time_ends=False",
                 "burn_in=20",
                 "updates=64",
                 "batch=16",

@@ -72,14 +72,14 @@ def r2d2(
     epsilon: float = 1.0,
     epsilon_end: float = 0.02,
     epsilon_decay: int = 50,
+    time_ends: bool = True,
 ) -> MetaAlgorithm:
     """Double Q-learning with a duelling recurrent network, from sequences of lifetimes drawn by their errors.
 
     Each meta-step collects a lifetime in every task by an ε-greedy policy, cuts it into sequences, stores them with the
     memory that acted at their beginning, and makes ``updates`` steps on batches from the buffer. The network is run
     through a sequence's first ``burn_in`` steps, whose errors do not count, so that the memory becomes its own; a
-    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps. A
-    lifetime's end is an end: nothing is to be had after it.
+    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``, with discrete actions.
@@ -102,6 +102,8 @@ def r2d2(
       epsilon: share of random actions at first, in [0, 1].
       epsilon_end: and after ``epsilon_decay`` meta-steps, ≥ 1; in between it falls linearly.
       epsilon_decay: see above.
+      time_ends: nothing is to be had after the last step of a lifetime that time has cut off. Where a long one is cut
+        off in the middle of what it does, and nothing tells that the end is near, ``False`` lets values go on instead.
 
     Raises:
       ValueError: an argument out of its range, continuous actions, or a family that is not one of lifetimes.
@@ -169,7 +171,7 @@ def r2d2(
         _, memory = jax.lax.scan(forward, learner.begin(theta), parts)
         first = jnp.arange(count) * segment
         steps = first[:, None] + jnp.arange(window)
-        done = jnp.maximum(data.terminated, data.truncated)
+        done = jnp.maximum(data.terminated, data.truncated) if time_ends else data.terminated
         learned = (jnp.arange(window) >= burn_in) | (first == 0)[:, None]
         return Sequence(
             obs=data.obs[steps],

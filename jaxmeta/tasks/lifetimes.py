@@ -21,6 +21,7 @@ class LifetimeState(environment.EnvState):
     action: Array
     reward: Array
     ended: Array
+    over: Array
 
 
 class LifetimeEnv(Wrapper):
@@ -30,8 +31,8 @@ class LifetimeEnv(Wrapper):
     section 2.2). The first step of a lifetime has no previous action: discrete actions are one-hot over ``n + 1``
     categories of which the last one says "none"; continuous ones are followed by a flag that is 1 where there was one.
     When an episode ends, the wrapped environment is reset within ``step_env`` and the observation shows the new
-    episode's first one, with ``previous end`` 1. The lifetime itself never terminates: it is truncated after the last
-    episode, which comes after ``episodes * horizon`` steps at the latest.
+    episode's first one, with ``previous end`` 1. The lifetime is over with its last episode, after
+    ``episodes * horizon`` steps at the latest: terminated if that terminated, and else truncated.
     """
 
     def __init__(self, env: environment.Environment, episodes: int, horizon: int):
@@ -51,6 +52,7 @@ class LifetimeEnv(Wrapper):
             action=self._no_action(params),
             reward=jnp.zeros((), jnp.float32),
             ended=jnp.zeros((), jnp.float32),
+            over=jnp.zeros((), bool),
         )
         return self.get_obs(state, params), state
 
@@ -72,9 +74,10 @@ class LifetimeEnv(Wrapper):
             action=self._encode(action, params),
             reward=jnp.asarray(reward, jnp.float32),
             ended=ended.astype(jnp.float32),
+            over=terminated & (state.episode + 1 >= self.episodes),
         )
         info = {**info, "episode_terminated": terminated, "episode_ended": ended}
-        return self.get_obs(next_state, params), next_state, next_state.reward, jnp.zeros((), bool), info
+        return self.get_obs(next_state, params), next_state, next_state.reward, next_state.over, info
 
     def observe(self, key, state, action, params):
         return self.get_obs(state, params, key)
@@ -85,10 +88,10 @@ class LifetimeEnv(Wrapper):
         return jnp.concatenate([flat, state.action, state.reward[None], state.ended[None]])
 
     def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
+        return state.over
 
     def is_truncated(self, state, params):
-        return state.episode >= self.episodes
+        return (state.episode >= self.episodes) & ~state.over
 
     def observation_space(self, params=None) -> spaces.Box:
         params = self.default_params if params is None else params
@@ -115,6 +118,7 @@ class LifetimeEnv(Wrapper):
                 "action": spaces.Box(-limit, limit, action, jnp.float32),
                 "reward": spaces.Box(-limit, limit, (), jnp.float32),
                 "ended": unit,
+                "over": spaces.Discrete(2),
             }
         )
 

@@ -58,6 +58,15 @@ def test_sequences_carry_the_memory_that_acted(lifetimes):
     np.testing.assert_array_equal(data.obs[:, :, 3].sum(axis=1), [1, 0, 1, 0])
 
 
+@pytest.mark.parametrize(("time_ends", "done"), [(True, 1.0), (False, 0.0)])
+def test_a_lifetime_that_time_cuts_off_ends_only_where_it_is_said_to(lifetimes, time_ends, done):
+    algorithm = jaxmeta.r2d2(lifetimes, size=5, capacity=2, batch=2, updates=1, time_ends=time_ends)
+    state = algorithm.init(jax.random.key(0))
+    batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2)
+    new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
+    np.testing.assert_array_equal(new.opt_state.buffer.data.done, [[0.0] * 7 + [done]] * 2)
+
+
 def test_the_score_is_that_of_the_action_taken(lifetimes):
     algorithm = jaxmeta.r2d2(lifetimes, size=5, epsilon=0.3)
     theta = algorithm.init(jax.random.key(0)).theta
