@@ -22,7 +22,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
     columns = min(3, len(by_setting))
     lines = -(-len(by_setting) // columns)
-    figure, axes = subplots(lines, columns, (3.4 * columns, 2.1 * lines))
+    figure, axes = subplots(lines, columns, (max(3.4 * columns, 5.0), 2.1 * lines))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
         others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}

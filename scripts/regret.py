@@ -79,7 +79,7 @@ class Problem:
       value: ``value(task, trajectory) -> [episodes]``: what the actions of a lifetime are worth in expectation.
       optimum: of a lifetime, for who knows the task, ``[N]``.
       methods: each simulated on the same tasks when it is called, ``[N, episodes]``.
-      exact: values that nothing is sampled for.
+      exact: means of each episode that nothing is sampled for.
       published: means over 1,000 tasks.
     """
 
@@ -89,7 +89,7 @@ class Problem:
     value: Callable[[Any, Any], Any]
     optimum: Any
     methods: dict[str, Callable[[], Any]]
-    exact: dict[str, float]
+    exact: dict[str, list[float]]
     published: dict[str, float]
 
 
@@ -121,7 +121,7 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
             "greedy": simulated(bandits.greedy()),
         },
         # The exact values that fit into memory: any number of arms at n = 10.
-        exact={"bayes-optimal": bernoulli_value(arms, pulls)} if pulls <= 10 else {},
+        exact={"bayes-optimal": [bernoulli_value(arms, pulls)]} if pulls <= 10 else {},
         published=reference_problems.PUBLISHED_LEARNED.get(("bernoulli-bandit", arms, pulls), {}),
     )
 
@@ -178,7 +178,7 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
         simulate = jax.jit(jax.vmap(exact.posterior_sampling))
         return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
 
-    best = exact.bayes_optimal(episodes=episodes).returns if known else []
+    best = exact.bayes_optimal(episodes=episodes).returns.tolist() if known else []
     return Problem(
         setting={"problem": "gridnavi", "episodes": episodes, "size": tasks.env.env.size, "horizon": tasks.env.horizon},
         env=tasks.env,
@@ -186,7 +186,7 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
         value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),
         optimum=np.asarray(jax.vmap(tasks.optimum)(batch), np.float64),
         methods={"posterior-sampling": sampling} if known else {},
-        exact={"bayes-optimal": float(sum(best))} if known else {},
+        exact={"bayes-optimal": best} if known else {},
         published={},
     )
 
@@ -253,6 +253,9 @@ def compared(arguments: Regret, run: Path, trained: experiment.Experiment, theta
 
     rows = [row(trained.algorithm, ours, seeds=len(seeds))]
     rows += [row(trained.algorithm, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]
+    # A value that is exact is the same in every task.
+    same = {name: np.broadcast_to(np.array(value), ours.shape) for name, value in problem.exact.items()}
+    rows += [row(f"{name}, exact", values) for name, values in same.items()]
     if arguments.references:
         rows += [row(name, simulate()) for name, simulate in problem.methods.items()]
     print(table(rows, problem), flush=True)
@@ -270,7 +273,6 @@ def table(rows: list[reference_problems.Row], problem: Problem) -> str:
             f", seed {row['seed']}" if "seed" in row else f", mean of {row['seeds']} seeds" if "seeds" in row else ""
         )
         lines.append(f"{row['method'] + which:28s}" + "".join(f"{cell:>20s}" for cell in cells))
-    lines += [f"{name + ', exact':28s}{value:>20.3f}" for name, value in problem.exact.items()]
     lines += [f"{name + ', published':28s}{value:>20.1f}" for name, value in problem.published.items()]
     return "\n".join(lines)
 
