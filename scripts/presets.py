@@ -178,8 +178,8 @@ _GRIDNAVI = {
     "outer_rate_end": 4e-5,
     "epochs": 3,
     "minibatches": 8,
-    "iterations": 2000,
-    "outer_decay": 2000,
+    "iterations": 1000,
+    "outer_decay": 1000,
 }
 _SPARSE = {
     "lifetime": 2,
