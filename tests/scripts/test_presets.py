@@ -1,0 +1,89 @@
+"""Settings by algorithm, by task and by name: they are taken, and what they stand for is built."""
+
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxmeta.logging import read_csv
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import building
+import presets
+import train
+
+
+@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
+    flags = ["--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
+    flags += [] if algorithm in (*presets.RECURRENT, "pearl") else ["--episodes", "2"]
+    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
+    tasks, built = building.build(arguments)
+    task = tasks.sample(jax.random.key(0))
+    theta = built.learner.init(jax.random.key(1))
+    assert (
+        built.learner.act(
+            jax.random.key(2), theta, built.learner.begin(theta), tasks.env.reset_env(jax.random.key(3), task)[0]
+        )[0].shape
+        == tasks.env.action_space(tasks.env.default_params).shape
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("--algorithm imaml --algorithm-settings pull", "--algorithm-settings pull: give it as NAME=VALUE"),
+        (
+            "--algorithm imaml --algorithm-settings puls=2",
+            "--algorithm-settings puls: imaml has pull, inner_iterations, cg_iterations, damping",
+        ),
+        (
+            "--algorithm imaml --algorithm-settings inner_iterations=1.5",
+            "--algorithm-settings inner_iterations: got 1.5; must be a whole number, and is 1 by default",
+        ),
+        ("--algorithm-settings clip=1", "--algorithm-settings clip: maml has no settings of its own"),
+        (
+            "--algorithm pearl --algorithm-settings updates=abc",
+            "--algorithm-settings updates: got abc; must be a whole number, and is 100 by default",
+        ),
+        (
+            "--algorithm pearl --algorithm-settings temperature=warm",
+            "--algorithm-settings temperature: got warm; must be a number, and is None by default",
+        ),
+    ],
+)
+def test_bad_settings_of_an_algorithm_are_one_line(capsys, argv, message):
+    with pytest.raises(SystemExit):
+        building.build(train.parse(argv.split()).experiment)
+    assert capsys.readouterr().err == f"error: {message}\n"
+
+
+def test_settings_of_the_family_and_of_the_algorithm_are_taken():
+    argv = ["--task", "bernoulli-bandit", "--algorithm", "imaml", "--task-settings", "arms=7"]
+    tasks, built = building.build(
+        train.parse([*argv, "--algorithm-settings", "pull=1e30", "inner_iterations=3"]).experiment
+    )
+    assert tasks.env.action_space(tasks.env.default_params).n == 7
+    theta = built.learner.init(jax.random.key(0))
+    phi, _ = jax.jit(built.adapt)(jax.random.key(1), theta, tasks.sample(jax.random.key(2)))
+    # Inner iterations longer than 2 / pull diverge: the pull was taken.
+    assert not all(jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(phi.params))
+
+
+@pytest.mark.parametrize("preset", presets.PUBLISHED)
+def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them(preset):
+    arguments = train.parse(["--preset", preset, "--iterations", "7"]).experiment
+    expected = presets.PUBLISHED[preset] | {"iterations": 7}
+    assert {name: getattr(arguments, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("preset", ["rl2-bandit-500", "rl2-tabular-mdp", "varibad-gridnavi-2020"])
+def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
+    shorter = ["--iterations", "1", "--meta-batch", "4", "--minibatches", "2", "--size", "8", "--no-evaluate"]
+    shorter += ["--task-settings", "horizon=20"] if preset == "rl2-bandit-500" else ["--horizon", "5"]
+    assert train.main(["--preset", preset, *shorter, "--out", str(tmp_path / preset)]) == 0
+    last = read_csv(tmp_path / preset / "metrics.csv")[-1]
+    assert last["skipped"] == 0.0
+    assert last["grad_norm"] > 0.0
