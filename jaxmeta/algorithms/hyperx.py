@@ -71,7 +71,8 @@ def hyperx(
             theta, belief.mean[1:], batch.obs[:, None], batch.action[:, None]
         )
         error = 0.5 * jnp.square(reward[:, 0] - batch.reward)
-        if state_weight:
+        # A weight that is traced, in a sweep, cannot be asked whether it is 0.
+        if not isinstance(state_weight, (int, float)) or state_weight != 0:
             goes_on, led_to = next_states(batch.obs, batch.mask, state.shape[-1])
             error += state_weight * 0.5 * jnp.sum(jnp.square(state[:, 0] - led_to), axis=-1) * goes_on
         return novelty_weight * novelty(theta, met[1:]) + error_weight * error
