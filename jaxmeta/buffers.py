@@ -8,6 +8,26 @@ import jax.numpy as jnp
 from jaxmeta.types import Array, Key, PyTree
 
 
+class Transitions(NamedTuple):
+    """Steps of one task, each with where it led; leaves ``[M, ...]``, in no order that counts.
+
+    Attributes:
+      obs: observations before each action, ``[M, O]``.
+      action: ``[M, ...]``.
+      reward: after each action, ``[M]``.
+      next_obs: observations after each action, ``[M, O]``.
+      terminated: 1 where the environment ended, ``[M]``.
+      mask: 1 for a real step, 0 for padding, ``[M]``.
+    """
+
+    obs: Array
+    action: Array
+    reward: Array
+    next_obs: Array
+    terminated: Array
+    mask: Array
+
+
 class Buffer(NamedTuple):
     """A ring of items.
 
@@ -73,6 +93,18 @@ def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
     # Rounding may put a point at the very end, or before an empty place.
     places = jnp.minimum(jnp.searchsorted(total, points, side="right"), jnp.searchsorted(total, total[-1]))
     return jax.tree.map(lambda x: x[places], buffer.data), places, buffer.priority[places] / total[-1]
+
+
+def draw_steps(key: Key, data: PyTree, weight: Array, count: int) -> PyTree:
+    """``count`` entries of ``data`` ``[M, ...]`` in proportion to ``weight`` ``[M]`` ≥ 0, by lot, with replacement.
+
+    Where no weight is positive, the first entry is drawn.
+    """
+    seen = jnp.cumsum(weight)
+    places = jnp.searchsorted(seen, jax.random.uniform(key, (count,)) * seen[-1], side="right")
+    # Rounding may put a point beyond the last entry of a positive weight.
+    places = jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
+    return jax.tree.map(lambda x: x[places], data)
 
 
 def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:

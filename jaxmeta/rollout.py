@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
+from jaxmeta.buffers import Transitions
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
@@ -220,3 +221,17 @@ def next_observations(trajectory: Trajectory) -> Array:
     # A finished episode stays where it ended, so that the next entry is always where a step led to.
     last = jnp.expand_dims(trajectory.final_obs, time)
     return jnp.concatenate([jax.lax.slice_in_dim(trajectory.obs, 1, None, axis=time), last], axis=time)
+
+
+def transitions_of(trajectory: Trajectory) -> Transitions:
+    """All steps of a trajectory, ``[..., E, T, ...]``, one after the other, leaves ``[M, ...]``."""
+    lead = trajectory.mask.ndim
+    stored = Transitions(
+        trajectory.obs,
+        trajectory.action,
+        trajectory.reward,
+        next_observations(trajectory),
+        trajectory.terminated,
+        trajectory.mask,
+    )
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), stored)

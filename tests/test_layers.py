@@ -8,7 +8,7 @@ import jaxmeta
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
-    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "networks"), 1),
+    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "networks", "planning"), 1),
     **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,

@@ -8,11 +8,11 @@ import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.on_lifetimes import check_weights
-from jaxmeta.buffers import Buffer, append, draw, empty_buffer
+from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_steps, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
 from jaxmeta.learners.context import context_learner
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes, next_observations
+from jaxmeta.rollout import collect_lifetime, collect_lifetimes, transitions_of
 from jaxmeta.types import (
     Array,
     Info,
@@ -27,17 +27,6 @@ from jaxmeta.types import (
     Theta,
     Trajectory,
 )
-
-
-class Transitions(NamedTuple):
-    """All steps of one task's lifetime, leaves ``[M, ...]``; ``mask`` is 0 after an episode's end."""
-
-    obs: Array
-    action: Array
-    reward: Array
-    next_obs: Array
-    terminated: Array
-    mask: Array
 
 
 class PearlState(NamedTuple):
@@ -132,7 +121,7 @@ def pearl(
     def init_fn(key: Key) -> MetaState:
         theta = begin_fn(key)
         task = jax.eval_shape(tasks.sample, key)
-        item = jax.eval_shape(lambda task: transitions_of(adapt_fn(key, theta, task)[1]), task)
+        item = jax.eval_shape(lambda task: transitions_of(adapt_fn(key, theta, task)[1].trajectory), task)
         state = PearlState(optimizer.init(theta), theta["critics"], empty_buffer(item, capacity))
         return MetaState(theta, state)
 
@@ -147,9 +136,7 @@ def pearl(
         divergence = posterior.kl(Gaussian(jnp.zeros(model.latent), jnp.zeros(model.latent)))
 
         # The real steps, by lot, with replacement.
-        seen = jnp.cumsum(data.mask)
-        places = jnp.searchsorted(seen, jax.random.uniform(key_batch, (batch,)) * seen[-1], side="right")
-        step = jax.tree.map(lambda x: x[places], data)
+        step = draw_steps(key_batch, data, data.mask, batch)
         frozen = jax.lax.stop_gradient(latent)
         following, log_prob = model.actor(theta, frozen, step.next_obs).sample_with_log_prob(key_next)
         later = jnp.min(model.values({"critics": target}, frozen, step.next_obs, following), axis=0)
@@ -193,7 +180,7 @@ def pearl(
         key_act, key_learn = jax.random.split(key)
         keys = jax.random.split(key_act, jax.tree.leaves(batch_of_tasks)[0].shape[0])
         _, lifetimes = collect_lifetimes(keys, tasks.env, batch_of_tasks, learner, state.theta, unestimated, **sizes)
-        items = jax.vmap(transitions_of)(lifetimes)
+        items = jax.vmap(transitions_of)(lifetimes.trajectory)
         buffer = append(state.opt_state.buffer, items, jnp.ones(keys.shape[0]))
         carry = (state.theta, state.opt_state._replace(buffer=buffer))
         carry, infos = jax.lax.scan(update, carry, jax.random.split(key_learn, updates))
@@ -201,11 +188,3 @@ def pearl(
         return guarded(state, MetaState(*carry), info)
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
-
-
-def transitions_of(lifetime: Lifetime) -> Transitions:
-    """All episodes of a lifetime, ``[K + 1, E, T, ...]``, one after the other, ``[M, ...]``."""
-    batch = lifetime.trajectory
-    next_obs = next_observations(batch)
-    stored = Transitions(batch.obs, batch.action, batch.reward, next_obs, batch.terminated, batch.mask)
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[3:]), stored)

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.algorithms.pearl import transitions_of
 from jaxmeta.contexts import Belief, prior, update_belief
+from jaxmeta.rollout import transitions_of
 
 HORIZON = 6
 
@@ -52,7 +52,9 @@ def test_the_posterior_does_not_depend_on_the_order_of_transitions(algorithm, mo
     begin = algorithm.learner.begin(theta)
     in_order = algorithm.learner.absorb(theta, begin, data).belief
     order = jax.random.permutation(jax.random.key(3), HORIZON)
-    stored = jax.tree.map(lambda x: x[:HORIZON][order], transitions_of(jax.tree.map(lambda x: x[0], lifetimes)))
+    stored = jax.tree.map(
+        lambda x: x[:HORIZON][order], transitions_of(jax.tree.map(lambda x: x[0], lifetimes.trajectory))
+    )
     said = model.factors(theta, stored.obs, stored.action, stored.reward, stored.next_obs)
     chex.assert_trees_all_close(in_order, update_belief(begin.belief, said, stored.mask), rtol=1e-5)
     assert not np.allclose(in_order.shift, 0.0)
@@ -94,7 +96,7 @@ def test_transitions_lead_from_one_observation_to_the_next(adapted):
     lifetime = jax.tree.map(lambda x: x[0], adapted[3])
     batch = lifetime.trajectory
     mask = batch.mask.at[1, 0, 4:].set(0.0)
-    stored = transitions_of(lifetime._replace(trajectory=batch._replace(mask=mask)))
+    stored = transitions_of(batch._replace(mask=mask))
     np.testing.assert_array_equal(stored.mask, [1] * 6 + [1, 1, 1, 1, 0, 0])
     np.testing.assert_array_equal(stored.next_obs[:5], stored.obs[1:6])
     np.testing.assert_array_equal(stored.next_obs[5], batch.final_obs[0, 0])

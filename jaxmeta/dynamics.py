@@ -1,0 +1,301 @@
+"""Models of how a task moves and rewards, fitted to transitions. Pure functions of parameters; ensembles are vmaps."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from jaxmeta.buffers import Transitions, draw_steps
+from jaxmeta.distributions import Gaussian
+from jaxmeta.estimators import masked_mean
+from jaxmeta.networks import MLP
+from jaxmeta.types import Array, Info, Key, PyTree
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of each entry, ``[D]``: what is fitted is ``(x − mean) / deviation``."""
+
+    mean: Array
+    deviation: Array
+
+
+class Prediction(NamedTuple):
+    """What a step is expected to do.
+
+    Attributes:
+      outcome: of ``[next_obs − obs, reward]`` in the environment's units, ``[..., O + 1]``.
+      ending: log-odds that the environment ends with it, ``[...]``.
+    """
+
+    outcome: Gaussian
+    ending: Array
+
+
+class DynamicsModel(NamedTuple):
+    """A model of an environment as pure functions.
+
+    Attributes:
+      init: ``init(key) -> params``.
+      predict: ``predict(params, obs, action) -> Prediction``; leads ``[...]``.
+      loss: ``loss(params, transitions, weight) -> scalar``, a weighted mean over ``[M]``.
+      scaled: ``scaled(params, transitions, weight) -> params`` whose inputs and targets are normalised by those
+        transitions, and whose predictions of the next observation stay in the box that holds theirs.
+      bounded: ``bounded(params, obs) -> obs`` put into that box.
+    """
+
+    init: Callable[[Key], PyTree]
+    predict: Callable[[PyTree, Array, Array], Prediction]
+    loss: Callable[[PyTree, Transitions, Array], Array]
+    scaled: Callable[[PyTree, Transitions, Array], PyTree]
+    bounded: Callable[[PyTree, Array], Array]
+
+
+def dynamics_model_for(
+    env: Environment,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = nn.silu,
+    probabilistic: bool = True,
+    context: int = 0,
+) -> DynamicsModel:
+    """A network that predicts a step's change of the observation, its reward, and whether it ends the episode.
+
+    Inputs and targets are normalised. The probabilistic form has a variance for each entry, between bounds that are
+    learned (Chua et al. 2018, appendix A.1: pulled together with weight 0.01); the other's loss is half the squared
+    error of the normalised targets, up to a constant, and its predictions claim to be certain.
+
+    Args:
+      env: with flat observations ``[O]``; actions are one-hot if they are discrete.
+      hidden: widths of the hidden layers; none makes a linear model.
+      activation: the nonlinearity between layers.
+      probabilistic: whether the variance is predicted.
+      context: C ≥ 0 entries that follow the observation in the input, as they are; not predicted.
+
+    Raises:
+      ValueError: a size out of its range, or spaces of another kind.
+    """
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    if context < 0:
+        raise ValueError(f"context: got {context}; must be at least 0")
+    observations, actions = env.observation_space(env.default_params), env.action_space(env.default_params)
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
+        raise ValueError(f"env: observation space is {observations}; a model needs a Box of rank 1")
+    discrete = isinstance(actions, spaces.Discrete)
+    if not discrete and not (isinstance(actions, spaces.Box) and len(actions.shape) == 1):
+        raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
+    seen, acted = observations.shape[0], actions.n if discrete else actions.shape[0]
+    network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1) + 1), activation)
+
+    def init_fn(key: Key) -> PyTree:
+        inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
+        params = {
+            "network": network.init(key, jnp.zeros(seen + context + acted)),
+            "scale": {"inputs": inputs, "targets": targets},
+            "box": {"low": jnp.full(seen, -jnp.inf), "high": jnp.full(seen, jnp.inf)},
+        }
+        if probabilistic:
+            params["bounds"] = {"low": jnp.full(seen + 1, -5.0), "high": jnp.full(seen + 1, 0.25)}
+        return params
+
+    def inputs_of(obs: Array, action: Array) -> Array:
+        action = jax.nn.one_hot(action, acted) if discrete else jnp.asarray(action, jnp.float32)
+        return jnp.concatenate([obs[..., :seen], action], axis=-1)
+
+    def targets_of(data: Transitions) -> Array:
+        return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
+
+    def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
+        """The prediction in normalised units."""
+        scale = jax.lax.stop_gradient(params["scale"]["inputs"])
+        inputs = (inputs_of(obs, action) - scale.mean) / scale.deviation
+        said = cast(Array, network.apply(params["network"], jnp.concatenate([inputs, obs[..., seen:]], axis=-1)))
+        mean, ending = said[..., : seen + 1], said[..., -1]
+        if not probabilistic:
+            return Gaussian(mean, jnp.zeros_like(mean)), ending
+        low, high = params["bounds"]["low"], params["bounds"]["high"]
+        log_std = high - jax.nn.softplus(high - said[..., seen + 1 : -1])
+        return Gaussian(mean, low + jax.nn.softplus(log_std - low)), ending
+
+    def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
+        outcome, ending = normalised(params, obs, action)
+        scale = jax.lax.stop_gradient(params["scale"]["targets"])
+        # The other form claims no error at all.
+        log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(scale.deviation)
+        return Prediction(Gaussian(scale.mean + scale.deviation * outcome.mean, log_std), ending)
+
+    def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
+        outcome, ending = normalised(params, data.obs, data.action)
+        scale = jax.lax.stop_gradient(params["scale"]["targets"])
+        targets = (targets_of(data) - scale.mean) / scale.deviation
+        surprise = -outcome.log_prob(targets) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
+        loss = masked_mean(surprise, weight)
+        if probabilistic:
+            loss += 0.01 * jnp.sum(params["bounds"]["high"] - params["bounds"]["low"])
+        return loss
+
+    def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
+        def scale_of(x: Array) -> Scale:
+            mean = jax.vmap(masked_mean, (1, None))(x, weight)
+            deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
+            # What never varies is left in its own units.
+            return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
+
+        scale = {"inputs": scale_of(inputs_of(data.obs, data.action)), "targets": scale_of(targets_of(data))}
+        real = weight[:, None] > 0
+        low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
+        high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)
+        return {**params, "scale": scale, "box": {"low": low, "high": high}}
+
+    def bounded_fn(params: PyTree, obs: Array) -> Array:
+        return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
+
+    return DynamicsModel(init_fn, predict_fn, loss_fn, scaled_fn, bounded_fn)
+
+
+def fit_model(
+    key: Key,
+    model: DynamicsModel,
+    params: PyTree,
+    data: Transitions,
+    weight: Array,
+    *,
+    optimizer: optax.GradientTransformation | None = None,
+    epochs: int = 50,
+    batch: int = 256,
+    validation_share: float = 0.2,
+    patience: int = 5,
+) -> tuple[PyTree, Info]:
+    """Fit a model until held-out transitions are no longer predicted better; one compiled program.
+
+    Args:
+      key: PRNG key.
+      model: the functions.
+      params: to start from; the scales are taken from the data.
+      data: ``[M]``; padding is welcome, at weight 0.
+      weight: how much each transition counts, ≥ 0, ``[M]``: its mask, or for a bootstrap how often it was drawn.
+      optimizer: by default Adam at 1e-3.
+      epochs: at most, ≥ 1.
+      batch: transitions in a step, ≥ 1.
+      validation_share: of transitions held out, in (0, 1).
+      patience: epochs without a better held-out loss after which the fit ends, ≥ 1.
+
+    Returns:
+      The parameters of the best epoch, and ``Info`` with ``validation_loss`` and ``epochs``.
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}; must be at least 1")
+    if not 0.0 < validation_share < 1.0:
+        raise ValueError(f"validation_share: got {validation_share}; must be in (0, 1)")
+    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    key_split, key_fit = jax.random.split(key)
+    held = (jax.random.uniform(key_split, weight.shape) < validation_share).astype(jnp.float32)
+    training, validation = weight * (1.0 - held), weight * held
+    params = model.scaled(params, data, weight)
+    steps = jnp.sum(training > 0) // batch + 1
+
+    def step_fn(index: Array, carry: tuple[PyTree, PyTree, Key]) -> tuple[PyTree, PyTree, Key]:
+        params, state, key = carry
+        drawn = draw_steps(jax.random.fold_in(key, index), data, training, batch)
+        gradient = jax.grad(model.loss)(params, drawn, jnp.ones(batch))
+        updates, state = optimizer.update(gradient, state, params)
+        return optax.apply_updates(params, updates), state, key
+
+    def epoch_fn(carry):
+        epoch, waited, params, state, best, least = carry
+        start = (params, state, jax.random.fold_in(key_fit, epoch))
+        params, state, _ = jax.lax.fori_loop(0, steps, step_fn, start)
+        loss = model.loss(params, data, validation)
+        better = loss < least
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
+        return epoch + 1, jnp.where(better, 0, waited + 1), params, state, best, jnp.minimum(loss, least)
+
+    def unfinished(carry) -> Array:
+        epoch, waited, *_ = carry
+        return (epoch < epochs) & (waited < patience)
+
+    start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, model.loss(params, data, validation))
+    epoch, _, _, _, best, least = jax.lax.while_loop(unfinished, epoch_fn, start)
+    return best, {"validation_loss": least, "epochs": epoch.astype(jnp.float32)}
+
+
+def adapt_model(
+    model: DynamicsModel, params: PyTree, data: Transitions, weight: Array, *, rate: float | Array, steps: int = 1
+) -> PyTree:
+    """``steps`` gradient steps on a task's own transitions, differentiable in ``params`` (Nagabandi et al. 2019).
+
+    Args:
+      model: the functions.
+      params: meta-trained parameters.
+      data: ``[M]``.
+      weight: ``[M]``; where all of it is 0, nothing is learned.
+      rate: step size, ≥ 0.
+      steps: ≥ 0.
+    """
+
+    def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:
+        gradient = jax.grad(model.loss)(params, data, weight)
+        # Without data there is still a gradient of the variance's bounds.
+        known = rate * (jnp.sum(weight) > 0)
+        moved = jax.tree.map(lambda x, slope: x - known * slope, params["network"], gradient["network"])
+        return {**params, "network": moved}, None
+
+    return jax.lax.scan(step_fn, params, length=steps)[0]
+
+
+def sample_step(
+    key: Key, model: DynamicsModel, params: PyTree, obs: Array, action: Array
+) -> tuple[Array, Array, Array]:
+    """One imagined step from ``obs`` ``[O]``: the next observation ``[O]``, the reward and whether it ended."""
+    key_outcome, key_end = jax.random.split(key)
+    prediction = model.predict(params, obs, action)
+    outcome = prediction.outcome.sample(key_outcome)
+    ended = jax.random.bernoulli(key_end, jax.nn.sigmoid(prediction.ending))
+    return model.bounded(params, obs + outcome[..., :-1]), outcome[..., -1], ended
+
+
+def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) -> tuple[Array, Array, Array]:
+    """Mean predictions along a sequence of actions, each from the prediction before.
+
+    Args:
+      model: the functions.
+      params: its parameters.
+      obs: where it starts, ``[O]``.
+      actions: ``[H, ...]``.
+
+    Returns:
+      Observations after each action ``[H, O]``, rewards ``[H]``, and the probability of not having ended before each
+      action ``[H]``.
+    """
+
+    def step_fn(carry: tuple[Array, Array], action: Array):
+        obs, alive = carry
+        prediction = model.predict(params, obs, action)
+        mean = prediction.outcome.mean
+        following = model.bounded(params, obs + mean[..., :-1])
+        return (following, alive * jax.nn.sigmoid(-prediction.ending)), (following, mean[..., -1], alive)
+
+    return jax.lax.scan(step_fn, (obs, jnp.ones(())), actions)[1]
+
+
+def interval_coverage(outcome: Gaussian, targets: Array, weight: Array, *, level: float) -> Array:
+    """Share of targets in the central interval that should hold ``level`` of them, for each entry ``[D]``.
+
+    Args:
+      outcome: predicted, ``[M, D]``.
+      targets: ``[M, D]``.
+      weight: ``[M]``.
+      level: in (0, 1).
+    """
+    width = jax.scipy.stats.norm.ppf(0.5 + 0.5 * level)
+    inside = jnp.abs(targets - outcome.mean) <= width * jnp.exp(outcome.log_std)
+    return jax.vmap(masked_mean, (1, None))(inside.astype(jnp.float32), weight)
