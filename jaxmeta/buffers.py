@@ -95,16 +95,17 @@ def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
     return jax.tree.map(lambda x: x[places], buffer.data), places, buffer.priority[places] / total[-1]
 
 
-def draw_steps(key: Key, data: PyTree, weight: Array, count: int) -> PyTree:
-    """``count`` entries of ``data`` ``[M, ...]`` in proportion to ``weight`` ``[M]`` ≥ 0, by lot, with replacement.
+def draw_places(key: Key, seen: Array, count: int) -> Array:
+    """``count`` places ``[count]`` by lot, with replacement, in proportion to weights ≥ 0 whose sums ``seen`` holds.
 
-    Where no weight is positive, the first entry is drawn.
+    Args:
+      key: PRNG key.
+      seen: ``jnp.cumsum(weight)``, ``[M]``; where all of it is 0, the first place is drawn.
+      count: ≥ 1.
     """
-    seen = jnp.cumsum(weight)
     places = jnp.searchsorted(seen, jax.random.uniform(key, (count,)) * seen[-1], side="right")
-    # Rounding may put a point beyond the last entry of a positive weight.
-    places = jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
-    return jax.tree.map(lambda x: x[places], data)
+    # Rounding may put a point beyond the last place of a positive weight.
+    return jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
 
 
 def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:

@@ -10,11 +10,14 @@ import optax
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
-from jaxmeta.buffers import Transitions, draw_steps
+from jaxmeta.buffers import Transitions, draw_places
 from jaxmeta.distributions import Gaussian
 from jaxmeta.estimators import masked_mean
 from jaxmeta.networks import MLP
 from jaxmeta.types import Array, Info, Key, PyTree
+
+_VALIDATION = 2048
+"""Held-out transitions, at most, that a fit is judged by."""
 
 
 class Scale(NamedTuple):
@@ -198,14 +201,23 @@ def fit_model(
         raise ValueError(f"validation_share: got {validation_share}; must be in (0, 1)")
     optimizer = optax.adam(1e-3) if optimizer is None else optimizer
     key_split, key_fit = jax.random.split(key)
-    held = (jax.random.uniform(key_split, weight.shape) < validation_share).astype(jnp.float32)
-    training, validation = weight * (1.0 - held), weight * held
+    key_share, key_held = jax.random.split(key_split)
+    held = (jax.random.uniform(key_share, weight.shape) < validation_share).astype(jnp.float32)
+    training = weight * (1.0 - held)
     params = model.scaled(params, data, weight)
+    seen = jnp.cumsum(training)
     steps = jnp.sum(training > 0) // batch + 1
+    # A draw of the held-out ones: how many there are is not known to the compiler, and padding would cost as much.
+    places = draw_places(key_held, jnp.cumsum(weight * held), min(weight.shape[0], _VALIDATION))
+    validation = jax.tree.map(lambda x: x[places], data)
+
+    def validate(params: PyTree) -> Array:
+        return model.loss(params, validation, jnp.ones(places.shape))
 
     def step_fn(index: Array, carry: tuple[PyTree, PyTree, Key]) -> tuple[PyTree, PyTree, Key]:
         params, state, key = carry
-        drawn = draw_steps(jax.random.fold_in(key, index), data, training, batch)
+        places = draw_places(jax.random.fold_in(key, index), seen, batch)
+        drawn = jax.tree.map(lambda x: x[places], data)
         gradient = jax.grad(model.loss)(params, drawn, jnp.ones(batch))
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, key
@@ -214,7 +226,7 @@ def fit_model(
         epoch, waited, params, state, best, least = carry
         start = (params, state, jax.random.fold_in(key_fit, epoch))
         params, state, _ = jax.lax.fori_loop(0, steps, step_fn, start)
-        loss = model.loss(params, data, validation)
+        loss = validate(params)
         better = loss < least
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
         return epoch + 1, jnp.where(better, 0, waited + 1), params, state, best, jnp.minimum(loss, least)
@@ -223,7 +235,7 @@ def fit_model(
         epoch, waited, *_ = carry
         return (epoch < epochs) & (waited < patience)
 
-    start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, model.loss(params, data, validation))
+    start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, validate(params))
     epoch, _, _, _, best, least = jax.lax.while_loop(unfinished, epoch_fn, start)
     return best, {"validation_loss": least, "epochs": epoch.astype(jnp.float32)}
 

@@ -88,8 +88,11 @@ def test_fitting_stops_when_held_out_data_is_no_longer_predicted_better(env):
     )
     params, info = run(jax.random.key(2), params=model.init(jax.random.key(3)), data=data, weight=data.mask)
     assert float(info["epochs"]) < 50
-    held = (jax.random.uniform(jax.random.split(jax.random.key(2))[0], (STEPS,)) < 0.2).astype(jnp.float32)
-    np.testing.assert_allclose(model.loss(params, data, held), info["validation_loss"], rtol=1e-4)
+    # What it gives back is not what it ended with: on new data it is no worse than the mean, whose error is 3 / 2.
+    new = jax.random.normal(jax.random.key(4), (STEPS, 3))
+    again = data._replace(next_obs=data.obs + new[:, :2], reward=new[:, 2])
+    constant = 1.5 * jnp.log(2.0 * jnp.pi)
+    assert float(model.loss(params, again, data.mask) - constant) < 1.8
 
 
 def test_intervals_hold_what_they_say_and_endings_are_learned(env):

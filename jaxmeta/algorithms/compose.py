@@ -71,7 +71,7 @@ def compose(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    mean_objective = objectives.mean_over_tasks(objective, task_chunk)
+    learn = learning(tasks, learner, objective, outer, distribution, task_chunk=task_chunk, across_tasks=across_tasks)
 
     def init_fn(key: Key) -> MetaState:
         theta = learner.init(key)
@@ -87,6 +87,28 @@ def compose(
         _, lifetimes = collect_lifetimes(
             keys, tasks.env, batch, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
         )
+        return learn(state, lifetimes)
+
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+
+
+def learning(
+    tasks: TaskDistribution,
+    learner: Learner,
+    objective: Objective,
+    outer: Outer,
+    distribution: Callable[[Theta, Phi, Array], Any],
+    *,
+    task_chunk: int,
+    across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
+) -> Callable[[MetaState, Lifetime], tuple[MetaState, Info]]:
+    """The half of ``compose`` that learns: ``learn(state, lifetimes) -> (state, Info)``, with the same arguments.
+
+    ``lifetimes`` lead with ``[N]``, and were collected by the state's theta.
+    """
+    mean_objective = objectives.mean_over_tasks(objective, task_chunk)
+
+    def learn_fn(state: MetaState, lifetimes: Lifetime) -> tuple[MetaState, Info]:
         lifetimes = across_tasks(state.theta, lifetimes)
 
         def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
@@ -96,7 +118,7 @@ def compose(
         theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)
         return guarded(state, MetaState(theta, opt_state), {**info, **summarise(tasks.env, lifetimes)})
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    return learn_fn
 
 
 def default_task_chunk(episodes: int, horizon: int) -> int:

@@ -8,7 +8,7 @@ import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.on_lifetimes import check_weights
-from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_steps, empty_buffer
+from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
 from jaxmeta.learners.context import context_learner
@@ -136,7 +136,8 @@ def pearl(
         divergence = posterior.kl(Gaussian(jnp.zeros(model.latent), jnp.zeros(model.latent)))
 
         # The real steps, by lot, with replacement.
-        step = draw_steps(key_batch, data, data.mask, batch)
+        places = draw_places(key_batch, jnp.cumsum(data.mask), batch)
+        step = jax.tree.map(lambda x: x[places], data)
         frozen = jax.lax.stop_gradient(latent)
         following, log_prob = model.actor(theta, frozen, step.next_obs).sample_with_log_prob(key_next)
         later = jnp.min(model.values({"critics": target}, frozen, step.next_obs, following), axis=0)
