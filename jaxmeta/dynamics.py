@@ -45,7 +45,9 @@ class DynamicsModel(NamedTuple):
     Attributes:
       init: ``init(key) -> params``.
       predict: ``predict(params, obs, action) -> Prediction``; leads ``[...]``.
-      loss: ``loss(params, transitions, weight) -> scalar``, a weighted mean over ``[M]``.
+      loss: ``loss(params, transitions, weight) -> scalar``, the negative log-likelihood, a weighted mean over ``[M]``.
+      error: the same of half the squared error of the normalised targets in place of the likelihood: what a few plain
+        gradient steps can descend, since its slope does not grow with how certain the model is.
       scaled: ``scaled(params, transitions, weight) -> params`` whose inputs and targets are normalised by those
         transitions, and whose predictions of the next observation stay in the box that holds theirs.
       bounded: ``bounded(params, obs) -> obs`` put into that box.
@@ -54,6 +56,7 @@ class DynamicsModel(NamedTuple):
     init: Callable[[Key], PyTree]
     predict: Callable[[PyTree, Array, Array], Prediction]
     loss: Callable[[PyTree, Transitions, Array], Array]
+    error: Callable[[PyTree, Transitions, Array], Array]
     scaled: Callable[[PyTree, Transitions, Array], PyTree]
     bounded: Callable[[PyTree, Array], Array]
 
@@ -132,10 +135,18 @@ def dynamics_model_for(
         log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(scale.deviation)
         return Prediction(Gaussian(scale.mean + scale.deviation * outcome.mean, log_std), ending)
 
-    def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
-        outcome, ending = normalised(params, data.obs, data.action)
+    def compared(params: PyTree, data: Transitions) -> tuple[Gaussian, Array, Array]:
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
         targets = (targets_of(data) - scale.mean) / scale.deviation
+        return *normalised(params, data.obs, data.action), targets
+
+    def error_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
+        outcome, ending, targets = compared(params, data)
+        squares = 0.5 * jnp.sum(jnp.square(outcome.mean - targets), axis=-1)
+        return masked_mean(squares + optax.sigmoid_binary_cross_entropy(ending, data.terminated), weight)
+
+    def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
+        outcome, ending, targets = compared(params, data)
         surprise = -outcome.log_prob(targets) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
         loss = masked_mean(surprise, weight)
         if probabilistic:
@@ -158,7 +169,7 @@ def dynamics_model_for(
     def bounded_fn(params: PyTree, obs: Array) -> Array:
         return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
 
-    return DynamicsModel(init_fn, predict_fn, loss_fn, scaled_fn, bounded_fn)
+    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
 
 
 def fit_model(
@@ -243,7 +254,7 @@ def fit_model(
 def adapt_model(
     model: DynamicsModel, params: PyTree, data: Transitions, weight: Array, *, rate: float | Array, steps: int = 1
 ) -> PyTree:
-    """``steps`` gradient steps on a task's own transitions, differentiable in ``params`` (Nagabandi et al. 2019).
+    """``steps`` steps down ``model.error`` of a task's own transitions, differentiable (Nagabandi et al. 2019).
 
     Args:
       model: the functions.
@@ -255,10 +266,8 @@ def adapt_model(
     """
 
     def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:
-        gradient = jax.grad(model.loss)(params, data, weight)
-        # Without data there is still a gradient of the variance's bounds.
-        known = rate * (jnp.sum(weight) > 0)
-        moved = jax.tree.map(lambda x, slope: x - known * slope, params["network"], gradient["network"])
+        gradient = jax.grad(model.error)(params, data, weight)
+        moved = jax.tree.map(lambda x, slope: x - rate * slope, params["network"], gradient["network"])
         return {**params, "network": moved}, None
 
     return jax.lax.scan(step_fn, params, length=steps)[0]

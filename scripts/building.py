@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiment import Experiment, fail
-from presets import OWN_SETTINGS, RECURRENT
+from presets import OWN_SETTINGS, RECURRENT, UPDATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,12 +87,16 @@ def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
 
     import jaxmeta
 
-    # A replaying algorithm's steps in a meta-iteration are a setting of its own.
-    replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2}.get(arguments.algorithm)
-    updates = 1 if replaying is None else inspect.signature(replaying).parameters["updates"].default
-    given = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
-    # What is not a whole number is refused with the other settings.
-    updates = given if isinstance(given, int) else updates
+    # Some algorithms make many steps in a meta-iteration: their number is a setting of their own.
+    name = UPDATES.get(arguments.algorithm)
+    updates = 1
+    if name is not None:
+        own = inspect.signature(getattr(jaxmeta, arguments.algorithm.replace("-", "_"))).parameters
+        given = _literals("--algorithm-settings", arguments.algorithm_settings).get(name, own[name].default)
+        # What is not a whole number is refused with the other settings.
+        updates = given if isinstance(given, int) else own[name].default
+        # Those on imagined tasks come after one on real ones.
+        updates += name == "imagined_updates"
     steps = arguments.outer_decay * arguments.epochs * arguments.minibatches * updates
     schedule = optax.linear_schedule(arguments.outer_rate, arguments.outer_rate_end, steps)
     optimizer = optax.sgd(schedule) if arguments.outer == "sgd" else optax.adam(schedule)
@@ -215,16 +219,18 @@ def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], setting
     if algorithm is jaxmeta.hyperx:
         # It hands what it does not know to the algorithm that it extends.
         parameters += inspect.signature(jaxmeta.varibad).parameters.values()
-    is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) == "float | None"  # noqa: E731
+    optional = ("float | None", "int | None")
+    is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) in optional  # noqa: E731
     numbers = [one for one in parameters if is_number(one)]
     known = {one.name: one.default for one in numbers}
+    whole = {one.name for one in numbers if isinstance(one.default, int) or str(one.annotation) == "int | None"}
     known = {name: default for name, default in known.items() if name not in settings}
     found = _literals("--algorithm-settings", arguments.algorithm_settings)
     for name, value in found.items():
         if name not in known:
             has = f"has {', '.join(known)}" if known else "has no settings of its own"
             fail(f"--algorithm-settings {name}: {arguments.algorithm} {has}")
-        if not isinstance(value, (int, float)) or (isinstance(known[name], int) and value % 1):
-            kind = "a whole number" if isinstance(known[name], int) else "a number"
+        if not isinstance(value, (int, float)) or (name in whole and value % 1):
+            kind = "a whole number" if name in whole else "a number"
             fail(f"--algorithm-settings {name}: got {value}; must be {kind}, and is {known[name]} by default")
     return found

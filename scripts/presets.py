@@ -40,7 +40,9 @@ ALGORITHMS = (
     "maml",
     "maml-ppo",
     "maml-vpg",
+    "mb-mpo",
     "meta-sgd",
+    "model-maml",
     "multi-task",
     "oracle",
     "pearl",
@@ -51,6 +53,8 @@ ALGORITHMS = (
     "trpo-maml",
     "varibad",
 )
+UPDATES = {"mb-mpo": "updates", "model-maml": "imagined_updates", "pearl": "updates", "r2d2": "updates"}
+"""Algorithms that make more than one outer step in a meta-iteration, and the setting of theirs that says how many."""
 RECURRENT = ("hyperx", "r2d2", "rl2", "varibad")
 """Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
@@ -60,6 +64,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
+    "model-maml": ("objective",),
     "pearl": (
         "episodes",
         "inner_rate",

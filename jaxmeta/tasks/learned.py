@@ -1,5 +1,7 @@
 """A learned model as an environment whose task is the model's parameters: imagined tasks for any meta-algorithm."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -23,7 +25,7 @@ class ImaginedTask(environment.EnvParams):
 
     model: PyTree = None
     starts: Array = struct.field(default_factory=lambda: jnp.zeros((1, 1), jnp.float32))
-    max_steps_in_episode: int = 1
+    max_steps_in_episode: Any = 1
 
 
 class ImaginedEnv(Wrapper):
@@ -79,7 +81,7 @@ class ImaginedEnv(Wrapper):
 
     def state_space(self, params=None) -> spaces.Dict:
         limit = float(jnp.finfo(jnp.float32).max)
-        shape = self.observation_space().shape
+        shape = jax.eval_shape(self.env.reset_env, jax.random.key(0), self.default_params)[0].shape
         time = spaces.Discrete(2**31 - 1)
         return spaces.Dict({"obs": spaces.Box(-limit, limit, shape, jnp.float32), "time": time})
 
