@@ -96,12 +96,16 @@ def dynamics_model_for(
     if not discrete and not (isinstance(actions, spaces.Box) and len(actions.shape) == 1):
         raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
     seen, acted = observations.shape[0], actions.n if discrete else actions.shape[0]
-    network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1) + 1), activation)
+    network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1)), activation)
+    # A network of its own: an end is one bit, whose slope would drown in that of the densities.
+    ending_network = MLP((*hidden, 1), activation)
 
     def init_fn(key: Key) -> PyTree:
+        key_outcome, key_ending = jax.random.split(key)
         inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
         params = {
-            "network": network.init(key, jnp.zeros(seen + context + acted)),
+            "outcome": network.init(key_outcome, jnp.zeros(seen + context + acted)),
+            "ending": ending_network.init(key_ending, jnp.zeros(seen + context + acted)),
             "scale": {"inputs": inputs, "targets": targets},
             "box": {"low": jnp.full(seen, -jnp.inf), "high": jnp.full(seen, jnp.inf)},
         }
@@ -120,12 +124,14 @@ def dynamics_model_for(
         """The prediction in normalised units."""
         scale = jax.lax.stop_gradient(params["scale"]["inputs"])
         inputs = (inputs_of(obs, action) - scale.mean) / scale.deviation
-        said = cast(Array, network.apply(params["network"], jnp.concatenate([inputs, obs[..., seen:]], axis=-1)))
-        mean, ending = said[..., : seen + 1], said[..., -1]
+        inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
+        said = cast(Array, network.apply(params["outcome"], inputs))
+        ending = cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
+        mean = said[..., : seen + 1]
         if not probabilistic:
             return Gaussian(mean, jnp.zeros_like(mean)), ending
         low, high = params["bounds"]["low"], params["bounds"]["high"]
-        log_std = high - jax.nn.softplus(high - said[..., seen + 1 : -1])
+        log_std = high - jax.nn.softplus(high - said[..., seen + 1 :])
         return Gaussian(mean, low + jax.nn.softplus(log_std - low)), ending
 
     def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
@@ -265,10 +271,13 @@ def adapt_model(
       steps: ≥ 0.
     """
 
+    def descended(params: PyTree, gradient: PyTree) -> PyTree:
+        return jax.tree.map(lambda x, slope: x - rate * slope, params, gradient)
+
     def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:
         gradient = jax.grad(model.error)(params, data, weight)
-        moved = jax.tree.map(lambda x, slope: x - rate * slope, params["network"], gradient["network"])
-        return {**params, "network": moved}, None
+        moved = {name: descended(params[name], gradient[name]) for name in ("outcome", "ending")}
+        return {**params, **moved}, None
 
     return jax.lax.scan(step_fn, params, length=steps)[0]
 

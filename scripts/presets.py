@@ -107,12 +107,25 @@ _VARIBAD = {
     "minibatches": 4,
     "trace_decay": 0.95,
 }
+_MODEL_BASED = {
+    "hidden": (32, 32),
+    "activation": "tanh",
+    "meta_batch": 10,
+    "episodes": 20,
+    "inner_rate": 0.1,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 1e-4,
+    "trace_decay": 0.95,
+    "initial_log_std": -0.5,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
     "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
+    "mb-mpo": {**_MODEL_BASED, "iterations": 50, "outer_decay": 50},
+    "model-maml": {**_MODEL_BASED, "episodes": 2, "iterations": 100, "outer_decay": 100},
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
     "pearl": {

@@ -89,7 +89,7 @@ def model_maml(
     Args:
       tasks: the family.
       model: the functions; by default ``dynamics_model_for`` the environment.
-      model_optimizer: of the model's slow weights; by default Adam at 1e-3 on gradients clipped at norm 1.
+      model_optimizer: of the model's slow weights; by default Adam at 1e-3.
       model_rate: β ≥ 0, step size of the model's adaptation.
       model_steps: of it, ≥ 0.
       model_updates: in a meta-step, ≥ 1.
@@ -131,8 +131,7 @@ def model_maml(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
     model = dynamics_model_for(tasks.env) if model is None else model
-    if model_optimizer is None:
-        model_optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
+    model_optimizer = optax.adam(1e-3) if model_optimizer is None else model_optimizer
     estimator = linear_baseline() if estimator is None else estimator
     policy = policy_for(tasks.env) if policy is None else policy
     outer = by_optax(optax.adam(3e-3)) if outer is None else outer
