@@ -14,6 +14,7 @@ from jaxmeta.algorithms import (
     hyperx,
     imaml,
     learned_rule,
+    load_balancing,
     maml,
     maml_ppo,
     maml_vpg,
@@ -48,7 +49,8 @@ from jaxmeta.estimators import (
     generalised_advantages,
     linear_baseline,
 )
-from jaxmeta.evaluate import adaptation_returns, bootstrap_interval, interquartile_mean
+from jaxmeta.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
+from jaxmeta.layers import Mixture
 from jaxmeta.learners import (
     Adaptation,
     act_by_mode,
@@ -120,6 +122,7 @@ __all__ = [
     "Lifetime",
     "MetaAlgorithm",
     "MetaState",
+    "Mixture",
     "Outer",
     "Policy",
     "RecurrentPolicy",
@@ -133,6 +136,7 @@ __all__ = [
     "actor_critic",
     "adapt_model",
     "adaptation_returns",
+    "adapted_expert_use",
     "after_every_step",
     "anil",
     "as_lifetime",
@@ -175,6 +179,7 @@ __all__ = [
     "learned_rule",
     "likelihood_ratio",
     "linear_baseline",
+    "load_balancing",
     "maml",
     "maml_ppo",
     "maml_vpg",

@@ -11,7 +11,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Distribution, Gaussian
-from jaxmeta.networks import MLP, RecurrentPolicy, policy_module
+from jaxmeta.networks import MLP, RecurrentPolicy, gate_of, policy_module
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Key, PyTree
 
@@ -43,6 +43,7 @@ def belief_model_for(
     decoder: Sequence[int] = (64, 64),
     activation: Callable[[Array], Array] = nn.tanh,
     initial_log_std: float = 0.0,
+    experts: int = 1,
 ) -> BeliefModel:
     """A belief model that fits the spaces of a family of lifetimes.
 
@@ -56,6 +57,7 @@ def belief_model_for(
       decoder: widths of the hidden layers of the predictions.
       activation: the nonlinearity of the policy and of the critic.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      experts: K ≥ 1 of the policy, as in ``policy_for``; their gate sees the observation and the posterior.
 
     Raises:
       ValueError: ``latent`` below 1, an unknown cell, an environment that is not one of lifetimes, or spaces of another
@@ -70,7 +72,8 @@ def belief_model_for(
     observation = jnp.zeros(env.observation_space(params).shape)
     seen = int(jnp.prod(jnp.array(env.env.observation_space(params).shape, int)))
     action_space = env.action_space(params)
-    actor = policy_module(env, hidden, activation, initial_log_std)
+    actor = policy_module(env, hidden, activation, initial_log_std, experts)
+    gate = gate_of(actor)
     networks: dict[str, tuple[Any, str]] = {
         "posterior": (nn.Dense(2 * latent), "model"),
         "reward": (MLP((*decoder, 1), nn.relu), "model"),
@@ -105,8 +108,11 @@ def belief_model_for(
         mean, log_std = jnp.split(call(params, "posterior", features), 2, axis=-1)
         return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
 
+    def beside(belief: Gaussian, obs: Array) -> Array:
+        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+
     def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
-        inputs = jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+        inputs = beside(belief, obs)
         value = call(params, "critic", inputs)[..., 0]
         distribution = call(params, "actor", inputs)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
@@ -119,6 +125,11 @@ def belief_model_for(
         memory, features = cell.sequence(params["model"]["cell"], memory, obs)
         return *judge(params, gaussian(params, features), obs), memory
 
+    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        assert gate is not None
+        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs)), memory
+
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
         return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
 
@@ -127,7 +138,8 @@ def belief_model_for(
         known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
-    policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn)
+    reads = None if gate is None else gate_fn
+    policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn, reads)
     return BeliefModel(policy, beliefs_fn, predict_fn)
 
 

@@ -10,7 +10,7 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
 from jaxmeta.distributions import Gaussian, SquashedGaussian
-from jaxmeta.networks import MLP
+from jaxmeta.layers import MLP, Mixture, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -39,6 +39,7 @@ class ContextModel(NamedTuple):
       factors: ``factors(params, obs, action, reward, next_obs) -> Belief``: what each transition says, ``[..., L]``.
       actor: ``actor(params, latent, obs) -> SquashedGaussian``.
       values: ``values(params, latent, obs, action) -> [2, ...]``, two estimates of the action's value.
+      gate: of an actor of K experts, ``gate(params, latent, obs) -> [..., K]``; ``None`` of one network.
     """
 
     init: Callable[[Key], PyTree]
@@ -46,6 +47,7 @@ class ContextModel(NamedTuple):
     factors: Callable[[PyTree, Array, Array, Array, Array], Belief]
     actor: Callable[[PyTree, Array, Array], SquashedGaussian]
     values: Callable[[PyTree, Array, Array, Array], Array]
+    gate: Callable[[PyTree, Array, Array], Array] | None = None
 
 
 def prior(latent: int) -> Belief:
@@ -72,6 +74,7 @@ def context_model_for(
     hidden: Sequence[int] = (128, 128),
     encoder: Sequence[int] = (64, 64),
     activation: Callable[[Array], Array] = nn.relu,
+    experts: int = 1,
 ) -> ContextModel:
     """A context model that fits an environment's spaces.
 
@@ -81,13 +84,15 @@ def context_model_for(
       hidden: widths of the hidden layers of the actor and of the critics.
       encoder: widths of the hidden layers of the encoder.
       activation: the nonlinearity of all of them.
+      experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the observation and the latent.
 
     Raises:
       ValueError: a size below 1, or spaces of another kind.
     """
-    for name, sizes in (("latent", (latent,)), ("hidden", hidden), ("encoder", encoder)):
-        if any(size < 1 for size in sizes):
-            raise ValueError(f"{name}: got {sizes if name != 'latent' else latent}; must be at least 1")
+    counts: dict[str, Any] = {"latent": latent, "experts": experts, "hidden": hidden, "encoder": encoder}
+    for name, given in counts.items():
+        if any(size < 1 for size in (given if isinstance(given, Sequence) else (given,))):
+            raise ValueError(f"{name}: got {given}; must be at least 1")
     params = env.default_params
     actions, observations = env.action_space(params), env.observation_space(params)
     if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
@@ -100,7 +105,7 @@ def context_model_for(
     size, seen = actions.shape[0], observations.shape[0]
     networks = {
         "encoder": MLP((*encoder, 2 * latent), activation),
-        "actor": MLP((*hidden, 2 * size), activation),
+        "actor": feedforward((*hidden, 2 * size), activation, experts),
         "critics": MLP((*hidden, 1), activation),
     }
 
@@ -113,10 +118,10 @@ def context_model_for(
             "critics": jax.vmap(networks["critics"].init, (0, None))(jax.random.split(key_critics, 2), critic),
         }
 
-    def call(params: PyTree, name: str, *parts: Array) -> Array:
+    def call(params: PyTree, name: str, *parts: Array, method: str = "__call__") -> Array:
         lead = jnp.broadcast_shapes(*(x.shape[:-1] for x in parts))
         inputs = jnp.concatenate([jnp.broadcast_to(x, (*lead, x.shape[-1])) for x in parts], axis=-1)
-        return cast(Array, networks[name].apply(params[name], inputs))
+        return cast(Array, networks[name].apply(params[name], inputs, method=method))
 
     def factors_fn(params: PyTree, obs: Array, action: Array, reward: Array, next_obs: Array) -> Belief:
         # The move, and not where it led: small moves would drown in the position.
@@ -129,10 +134,14 @@ def context_model_for(
         mean, log_std = jnp.split(call(params, "actor", obs, latent), 2, axis=-1)
         return SquashedGaussian(Gaussian(mean, jnp.clip(log_std, -20.0, 2.0)), low, high)
 
+    def gate_fn(params: PyTree, latent: Array, obs: Array) -> Array:
+        return call(params, "actor", obs, latent, method="probabilities")
+
     def values_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> Array:
         def one(critic: Any) -> Array:
             return call({"critics": critic}, "critics", obs, action, latent)[..., 0]
 
         return jax.vmap(one)(params["critics"])
 
-    return ContextModel(init_fn, latent, factors_fn, actor_fn, values_fn)
+    gate = gate_fn if isinstance(networks["actor"], Mixture) else None
+    return ContextModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)

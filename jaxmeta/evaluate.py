@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.algorithms.balance import expert_use
 from jaxmeta.learners.uniform import uniform_learner
 from jaxmeta.objectives import batch_of
 from jaxmeta.rollout import collect_episodes, stage_returns
@@ -55,6 +56,37 @@ def adaptation_returns(
     return {"sampled": sampled, "deterministic": jnp.concatenate(greedy)}
 
 
+def adapted_expert_use(key: Key, algorithm: MetaAlgorithm, theta: Theta, task: Task) -> Array:
+    """Mean probability of each expert over what is collected in one task after adaptation, ``[experts]``.
+
+    Args:
+      key: PRNG key.
+      algorithm: its ``adapt`` decides how much is adapted and collected.
+      theta: slow weights.
+      task: one task.
+
+    Raises:
+      ValueError: an algorithm whose policy is a single network.
+    """
+    if algorithm.gate is None:
+        raise ValueError("algorithm: its policy has no experts; use policy_for(env, experts=...)")
+    _, lifetime = algorithm.adapt(key, theta, task)
+    return expert_use(algorithm.learner, algorithm.gate, theta, lifetime)
+
+
+def specialisation(use: np.ndarray) -> float:
+    """What the task tells of the expert that acts, in nats: the entropy of mean use less the mean entropy of use.
+
+    0 where all tasks use the experts alike, ``log K`` where each keeps to one and all are used evenly.
+
+    Args:
+      use: of experts by tasks, ``[N, K]``, rows sum to 1.
+    """
+    entropy = lambda p: -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=-1)  # noqa: E731
+    use = np.asarray(use, np.float64)
+    return float(entropy(use.mean(axis=0)) - entropy(use).mean())
+
+
 def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> Array:
     """Mean undiscounted return of an episode of uniformly random actions in one task, a scalar."""
     learner = uniform_learner(tasks.env)
@@ -62,13 +94,11 @@ def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: in
     return jnp.mean(stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory)))
 
 
-def over_tasks(
-    function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20
-) -> Callable[[Theta], dict[str, Array]]:
+def over_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
     """``mapped(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
     count = jax.tree.leaves(batch)[0].shape[0]
 
-    def mapped(theta: Theta) -> dict[str, Array]:
+    def mapped(theta: Theta) -> Any:
         inputs = (jax.random.split(key, count), batch)
         return jax.lax.map(lambda x: function(x[0], theta, x[1]), inputs, batch_size=min(task_chunk, count))
 

@@ -11,6 +11,7 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Categorical, Distribution, Gaussian
+from jaxmeta.layers import MLP, Mixture, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -24,55 +25,47 @@ class Policy(NamedTuple):
       head: ``head(params) -> pytree of bool`` of the same structure: which parameters are the output layer's; ``None``
         where nobody says.
       context_size: C, the length of the context that ``apply`` takes as well; 0 where it takes none.
+      gate: of a mixture of K experts, their probabilities ``[..., K]`` from what ``apply`` takes; ``None`` of one
+        network.
     """
 
     init: Callable[[Key], PyTree]
     apply: Callable[..., Distribution]
     head: Callable[[PyTree], PyTree] | None = None
     context_size: int = 0
-
-
-class MLP(nn.Module):
-    """Dense layers of the given widths, an activation after each but the last."""
-
-    widths: Sequence[int]
-    activation: Callable[[Array], Array] = nn.relu
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        for index, width in enumerate(self.widths):
-            x = nn.Dense(width, kernel_init=nn.initializers.glorot_uniform())(x)
-            if index + 1 < len(self.widths):
-                x = self.activation(x)
-        return x
+    gate: Callable[..., Array] | None = None
 
 
 class GaussianPolicy(nn.Module):
-    """MLP mean and a state-independent ``log_std`` parameter, as in Finn et al. 2017."""
+    """Mean of an MLP, or of experts, and a state-independent ``log_std`` parameter, as in Finn et al. 2017."""
 
     action_size: int
     hidden: Sequence[int] = (100, 100)
     activation: Callable[[Array], Array] = nn.relu
     initial_log_std: float = 0.0
     minimum_log_std: float = math.log(1e-6)
+    experts: int = 1
 
     @nn.compact
     def __call__(self, obs: Array, context: Array | None = None) -> Gaussian:
-        mean = MLP((*self.hidden, self.action_size), self.activation)(_with_context(obs, context))
+        network = feedforward((*self.hidden, self.action_size), self.activation, self.experts)
+        mean = network(_with_context(obs, context))
         log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,))
         return Gaussian(mean, jnp.maximum(log_std, self.minimum_log_std))
 
 
 class CategoricalPolicy(nn.Module):
-    """MLP logits."""
+    """Logits of an MLP, or of experts."""
 
     num_actions: int
     hidden: Sequence[int] = (100, 100)
     activation: Callable[[Array], Array] = nn.relu
+    experts: int = 1
 
     @nn.compact
     def __call__(self, obs: Array, context: Array | None = None) -> Categorical:
-        return Categorical(MLP((*self.hidden, self.num_actions), self.activation)(_with_context(obs, context)))
+        network = feedforward((*self.hidden, self.num_actions), self.activation, self.experts)
+        return Categorical(network(_with_context(obs, context)))
 
 
 def from_module(
@@ -81,6 +74,7 @@ def from_module(
     *,
     head: Callable[[PyTree], PyTree] | None = None,
     context_size: int = 0,
+    gate: Callable[..., Array] | None = None,
 ) -> Policy:
     """A ``Policy`` from a flax linen module that maps observations to a distribution.
 
@@ -89,6 +83,7 @@ def from_module(
       observation_shape: of one observation.
       head: ``head(params) -> pytree of bool``, which parameters are the output layer's.
       context_size: length of the context, ≥ 0.
+      gate: probabilities of the module's experts, if it has any.
 
     Raises:
       ValueError: ``context_size`` below 0.
@@ -96,7 +91,7 @@ def from_module(
     if context_size < 0:
         raise ValueError(f"context_size: got {context_size}; must be at least 0")
     inputs = (jnp.zeros(tuple(observation_shape)), *([jnp.zeros(context_size)] if context_size else []))
-    return Policy(lambda key: module.init(key, *inputs), module.apply, head, context_size)
+    return Policy(lambda key: module.init(key, *inputs), module.apply, head, context_size, gate)
 
 
 def policy_for(
@@ -106,6 +101,7 @@ def policy_for(
     activation: Callable[[Array], Array] = nn.relu,
     initial_log_std: float = 0.0,
     context_size: int = 0,
+    experts: int = 1,
 ) -> Policy:
     """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
 
@@ -115,17 +111,19 @@ def policy_for(
       activation: the nonlinearity between layers.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
       context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
+      experts: K ≥ 1. Above 1 the mean, or the logits, are the sum of those of K networks, weighted by a gate: one more
+        network, which also sees the context and, where weights adapt, adapts as they do.
 
     Returns:
-      The policy. Its head is the output layer, and a Gaussian's standard deviation.
+      The policy. Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
 
     Raises:
-      ValueError: a width below 1, a negative context size, or spaces of another kind.
+      ValueError: a width or a number of experts below 1, a negative context size, or spaces of another kind.
     """
-    module = policy_module(env, hidden, activation, initial_log_std)
+    module = policy_module(env, hidden, activation, initial_log_std, experts)
     shape = env.observation_space(env.default_params).shape
     head = lambda params: _parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
-    return from_module(module, shape, head=head, context_size=context_size)
+    return from_module(module, shape, head=head, context_size=context_size, gate=gate_of(module))
 
 
 class RecurrentPolicy(NamedTuple):
@@ -137,12 +135,15 @@ class RecurrentPolicy(NamedTuple):
       step: ``step(params, memory, obs) -> (distribution, value, memory)`` for one observation ``[O]``.
       sequence: ``sequence(params, memory, obs) -> (distribution, value, memory)`` for ``[T, O]``: what ``T`` steps
         would give, stacked.
+      gate: of an actor of K experts, ``gate(params, memory, obs) -> (probabilities, memory)``, ``[T, K]``, likewise;
+        ``None`` of one network.
     """
 
     init: Callable[[Key], PyTree]
     begin: Callable[[PyTree], PyTree]
     step: Callable[[PyTree, PyTree, Array], tuple[Distribution, Array, PyTree]]
     sequence: Callable[[PyTree, PyTree, Array], tuple[Distribution, Array, PyTree]]
+    gate: Callable[[PyTree, PyTree, Array], tuple[Array, PyTree]] | None = None
 
 
 def recurrent_policy_for(
@@ -155,6 +156,7 @@ def recurrent_policy_for(
     hidden: Sequence[int] = (),
     activation: Callable[[Array], Array] = nn.relu,
     initial_log_std: float = 0.0,
+    experts: int = 1,
 ) -> RecurrentPolicy:
     """A recurrent actor and critic that fit an environment's spaces: observation, cell, one head each.
 
@@ -167,12 +169,14 @@ def recurrent_policy_for(
       hidden: widths of the hidden layers of each head.
       activation: the nonlinearity of those layers.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the features that the cell gives.
 
     Raises:
       ValueError: an unknown cell, a size out of its range, or spaces of another kind.
     """
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
-    actor = policy_module(env, hidden, activation, initial_log_std)
+    actor = policy_module(env, hidden, activation, initial_log_std, experts)
+    gate = gate_of(actor)
     critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
     embed = MLP(tuple(embedding), activation) if embedding else None
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
@@ -207,7 +211,14 @@ def recurrent_policy_for(
         memory, features = cell.sequence(params["cell"], memory, read(params, obs))
         return *judge(params, features), memory
 
-    return RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn)
+    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
+        memory, features = cell.sequence(params["cell"], memory, read(params, obs))
+        assert gate is not None
+        return gate(params["actor"], norm.apply(params["norm"], features)), memory
+
+    return RecurrentPolicy(
+        init_fn, lambda params: cell.start(), step_fn, sequence_fn, None if gate is None else gate_fn
+    )
 
 
 def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
@@ -226,30 +237,39 @@ def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
     if length < 1:
         raise ValueError(f"segment: got {length}; must be at least 1")
 
-    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        if obs.shape[0] % length:
-            raise ValueError(f"segment: got {length}; must divide the lifetime's {obs.shape[0]} steps")
+    def cut(function: Callable[..., Any]) -> Callable[..., Any]:
+        def in_parts(params: PyTree, memory: PyTree, obs: Array) -> tuple[Any, ...]:
+            if obs.shape[0] % length:
+                raise ValueError(f"segment: got {length}; must divide the lifetime's {obs.shape[0]} steps")
 
-        @jax.checkpoint
-        def segment(memory: PyTree, part: Array):
-            distribution, value, memory = policy.sequence(params, jax.lax.stop_gradient(memory), part)
-            return memory, (distribution, value)
+            @jax.checkpoint
+            def segment(memory: PyTree, part: Array):
+                *outputs, memory = function(params, jax.lax.stop_gradient(memory), part)
+                return memory, outputs
 
-        parts = obs.reshape(-1, length, *obs.shape[1:])
-        memory, outputs = jax.lax.scan(segment, memory, parts)
-        return *jax.tree.map(lambda x: x.reshape(obs.shape[0], *x.shape[2:]), outputs), memory
+            parts = obs.reshape(-1, length, *obs.shape[1:])
+            memory, outputs = jax.lax.scan(segment, memory, parts)
+            return *jax.tree.map(lambda x: x.reshape(obs.shape[0], *x.shape[2:]), outputs), memory
 
-    return policy._replace(sequence=sequence_fn)
+        return in_parts
+
+    return policy._replace(sequence=cut(policy.sequence), gate=None if policy.gate is None else cut(policy.gate))
 
 
 def policy_module(
-    env: environment.Environment, hidden: Sequence[int], activation: Callable[[Array], Array], initial_log_std: float
-) -> nn.Module:
+    env: environment.Environment,
+    hidden: Sequence[int],
+    activation: Callable[[Array], Array],
+    initial_log_std: float,
+    experts: int = 1,
+) -> GaussianPolicy | CategoricalPolicy:
     """The module of ``policy_for``: Gaussian or categorical, by the action space.
 
     Raises:
-      ValueError: a width below 1, or spaces of another kind.
+      ValueError: a width or a number of experts below 1, or spaces of another kind.
     """
+    if experts < 1:
+        raise ValueError(f"experts: got {experts}; must be at least 1")
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     params = env.default_params
@@ -257,10 +277,23 @@ def policy_module(
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 1:
         raise ValueError(f"env: observation space is {observation_space}; a policy needs a Box of rank 1")
     if isinstance(action_space, spaces.Discrete):
-        return CategoricalPolicy(action_space.n, tuple(hidden), activation)
+        return CategoricalPolicy(action_space.n, tuple(hidden), activation, experts=experts)
     if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
-        return GaussianPolicy(action_space.shape[0], tuple(hidden), activation, initial_log_std)
+        return GaussianPolicy(action_space.shape[0], tuple(hidden), activation, initial_log_std, experts=experts)
     raise ValueError(f"env: action space is {action_space}; a policy needs Discrete, or a Box of rank 1")
+
+
+def gate_of(module: GaussianPolicy | CategoricalPolicy) -> Callable[..., Array] | None:
+    """``gate(params, obs, context=None) -> [..., K]`` of a policy module's parameters; ``None`` for one expert."""
+    if module.experts == 1:
+        return None
+    mixture = Mixture(module.experts, (*module.hidden, 1), module.activation)
+
+    def gate_fn(params: PyTree, obs: Array, context: Array | None = None) -> Array:
+        inputs = _with_context(obs, context)
+        return cast(Array, mixture.apply({"params": params["params"]["Mixture_0"]}, inputs, method="probabilities"))
+
+    return gate_fn
 
 
 def _parameters_under(params: PyTree, names: set[str]) -> PyTree:

@@ -116,6 +116,12 @@ class Estimator(Protocol):
 Objective = Callable[[Theta, Lifetime], tuple[Array, Info]]
 """``objective(theta, lifetime) -> (loss, Info)`` of one task; the caller takes the mean over tasks."""
 
+Regulariser = Callable[[Theta, Lifetime], tuple[Array, Info]]
+"""``regulariser(theta, lifetimes) -> (loss, Info)`` of a whole meta-batch, leaves ``[N, K + 1, E, T, ...]``."""
+
+Gate = Callable[[Theta, Phi, Array], Array]
+"""``gate(theta, phi, obs) -> [..., experts]``: how much each expert has to say at ``obs`` ``[..., O]``; sums to 1."""
+
 Surrogate = Callable[[Array, Trajectory], Array]
 """``surrogate(log_prob, trajectory) -> loss`` of stored actions whose log-probabilities are ``[E, T]`` now."""
 
@@ -167,6 +173,8 @@ class MetaAlgorithm(NamedTuple):
       adapt: ``adapt(key, theta, task) -> (phi, Lifetime)``: what a user runs on a new task.
       learner: the learner that ``adapt`` collects with.
       greedy: the same learner, acting by the mode of its distribution: for evaluation of ``phi``, not for exploration.
+      gate: which experts act, at observations ``[E, T, O]`` that a batch of episodes or a lifetime met and by the fast
+        state that it began with; ``None`` where the policy is a single network.
     """
 
     init: Callable[[Key], MetaState]
@@ -174,3 +182,4 @@ class MetaAlgorithm(NamedTuple):
     adapt: Callable[[Key, Theta, Task], tuple[Phi, Lifetime]]
     learner: Learner
     greedy: Learner
+    gate: Gate | None = None

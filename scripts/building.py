@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiment import Experiment, fail
-from presets import OWN_SETTINGS, RECURRENT, UPDATES
+from presets import OWN_SETTINGS, RECURRENT, UNBALANCED, UPDATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,8 @@ def build(
             settings["episodes"] = episodes
         if rate_decay != 1.0 and "inner_rate" in settings:
             settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
+    if arguments.algorithm not in UNBALANCED:
+        settings["balance_weight"] = arguments.balance_weight
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     algorithm = getattr(jaxmeta, name)
     return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
@@ -66,6 +68,7 @@ def _network(arguments: Experiment) -> dict[str, Any]:
         "hidden": arguments.hidden,
         "activation": getattr(jax.nn, arguments.activation),
         "initial_log_std": arguments.initial_log_std,
+        "experts": arguments.experts,
     }
 
 

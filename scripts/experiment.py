@@ -22,6 +22,7 @@ from presets import (
     RECURRENT_SETTINGS,
     TASK_PRESETS,
     TASKS,
+    UNBALANCED,
 )
 
 
@@ -81,6 +82,10 @@ class Experiment:
     """Nonlinearity of the policy."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
+    experts: int = 1
+    """Networks that the policy is a mixture of, weighted by a gate; 1 is a single network."""
+    balance_weight: float = 0.0
+    """Weight of a loss that keeps all experts in use across the tasks of a meta-batch; meta-steps take longer."""
     lifetime: int = 1
     """Episodes in a lifetime (recurrent algorithms)."""
     cell: str = "gru"
@@ -147,6 +152,7 @@ def check(arguments: Experiment) -> None:
         "cg_iterations",
         "curvature_every",
         "hidden",
+        "experts",
         "outer_decay",
         "epochs",
         "lifetime",
@@ -171,6 +177,11 @@ def check(arguments: Experiment) -> None:
         for name in names:
             if getattr(arguments, name) != getattr(default, name):
                 fail(f"--{name.replace('_', '-')}: {arguments.algorithm} {why}; leave it out")
+    check_numbers(arguments, balance_weight=0)
+    if arguments.balance_weight and arguments.algorithm in UNBALANCED:
+        fail(f"--balance-weight: {arguments.algorithm} has no use for it; leave it out")
+    if arguments.balance_weight and arguments.experts == 1:
+        fail("--balance-weight: a single network has no use for it; leave it out, or give --experts")
     if not math.isfinite(arguments.initial_log_std):
         fail(f"--initial-log-std: got {arguments.initial_log_std}; must be finite")
 

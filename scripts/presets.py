@@ -94,6 +94,8 @@ GRADIENT_SETTINGS = (
     "outer_advantages",
     "objective",
 )
+UNBALANCED = ("es-maml", "from-scratch", "pearl", "r2d2")
+"""Algorithms that do not balance the use of a policy's experts."""
 RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 """Arguments that only one kind of algorithm has."""
 _VARIBAD = {

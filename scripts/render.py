@@ -1,4 +1,4 @@
-"""Show what a run does in a few unseen tasks, before and after each adaptation step, as a PNG and a GIF."""
+"""Show what a run does in unseen tasks, as pictures: its trajectories, and what it believes or which experts act."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ import tyro
 
 @dataclasses.dataclass(frozen=True)
 class Render:
-    """Draw trajectories before and after each adaptation step; writes RUN/trajectories.png and .gif."""
+    """Draw trajectories before and after each adaptation step; writes RUN/trajectories.png and .gif.
+
+    Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
+    """
 
     run: tyro.conf.Positional[Path]
     """The run's directory."""
@@ -73,6 +76,9 @@ def main(argv: list[str] | None = None) -> int:
         key_pulls = jax.random.fold_in(jax.random.key(runs.TEST_KEY - 1), arguments.task_seed)
         figure = memory_plots.arm_pulls({trained.algorithm: pull_shares(key_pulls, tasks, algorithm, first_seed)})
         written.append(plots.save(figure, arguments.run / "arm_pulls.png"))
+    if trained.experts > 1:
+        figure = expert_figure(jax.random.fold_in(key_tasks, 1), tasks, algorithm, theta, seeds)
+        written.append(plots.save(figure, arguments.run / "experts.png"))
     if trained.algorithm in ("hyperx", "varibad") and trained.task == "gridnavi" and not trained.observed:
         figure = goal_beliefs(building.belief_model(trained, tasks), tasks, first_seed, batch.goal[0], batches)
         written.append(plots.save(figure, arguments.run / "beliefs.png"))
@@ -96,6 +102,28 @@ def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2
     inputs = (jax.random.split(key_act, count), batch)
     actions = jax.jit(lambda inputs: jax.lax.map(pulled, inputs, batch_size=200))(inputs)
     return memory_plots.arm_pull_shares(batch.probability, actions)
+
+
+def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[int], count: int = 200) -> Any:
+    """Which experts each seed uses in which tasks after adaptation; says how many of them, too."""
+    import jax
+    import numpy as np
+
+    from jaxmeta import evaluate, expert_plots
+    from jaxmeta.train import held_out_tasks
+
+    def used(key: Any, theta: Any, task: Any) -> Any:
+        return evaluate.adapted_expert_use(key, algorithm, theta, task)
+
+    key_tasks, key_adapt = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+    mapped = evaluate.over_tasks(used, key_adapt, batch)
+    use = np.stack([mapped(jax.tree.map(lambda x, place=place: x[place], theta)) for place in range(len(seeds))])
+    for seed, one in zip(seeds, use, strict=True):
+        shares = " ".join(f"{share:.2f}" for share in one.mean(axis=0))
+        told = evaluate.specialisation(one)
+        print(f"seed {seed}: use of experts {shares}; a task tells {told:.2f} of {np.log(len(one[0])):.2f} nats of it")
+    return expert_plots.expert_use(use, batch, [f"seed {seed}" for seed in seeds])
 
 
 def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) -> Any:

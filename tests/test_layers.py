@@ -8,11 +8,12 @@ import jaxmeta
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
-    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "networks", "planning"), 1),
+    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics"), 1),
+    **dict.fromkeys(("layers", "networks", "planning"), 1),
     **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
-    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "runs"), 4),
+    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "expert_plots", "runs"), 4),
 }
 
 

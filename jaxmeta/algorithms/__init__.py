@@ -1,6 +1,7 @@
 """One file a paper: composition, defaults and citation."""
 
 from jaxmeta.algorithms.anil import anil
+from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.baselines import from_scratch, multi_task
 from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
@@ -33,6 +34,7 @@ __all__ = [
     "hyperx",
     "imaml",
     "learned_rule",
+    "load_balancing",
     "maml",
     "maml_ppo",
     "maml_vpg",

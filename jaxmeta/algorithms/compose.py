@@ -13,6 +13,7 @@ from jaxmeta.rollout import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.types import (
     Array,
     Estimator,
+    Gate,
     Info,
     Key,
     Learner,
@@ -23,6 +24,7 @@ from jaxmeta.types import (
     Outer,
     Phi,
     PyTree,
+    Regulariser,
     Task,
     TaskDistribution,
     Theta,
@@ -42,6 +44,8 @@ def compose(
     episodes: int,
     task_chunk: int | None = None,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
+    regulariser: Regulariser | None = None,
+    gate: Gate | None = None,
 ) -> MetaAlgorithm:
     """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
 
@@ -58,6 +62,9 @@ def compose(
       task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
       across_tasks: ``(theta, lifetimes) -> lifetimes``: what needs the whole meta-batch, such as one scale for all
         advantages, changes the lifetimes, leaves ``[N, K + 1, E, T, ...]``, after they were collected.
+      regulariser: ``(theta, lifetimes) -> (loss, Info)``: a loss that is no mean over tasks, added to the objective;
+        where a step is on a part of the meta-batch, of that part.
+      gate: which experts act, if there are several; handed on to the algorithm.
 
     Returns:
       The algorithm. An update that would leave ``theta`` or the optimiser non-finite is undone and counted in
@@ -71,7 +78,16 @@ def compose(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    learn = learning(tasks, learner, objective, outer, distribution, task_chunk=task_chunk, across_tasks=across_tasks)
+    learn = learning(
+        tasks,
+        learner,
+        objective,
+        outer,
+        distribution,
+        task_chunk=task_chunk,
+        across_tasks=across_tasks,
+        regulariser=regulariser,
+    )
 
     def init_fn(key: Key) -> MetaState:
         theta = learner.init(key)
@@ -89,7 +105,7 @@ def compose(
         )
         return learn(state, lifetimes)
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
 
 
 def learning(
@@ -101,6 +117,7 @@ def learning(
     *,
     task_chunk: int,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
+    regulariser: Callable[[Theta, Lifetime], tuple[Array, Info]] | None = None,
 ) -> Callable[[MetaState, Lifetime], tuple[MetaState, Info]]:
     """The half of ``compose`` that learns: ``learn(state, lifetimes) -> (state, Info)``, with the same arguments.
 
@@ -112,7 +129,12 @@ def learning(
         lifetimes = across_tasks(state.theta, lifetimes)
 
         def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
-            return mean_objective(theta, lifetimes if part is None else part_of(lifetimes, *part))
+            chosen = lifetimes if part is None else part_of(lifetimes, *part)
+            loss, info = mean_objective(theta, chosen)
+            if regulariser is None:
+                return loss, info
+            further, further_info = regulariser(theta, chosen)
+            return loss + further, {**info, **further_info}
 
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
         theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)

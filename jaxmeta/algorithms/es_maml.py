@@ -10,7 +10,7 @@ import optax
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import STANDARDISED
 from jaxmeta.estimators import linear_baseline
-from jaxmeta.learners.gradient import act_by_mode, acting, whole_network
+from jaxmeta.learners.gradient import act_by_mode, acting, gate_of_adapted, whole_network
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.rollout import collect_lifetime, episode_returns
 from jaxmeta.types import (
@@ -47,7 +47,7 @@ def es_maml(
 
     Every task of a meta-batch gets ``pairs`` perturbations of its own, each with its mirror image under the same random
     numbers; the differences are divided by their root mean square. Nothing is differentiated but the inner loss, once:
-    the memory is that of the trajectories.
+    the memory is that of the trajectories. A policy of experts is used as its gate comes to be: nothing balances it.
 
     Args:
       tasks: the family.
@@ -77,7 +77,8 @@ def es_maml(
     policy = policy_for(tasks.env) if policy is None else policy
     estimator = linear_baseline() if estimator is None else estimator
     optimizer = optax.adam(1e-2) if outer_optimizer is None else outer_optimizer
-    adapting = whole_network(policy, inner_loss, optax.sgd(cast(Any, inner_rate)))
+    parts = (policy, inner_loss, optax.sgd(cast(Any, inner_rate)))
+    adapting, gate = whole_network(*parts), gate_of_adapted(whole_network, *parts)
     learner = acting(adapting)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon, "task_chunk": 1}
 
@@ -110,7 +111,7 @@ def es_maml(
         merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
         return guarded(state, new, {**info, **summarise(tasks.env, merged)})
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode))
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), gate)
 
 
 def normal_like(key: Key, tree: PyTree, count: int) -> PyTree:

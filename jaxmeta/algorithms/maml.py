@@ -5,9 +5,17 @@ from typing import Any, cast
 
 import optax
 
+from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.estimators import linear_baseline
-from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, first_order, whole_network
+from jaxmeta.learners.gradient import (
+    MakeAdaptation,
+    act_by_mode,
+    acting,
+    first_order,
+    gate_of_adapted,
+    whole_network,
+)
 from jaxmeta.losses import clipped, likelihood_ratio, score_function, standardised
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation
@@ -32,6 +40,7 @@ def maml(
     policy: Policy | None = None,
     task_chunk: int | None = None,
     adaptation: MakeAdaptation = whole_network,
+    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """``min_θ mean_i L_i(θ − α ∇L_i(θ))``, differentiated through the adaptation.
 
@@ -51,6 +60,7 @@ def maml(
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
         accelerator take as many as memory allows. By default chosen from the device and the sizes.
       adaptation: ``(policy, inner_loss, inner_optimizer) -> Adaptation``: what adapts, and how.
+      balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the adapted policies in use, across tasks.
 
     Raises:
       ValueError: an argument out of its range.
@@ -60,7 +70,8 @@ def maml(
     policy = policy_for(tasks.env) if policy is None else policy
     outer = by_optax(optax.adam(3e-3)) if outer is None else outer
     estimator = linear_baseline() if estimator is None else estimator
-    adapting = adaptation(policy, inner_loss, inner_optimizer(cast(Any, inner_rate)))
+    parts = (policy, inner_loss, inner_optimizer(cast(Any, inner_rate)))
+    adapting, gate = adaptation(*parts), gate_of_adapted(adaptation, *parts)
     learner = acting(adapting)
     return compose(
         tasks,
@@ -73,6 +84,8 @@ def maml(
         adaptation_steps=adaptation_steps,
         episodes=episodes,
         task_chunk=task_chunk,
+        regulariser=load_balancing(learner, gate, balance_weight=balance_weight, task_chunk=task_chunk),
+        gate=gate,
     )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.estimators import critic_baseline, standardise
 from jaxmeta.learners.gradient import act_by_mode
-from jaxmeta.learners.recurrent import recurrent_learner, replay
+from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
 from jaxmeta.losses import clipped
 from jaxmeta.networks import RecurrentPolicy
 from jaxmeta.objectives import actor_critic
@@ -53,6 +54,7 @@ def ppo_on_lifetimes(
     task_chunk: int | None,
     auxiliaries: Sequence[Objective] = (),
     bonus: Callable[[Theta, Lifetime], Array] | None = None,
+    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """A clipped actor and critic with a memory; the advantages of a meta-batch are standardised together.
 
@@ -69,6 +71,7 @@ def ppo_on_lifetimes(
       auxiliaries: further losses of a lifetime, added.
       bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
         but not to the returns that are reported.
+      balance_weight: of ``load_balancing`` of the actor's experts, ≥ 0.
 
     Raises:
       ValueError: an argument out of its range.
@@ -77,6 +80,8 @@ def ppo_on_lifetimes(
     learner = recurrent_learner(acting)
     estimator = critic_baseline() if estimator is None else estimator
     task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
+
+    gate = gate_of_memory(learning)
 
     def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
         return replay(learning, theta, phi, batch.obs)[:2]
@@ -114,6 +119,8 @@ def ppo_on_lifetimes(
         episodes=1,
         task_chunk=task_chunk,
         across_tasks=across_tasks,
+        regulariser=load_balancing(learner, gate, balance_weight=balance_weight, task_chunk=task_chunk),
+        gate=gate,
     )
 
 

@@ -11,7 +11,7 @@ from jaxmeta.algorithms.on_lifetimes import check_weights
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
-from jaxmeta.learners.context import context_learner
+from jaxmeta.learners.context import acted_by, context_learner
 from jaxmeta.rollout import collect_lifetime, collect_lifetimes, transitions_of
 from jaxmeta.types import (
     Array,
@@ -63,7 +63,8 @@ def pearl(
 
     Unlike theirs, tasks are drawn anew at each meta-step instead of visited again, so that the context comes from all
     of a task's episodes, however old, and not from its newest ones that were acted by the prior; the prior is itself a
-    factor of the posterior; and there are two critics with slow copies in place of a value function.
+    factor of the posterior; and there are two critics with slow copies in place of a value function. The use of
+    an actor's experts is not balanced: an update's tasks are drawn from many meta-batches.
 
     Args:
       tasks: a family with a bounded box of actions.
@@ -188,4 +189,6 @@ def pearl(
         info = {**jax.tree.map(jnp.mean, infos), **summarise(tasks.env, lifetimes)}
         return guarded(state, MetaState(*carry), info)
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    reads = model.gate
+    gate = None if reads is None else lambda theta, phi, obs: reads(theta, acted_by(phi), obs)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)

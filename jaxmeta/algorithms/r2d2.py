@@ -12,7 +12,7 @@ from jaxmeta.algorithms.on_lifetimes import check_lifetimes
 from jaxmeta.buffers import Buffer, append, draw, empty_buffer, reprioritise
 from jaxmeta.cells import Cell
 from jaxmeta.estimators import n_step_targets, rescaled, unscaled
-from jaxmeta.learners.recurrent import duelling, recurrent_q_learner
+from jaxmeta.learners.recurrent import duelling, gate_of_memory, recurrent_q_learner
 from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
 from jaxmeta.rollout import collect_lifetime, collect_lifetimes
 from jaxmeta.types import (
@@ -79,7 +79,8 @@ def r2d2(
     Each meta-step collects a lifetime in every task by an ε-greedy policy, cuts it into sequences, stores them with the
     memory that acted at their beginning, and makes ``updates`` steps on batches from the buffer. The network is run
     through a sequence's first ``burn_in`` steps, whose errors do not count, so that the memory becomes its own; a
-    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps.
+    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps. The
+    use of a network's experts is not balanced: a batch is drawn from many meta-batches.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``, with discrete actions.
@@ -241,4 +242,6 @@ def r2d2(
         return guarded(state, MetaState(theta, replay), {**info, **summarise(tasks.env, lifetimes)})
 
     learner, greedy = (each._replace(init=begin_fn) for each in (learner, greedy))
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    gate = gate_of_memory(policy)
+    of_network = None if gate is None else lambda theta, phi, obs: gate(theta["network"], phi, obs)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, of_network)

@@ -22,6 +22,7 @@ def rl2(
     outer: Outer | None = None,
     estimator: Estimator | None = None,
     task_chunk: int | None = None,
+    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """``max_θ E[Σ r]`` over a lifetime in one task, by a policy that remembers all of it.
 
@@ -41,6 +42,7 @@ def rl2(
         tasks of a meta-batch must then be a multiple of 4.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
+      balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the actor in use, across tasks.
 
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
@@ -63,4 +65,5 @@ def rl2(
         outer=outer,
         estimator=estimator,
         task_chunk=task_chunk,
+        balance_weight=balance_weight,
     )

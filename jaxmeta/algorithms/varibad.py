@@ -38,6 +38,7 @@ def varibad(
     estimator: Estimator | None = None,
     task_chunk: int | None = None,
     exploration: Exploration | None = None,
+    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
 
@@ -58,6 +59,7 @@ def varibad(
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
       exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
+      balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the actor in use, across tasks.
 
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
@@ -82,6 +84,7 @@ def varibad(
         task_chunk=task_chunk,
         auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
         bonus=None if exploration is None else exploration.bonus,
+        balance_weight=balance_weight,
     )
 
 

@@ -9,13 +9,14 @@ from jaxmeta.learners.gradient import (
     act_by_sample,
     acting,
     first_order,
+    gate_of_adapted,
     gradient_adaptation,
     gradient_learner,
     rematerialised,
     whole_network,
     without_adaptation,
 )
-from jaxmeta.learners.recurrent import recurrent_learner, recurrent_q_learner
+from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "acting",
     "context_learner",
     "first_order",
+    "gate_of_adapted",
+    "gate_of_memory",
     "gradient_adaptation",
     "gradient_learner",
     "recurrent_learner",

@@ -1,7 +1,7 @@
 """Learners that adapt by differentiable gradient steps on their own episodes."""
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.distributions import Distribution
 from jaxmeta.networks import Policy
-from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
+from jaxmeta.types import Array, Gate, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
 
 
 class FastWeights(NamedTuple):
@@ -120,6 +120,19 @@ def whole_network(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.
         inner_loss,
         lambda theta: inner_optimizer,
     )
+
+
+def gate_of_adapted(
+    make: MakeAdaptation, policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation
+) -> Gate | None:
+    """The gate of the policy that a fast state makes; ``None`` where the policy has no experts.
+
+    It is what ``make`` does with a network of the same parameters whose output is the gate's.
+    """
+    if policy.gate is None:
+        return None
+    reading = policy._replace(apply=cast(Any, policy.gate))
+    return cast(Any, make(reading, inner_loss, inner_optimizer).distribution)
 
 
 def gradient_learner(

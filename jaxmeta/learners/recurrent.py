@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxmeta.distributions import Distribution
 from jaxmeta.learners.gradient import act_by_sample
 from jaxmeta.networks import RecurrentPolicy
-from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
+from jaxmeta.types import Array, Gate, Key, Learner, Phi, Theta, Trajectory
 
 
 def recurrent_learner(policy: RecurrentPolicy, choose: Callable[[Key, Distribution], Array] = act_by_sample) -> Learner:
@@ -76,3 +76,11 @@ def duelling(distribution: Distribution, value: Array) -> Array:
 def replay(policy: RecurrentPolicy, theta: Theta, phi: Phi, obs: Array) -> tuple[Distribution, Array, Phi]:
     """``policy.sequence`` of stored lifetimes ``[E, T, O]``, each from the memory ``phi``."""
     return jax.vmap(policy.sequence, (None, None, 0))(theta, phi, obs)
+
+
+def gate_of_memory(policy: RecurrentPolicy) -> Gate | None:
+    """The gate along lifetimes ``[E, T, O]``, each from the memory ``phi``; ``None`` of an actor without experts."""
+    gate = policy.gate
+    if gate is None:
+        return None
+    return lambda theta, phi, obs: jax.vmap(gate, (None, None, 0))(theta, phi, obs)[0]

@@ -154,6 +154,16 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
         assert (directory / name).stat().st_size > 5_000
 
 
+def test_a_run_with_experts_is_trained_and_its_use_of_them_drawn(tmp_path):
+    directory = tmp_path / "run"
+    flags = ["--experts", "2", "--balance-weight", "0.1", "--iterations", "2", "--out", str(directory)]
+    finish(start("train.py", *SMALL, *flags))
+    assert all(0.0 <= float(row["imbalance"]) <= 1.0 for row in deterministic_columns(directory))
+    out, _ = finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3, "--no-gif"))
+    assert "seed 0: use of experts 0." in out
+    assert (directory / "experts.png").stat().st_size > 5_000
+
+
 def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path):
     (tmp_path / "config.json").write_text((finished[0] / "config.json").read_text())
     for argv, message in (
@@ -194,6 +204,16 @@ def refused(capsys, *argv):
         ("--inner-rate 0", "error: --inner-rate: got 0.0; must be greater than 0"),
         ("--outer-rate nan", "error: --outer-rate: got nan; must be finite"),
         ("--hidden 100 0", "error: --hidden: got 0; must be at least 1"),
+        ("--experts 0", "error: --experts: got 0; must be at least 1"),
+        ("--experts 2 --balance-weight -1", "error: --balance-weight: got -1.0; must be at least 0"),
+        (
+            "--balance-weight 0.1",
+            "error: --balance-weight: a single network has no use for it; leave it out, or give --experts",
+        ),
+        (
+            "--algorithm r2d2 --experts 2 --balance-weight 0.1",
+            "error: --balance-weight: r2d2 has no use for it; leave it out",
+        ),
         ("--discount 1.5", r"error: --discount: got 1.5; must be in [0, 1]"),
         ("--eval.tasks 0", "error: --tasks: got 0; must be at least 1"),
         (

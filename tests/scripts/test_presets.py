@@ -31,6 +31,14 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     )
 
 
+@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+def test_every_algorithm_takes_experts_and_those_that_balance_them_a_weight(algorithm):
+    flags = ["--experts", "2", "--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
+    flags += [] if algorithm in presets.UNBALANCED else ["--balance-weight", "0.1"]
+    arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
+    assert building.build(arguments)[1].gate is not None
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
