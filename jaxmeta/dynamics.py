@@ -62,6 +62,7 @@ def dynamics_model_for(
     activation: Callable[[Array], Array] = nn.silu,
     probabilistic: bool = True,
     context: int = 0,
+    ends_seen: bool = True,
 ) -> DynamicsModel:
     """A network that predicts a step's change of the observation, its reward, and whether it ends the episode.
 
@@ -75,6 +76,8 @@ def dynamics_model_for(
       activation: the nonlinearity between layers.
       probabilistic: whether the variance is predicted.
       context: C ≥ 0 entries that follow the observation in the input, as they are; not predicted.
+      ends_seen: whether the data says where a step that ended the episode led to; where it does not, only the reward
+        and the end of such a step are learned, and ``next_obs`` there may be anything.
 
     Raises:
       ValueError: a size out of its range, or spaces of another kind.
@@ -133,21 +136,29 @@ def dynamics_model_for(
         outcome, ending = normalised(params, data.obs, data.action)
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
         targets = (targets_of(data) - scale.mean) / scale.deviation
-        surprise = -outcome.log_prob(targets) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
+        # Each entry's density on its own, so that those of a state that was not seen can be left out.
+        each = -Gaussian(outcome.mean[..., None], outcome.log_std[..., None]).log_prob(targets[..., None])
+        surprise = jnp.sum(each[..., :-1], axis=-1)
+        if not ends_seen:
+            surprise = jnp.where(data.terminated > 0, 0.0, surprise)
+        surprise += each[..., -1] + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
         loss = masked_mean(surprise, weight)
         if probabilistic:
             loss += 0.01 * jnp.sum(params["bounds"]["high"] - params["bounds"]["low"])
         return loss
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
-        def scale_of(x: Array) -> Scale:
+        arrived = weight if ends_seen else weight * (1.0 - data.terminated)
+
+        def scale_of(x: Array, weight: Array) -> Scale:
             mean = jax.vmap(masked_mean, (1, None))(x, weight)
             deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
             # What never varies is left in its own units.
             return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
 
-        scale = {"inputs": scale_of(inputs_of(data.obs, data.action)), "targets": scale_of(targets_of(data))}
-        real = weight[:, None] > 0
+        inputs = scale_of(inputs_of(data.obs, data.action), weight)
+        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived)}
+        real = arrived[:, None] > 0
         low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
         high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)
         return {**params, "scale": scale, "box": {"low": low, "high": high}}
@@ -250,6 +261,16 @@ def adapt_model(
         return {**params, "network": moved}, None
 
     return jax.lax.scan(step_fn, params, length=steps)[0]
+
+
+def with_context(model: DynamicsModel, context: Array) -> DynamicsModel:
+    """The model whose observations come without their context, which is ``context`` ``[C]`` for all of them."""
+
+    def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
+        beside = jnp.broadcast_to(context, (*obs.shape[:-1], *context.shape))
+        return model.predict(params, jnp.concatenate([obs, beside], axis=-1), action)
+
+    return model._replace(predict=predict_fn)
 
 
 def sample_step(
