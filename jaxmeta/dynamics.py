@@ -100,10 +100,12 @@ def dynamics_model_for(
         params = {
             "network": network.init(key, jnp.zeros(seen + context + acted)),
             "scale": {"inputs": inputs, "targets": targets},
-            "box": {"low": jnp.full(seen, -jnp.inf), "high": jnp.full(seen, jnp.inf)},
+            "box": {"low": jnp.full(seen, -jnp.inf, jnp.float32), "high": jnp.full(seen, jnp.inf, jnp.float32)},
         }
         if probabilistic:
-            params["bounds"] = {"low": jnp.full(seen + 1, -5.0), "high": jnp.full(seen + 1, 0.25)}
+            params["bounds"] = {
+                name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))
+            }
         return params
 
     def inputs_of(obs: Array, action: Array) -> Array:

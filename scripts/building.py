@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from experiment import Experiment, fail
-from presets import OWN_SETTINGS, RECURRENT
+from presets import OWN_SETTINGS, PLANNING, RECURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import optax
 
     from jaxmeta.beliefs import BeliefModel
+    from jaxmeta.learners import OnlineModel
     from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
@@ -45,7 +46,7 @@ def build(
         tasks = jaxmeta.reveal_task(tasks)
     if arguments.algorithm in RECURRENT:
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
-        settings = _recurrent(arguments, tasks)
+        settings = (_planning if arguments.algorithm in PLANNING else _recurrent)(arguments, tasks)
     else:
         settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks)
         if adaptation_steps is not None:
@@ -88,7 +89,9 @@ def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
     import jaxmeta
 
     # A replaying algorithm's steps in a meta-iteration are a setting of its own.
-    replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2}.get(arguments.algorithm)
+    replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2, **dict.fromkeys(PLANNING, jaxmeta.plan_online)}.get(
+        arguments.algorithm
+    )
     updates = 1 if replaying is None else inspect.signature(replaying).parameters["updates"].default
     given = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
     # What is not a whole number is refused with the other settings.
@@ -138,13 +141,37 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
 
 
+def _planning(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
+    """The settings of an algorithm that plans."""
+    layer = {"cell": arguments.cell, "size": arguments.size} if arguments.algorithm == "rebal" else {}
+    return {**_model(arguments), **layer, "optimizer": _optimizer(arguments), "discount": arguments.discount}
+
+
+def _model(arguments: Experiment) -> dict[str, Any]:
+    return {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
+
+
+def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
+    """The model that GrBAL or ReBAL plans with, whose parameters are ``theta["online"]``."""
+    import inspect
+
+    import jaxmeta
+
+    given = _literals("--algorithm-settings", arguments.algorithm_settings)
+    network = {**_model(arguments), "probabilistic": given.get("probabilistic", False)}
+    if arguments.algorithm == "rebal":
+        return jaxmeta.recurrent_model(tasks.env, cell=arguments.cell, size=arguments.size, **network)
+    known = inspect.signature(jaxmeta.windowed_model).parameters
+    own = {name: value for name, value in given.items() if name in known}
+    return jaxmeta.windowed_model(tasks.env, **own, **network)
+
+
 def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of PEARL, which adapts by its posterior after each episode."""
     import jaxmeta
 
-    network = {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
     return {
-        "model": jaxmeta.context_model_for(tasks.env, **network),
+        "model": jaxmeta.context_model_for(tasks.env, **_model(arguments)),
         "adaptation_steps": arguments.adaptation_steps,
         "optimizer": _optimizer(arguments),
         "discount": arguments.discount,
@@ -212,9 +239,10 @@ def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], setting
     import jaxmeta
 
     parameters = list(inspect.signature(algorithm).parameters.values())
-    if algorithm is jaxmeta.hyperx:
-        # It hands what it does not know to the algorithm that it extends.
-        parameters += inspect.signature(jaxmeta.varibad).parameters.values()
+    # What some do not know they hand to the algorithm that they extend.
+    extended = {"hyperx": jaxmeta.varibad, **dict.fromkeys(PLANNING, jaxmeta.plan_online)}
+    if arguments.algorithm in extended:
+        parameters += inspect.signature(extended[arguments.algorithm]).parameters.values()
     is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) == "float | None"  # noqa: E731
     numbers = [one for one in parameters if is_number(one)]
     known = {one.name: one.default for one in numbers}

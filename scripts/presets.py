@@ -34,6 +34,7 @@ ALGORITHMS = (
     "es-maml",
     "fomaml",
     "from-scratch",
+    "grbal",
     "hyperx",
     "imaml",
     "learned-rule",
@@ -46,17 +47,22 @@ ALGORITHMS = (
     "pearl",
     "promp",
     "r2d2",
+    "rebal",
     "reptile",
     "rl2",
     "trpo-maml",
     "varibad",
 )
-RECURRENT = ("hyperx", "r2d2", "rl2", "varibad")
-"""Algorithms that learn by their memory, across the episodes of a lifetime."""
+PLANNING = ("grbal", "rebal")
+"""Algorithms that plan with a model which adapts at each step of a lifetime."""
+RECURRENT = ("grbal", "hyperx", "r2d2", "rebal", "rl2", "varibad")
+"""Algorithms that learn by acting, across the episodes of a lifetime."""
+_PLANNING_SETTINGS = ("outer", "epochs", "minibatches", "trace_decay", "task_chunk", "segment", "initial_log_std")
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "es-maml": ("outer", "outer_advantages", "objective", "epochs", "minibatches", "task_chunk"),
     "from-scratch": ("outer", "epochs", "minibatches"),
+    "grbal": (*_PLANNING_SETTINGS, "cell", "size"),
     "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
@@ -76,6 +82,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
+    "rebal": _PLANNING_SETTINGS,
     "reptile": ("objective", "outer_advantages"),
     "varibad": ("outer", "segment", "max_grad_norm"),
 }
@@ -102,9 +109,18 @@ _VARIBAD = {
     "minibatches": 4,
     "trace_decay": 0.95,
 }
+_PLANNING = {
+    "hidden": (64, 64),
+    "activation": "silu",
+    "meta_batch": 10,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 1e-4,
+    "max_grad_norm": 10.0,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "grbal": _PLANNING,
     "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
@@ -126,6 +142,7 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "outer_rate_end": 1e-4,
         "max_grad_norm": 10.0,
     },
+    "rebal": {**_PLANNING, "size": 64},
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "rl2": {
         "hidden": (),
@@ -196,7 +213,13 @@ _SPARSE = {
     "outer_decay": 700,
     "algorithm_settings": ("entropy_weight=0.0",),
 }
+_PLANNED = {
+    "cartpole": {"iterations": 50, "outer_decay": 50},
+    "navigation-rotated": {"lifetime": 2, "iterations": 100, "outer_decay": 100},
+    "pendulum": {"iterations": 50, "outer_decay": 50},
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "grbal": _PLANNED,
     "hyperx": {
         "gridnavi": _GRIDNAVI,
         "semicircle-sparse": _SPARSE,
@@ -231,6 +254,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },
+    "rebal": _PLANNED,
     "rl2": {
         "bernoulli-bandit": _BANDIT,
         "cartpole": {

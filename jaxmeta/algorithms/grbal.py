@@ -1,5 +1,6 @@
 """GrBAL and ReBAL: plan with a model that adapts at each step (Nagabandi et al. 2019), on lifetimes."""
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,6 @@ from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.on_lifetimes import check_lifetimes
 from jaxmeta.buffers import Buffer, append, draw, empty_buffer
 from jaxmeta.cells import Cell
-from jaxmeta.dynamics import DynamicsModel
 from jaxmeta.learners.online_models import OnlineModel, recurrent_model, steps_of, windowed_model
 from jaxmeta.learners.planning import planning_learner
 from jaxmeta.planning import Planner, cross_entropy_method
@@ -42,7 +42,9 @@ class PlanningState(NamedTuple):
 def grbal(
     tasks: TaskDistribution,
     *,
-    model: DynamicsModel | None = None,
+    hidden: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = jax.nn.silu,
+    probabilistic: bool = False,
     window: int = 16,
     future: int = 16,
     inner_rate: float = 0.01,
@@ -54,7 +56,9 @@ def grbal(
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: the networks; see ``windowed_model``, as for the other arguments.
+      hidden: widths of the model's hidden layers.
+      activation: the nonlinearity between them.
+      probabilistic: whether the model predicts variances too.
       window: M ≥ 1.
       future: K ≥ 1.
       inner_rate: step size of the adaptation, > 0.
@@ -65,16 +69,26 @@ def grbal(
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
-    check_lifetimes(tasks)
-    adaptation = {"inner_rate": inner_rate, "inner_steps": inner_steps, "first_order": first_order}
-    online = windowed_model(tasks.env, model, window=window, future=future, **adaptation)  # pyright: ignore
+    online = windowed_model(
+        tasks.env,
+        window=window,
+        future=future,
+        inner_rate=inner_rate,
+        inner_steps=inner_steps,
+        first_order=first_order,
+        hidden=hidden,
+        activation=activation,
+        probabilistic=probabilistic,
+    )
     return plan_online(tasks, online, **settings)
 
 
 def rebal(
     tasks: TaskDistribution,
     *,
-    model: DynamicsModel | None = None,
+    hidden: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = jax.nn.silu,
+    probabilistic: bool = False,
     cell: str | Cell = "gru",
     size: int = 64,
     **settings: Any,
@@ -83,7 +97,9 @@ def rebal(
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: the networks; see ``recurrent_model``, as for the other arguments.
+      hidden: widths of the model's hidden layers.
+      activation: the nonlinearity between them.
+      probabilistic: whether the model predicts variances too.
       cell: a name in ``CELLS``, or a ``Cell``.
       size: features of the cell, ≥ 1; used where ``cell`` is a name.
       settings: of ``plan_online``.
@@ -91,8 +107,9 @@ def rebal(
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
-    check_lifetimes(tasks)
-    return plan_online(tasks, recurrent_model(tasks.env, model, cell=cell, size=size), **settings)  # pyright: ignore
+    network = {"hidden": hidden, "activation": activation, "probabilistic": probabilistic}
+    online = recurrent_model(tasks.env, cell=cell, size=size, **network)
+    return plan_online(tasks, online, **settings)
 
 
 def plan_online(
@@ -149,6 +166,7 @@ def plan_online(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     if isinstance(epsilon, (int, float)) and not 0.0 <= epsilon <= 1.0:
         raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
+    check_lifetimes(tasks)
     env: Any = tasks.env
     if planner is None:
         space = env.action_space(env.default_params)

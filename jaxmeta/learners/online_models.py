@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from gymnax.environments.environment import Environment
 
 from jaxmeta.buffers import Transitions
 from jaxmeta.cells import Cell, cell_for
@@ -86,13 +87,13 @@ def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
     return steps._replace(mask=steps.mask * data.mask)
 
 
-def online_model_for(env: LifetimeEnv, **settings: Any) -> DynamicsModel:
+def online_model_for(env: Environment, **settings: Any) -> DynamicsModel:
     """``dynamics_model_for`` the wrapped environment, as an ``OnlineModel`` needs it: ends are not seen."""
-    return dynamics_model_for(env.env, ends_seen=False, **settings)
+    return dynamics_model_for(_of_lifetimes(env).env, ends_seen=False, **settings)
 
 
 def windowed_model(
-    env: LifetimeEnv,
+    env: Environment,
     model: DynamicsModel | None = None,
     *,
     window: int = 16,
@@ -100,6 +101,7 @@ def windowed_model(
     inner_rate: float = 0.01,
     inner_steps: int = 1,
     first_order: bool = False,
+    **network: Any,
 ) -> OnlineModel:
     """GrBAL: at each step, gradient steps from the meta-trained weights on the last M transitions.
 
@@ -108,12 +110,13 @@ def windowed_model(
 
     Args:
       env: of lifetimes.
-      model: by default ``online_model_for(env, probabilistic=False)``.
+      model: by default ``online_model_for(env, probabilistic=False, **network)``.
       window: M ≥ 1.
       future: K ≥ 1.
       inner_rate: step size, > 0.
       inner_steps: ≥ 1.
       first_order: whether the adaptation counts as the identity when it is differentiated.
+      network: see ``model``.
 
     Raises:
       ValueError: an argument out of its range, or an environment of another kind.
@@ -123,7 +126,8 @@ def windowed_model(
             raise ValueError(f"{name}: got {value}; must be at least 1")
     if isinstance(inner_rate, (int, float)) and inner_rate <= 0:
         raise ValueError(f"inner_rate: got {inner_rate}; must be positive")
-    base = online_model_for(env, probabilistic=False) if model is None else model
+    env = _of_lifetimes(env)
+    base = online_model_for(env, **{"probabilistic": False, **network}) if model is None else model
     blank = jnp.zeros(env.observation_space(env.default_params).shape)
 
     def init_fn(key: Key) -> PyTree:
@@ -170,11 +174,12 @@ def windowed_model(
 
 
 def recurrent_model(
-    env: LifetimeEnv,
+    env: Environment,
     model: DynamicsModel | None = None,
     *,
     cell: str | Cell = "gru",
     size: int = 64,
+    **network: Any,
 ) -> OnlineModel:
     """ReBAL: the features of a recurrent layer that reads the lifetime are part of the model's input.
 
@@ -184,13 +189,15 @@ def recurrent_model(
     Args:
       env: of lifetimes.
       model: with a context of the cell's features; by default ``online_model_for(env, probabilistic=False,
-        context=...)``.
+        context=..., **network)``.
       cell: a name in ``CELLS``, or a ``Cell``.
       size: H ≥ 1, features of the cell; used where ``cell`` is a name.
+      network: see ``model``.
 
     Raises:
       ValueError: an argument out of its range, or an environment of another kind.
     """
+    env = _of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
 
@@ -198,7 +205,8 @@ def recurrent_model(
         return layer.step(layer.init(key, observation.shape[0]), layer.start(), observation)[1]
 
     context = jax.eval_shape(first_features, jax.random.key(0)).shape[0]
-    base = online_model_for(env, probabilistic=False, context=context) if model is None else model
+    network = {"probabilistic": False, **network, "context": context}
+    base = online_model_for(env, **network) if model is None else model
 
     def init_fn(key: Key) -> PyTree:
         key_model, key_cell = jax.random.split(key)
@@ -228,3 +236,9 @@ def recurrent_model(
     return OnlineModel(
         init_fn, lambda: Recalled(layer.start(), jnp.zeros(context)), observe_fn, adapted_fn, loss_fn, base
     )
+
+
+def _of_lifetimes(env: Environment) -> LifetimeEnv:
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    return env

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
 
 from jaxmeta.learners.online_models import OnlineModel
 from jaxmeta.planning import Planner, imagined_return
@@ -20,7 +21,7 @@ class Planned(NamedTuple):
 
 
 def planning_learner(
-    env: LifetimeEnv,
+    env: Environment,
     online: OnlineModel,
     planner: Planner,
     *,
@@ -43,8 +44,10 @@ def planning_learner(
         box's width, ≥ 0; it has no meaning for discrete actions.
 
     Raises:
-      ValueError: ``discount`` or ``noise`` out of its range.
+      ValueError: ``discount`` or ``noise`` out of its range, or an environment that is not one of lifetimes.
     """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     if isinstance(discount, (int, float)) and not 0.0 <= discount <= 1.0:
         raise ValueError(f"discount: got {discount}; must be in [0, 1]")
     if isinstance(noise, (int, float)) and noise < 0:

@@ -163,6 +163,10 @@ class LifetimeEnv(Wrapper):
             acted, action = action[..., -1], action[..., :-1]
         return Told(inner, action, acted, obs[..., -2], obs[..., -1])
 
+    def as_first(self, obs: Array) -> Array:
+        """The observation ``[O]``, as if a lifetime began with it."""
+        return jnp.concatenate([self.told(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)])
+
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
 
