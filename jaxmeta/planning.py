@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import spaces
 
 from jaxmeta.dynamics import DynamicsModel, open_loop
@@ -138,10 +139,12 @@ def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
     if isinstance(space, spaces.Discrete):
         return _categorical_search(int(space.n), horizon, smoothing)
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        low, high = (jnp.broadcast_to(jnp.asarray(end, jnp.float32), space.shape) for end in (space.low, space.high))
-        # The difference, because a box of the largest floats has a width beyond them.
-        if bool(jnp.all(jnp.isfinite(high - low))):
-            return _gaussian_search(low, high, horizon, smoothing)
+        low, high = (np.broadcast_to(np.asarray(end, np.float32), space.shape) for end in (space.low, space.high))
+        with np.errstate(over="ignore", invalid="ignore"):
+            # The difference, because a box of the largest floats has a width beyond them.
+            bounded = bool(np.all(np.isfinite(high - low)))
+        if bounded:
+            return _gaussian_search(jnp.asarray(low), jnp.asarray(high), horizon, smoothing)
     raise ValueError(f"space: got {space}; a planner needs Discrete actions, or a bounded Box of rank 1")
 
 

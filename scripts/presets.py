@@ -113,8 +113,6 @@ _PLANNING = {
     "hidden": (64, 64),
     "activation": "silu",
     "meta_batch": 10,
-    "outer_rate": 1e-3,
-    "outer_rate_end": 1e-4,
     "max_grad_norm": 10.0,
 }
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
@@ -214,9 +212,9 @@ _SPARSE = {
     "algorithm_settings": ("entropy_weight=0.0",),
 }
 _PLANNED = {
-    "cartpole": {"iterations": 50, "outer_decay": 50},
-    "navigation-rotated": {"lifetime": 2, "iterations": 100, "outer_decay": 100},
-    "pendulum": {"iterations": 50, "outer_decay": 50},
+    "cartpole": {"iterations": 30, "outer_decay": 30},
+    "navigation-rotated": {"lifetime": 2, "iterations": 40, "outer_decay": 40},
+    "pendulum": {"iterations": 30, "outer_decay": 30},
 }
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "grbal": _PLANNED,

@@ -47,7 +47,7 @@ def grbal(
     probabilistic: bool = False,
     window: int = 16,
     future: int = 16,
-    inner_rate: float = 0.01,
+    inner_rate: float = 0.1,
     inner_steps: int = 1,
     first_order: bool = False,
     **settings: Any,
@@ -145,7 +145,7 @@ def plan_online(
       candidates: sequences in an iteration of the search, ≥ 1.
       elites: of them that the next iteration is fitted to, ≥ 1.
       plan_iterations: of the search at each time step, ≥ 1.
-      optimizer: by default Adam at 1e-3 with gradients clipped at norm 10.
+      optimizer: by default Adam at 3e-3 with gradients clipped at norm 10.
       discount: γ in [0, 1] of the imagined returns.
       capacity: lifetimes in the ring, ≥ those of one meta-step.
       batch: lifetimes in an update, ≥ 1.
@@ -173,7 +173,7 @@ def plan_online(
         search = {"candidates": candidates, "elites": elites, "iterations": plan_iterations}
         planner = cross_entropy_method(space, horizon=plan_steps, **search)
     if optimizer is None:
-        optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(1e-3))
+        optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(3e-3))
     greedy = planning_learner(env, online, planner, discount=discount)
     collecting = planning_learner(env, online, planner, discount=discount, explore=True, noise=noise)
     sizes = {"adaptation_steps": 0, "episodes": 1, "horizon": tasks.horizon}

@@ -98,7 +98,7 @@ def windowed_model(
     *,
     window: int = 16,
     future: int = 16,
-    inner_rate: float = 0.01,
+    inner_rate: float = 0.1,
     inner_steps: int = 1,
     first_order: bool = False,
     **network: Any,
