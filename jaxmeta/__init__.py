@@ -11,6 +11,7 @@ from jaxmeta.algorithms import (
     es_maml,
     fomaml,
     from_scratch,
+    grbal,
     hyperx,
     imaml,
     learned_rule,
@@ -23,8 +24,10 @@ from jaxmeta.algorithms import (
     model_maml,
     multi_task,
     pearl,
+    plan_online,
     promp,
     r2d2,
+    rebal,
     reptile,
     rl2,
     trpo_maml,
@@ -42,6 +45,7 @@ from jaxmeta.dynamics import (
     interval_coverage,
     open_loop,
     sample_step,
+    with_context,
 )
 from jaxmeta.estimators import (
     critic_baseline,
@@ -53,6 +57,7 @@ from jaxmeta.evaluate import adaptation_returns, adapted_expert_use, bootstrap_i
 from jaxmeta.layers import Mixture
 from jaxmeta.learners import (
     Adaptation,
+    OnlineModel,
     act_by_mode,
     act_by_sample,
     acting,
@@ -60,14 +65,19 @@ from jaxmeta.learners import (
     first_order,
     gradient_adaptation,
     gradient_learner,
+    online_model_for,
+    planning_learner,
     recurrent_learner,
+    recurrent_model,
     recurrent_q_learner,
     rematerialised,
     uniform_learner,
     whole_network,
+    windowed_model,
     without_adaptation,
 )
 from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, standardised
+from jaxmeta.model_errors import model_errors
 from jaxmeta.networks import (
     MLP,
     CategoricalPolicy,
@@ -90,6 +100,7 @@ from jaxmeta.objectives import (
     with_sampling_term,
 )
 from jaxmeta.outer import by_optax, trust_region
+from jaxmeta.planning import Planner, cross_entropy_method, imagined_return, random_shooting
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
 from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, reveal_task
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
@@ -123,7 +134,9 @@ __all__ = [
     "MetaAlgorithm",
     "MetaState",
     "Mixture",
+    "OnlineModel",
     "Outer",
+    "Planner",
     "Policy",
     "RecurrentPolicy",
     "SquashedGaussian",
@@ -154,6 +167,7 @@ __all__ = [
     "context_learner",
     "context_model_for",
     "critic_baseline",
+    "cross_entropy_method",
     "dice",
     "discounted_returns",
     "dynamics_model_for",
@@ -170,7 +184,9 @@ __all__ = [
     "generalised_advantages",
     "gradient_adaptation",
     "gradient_learner",
+    "grbal",
     "hyperx",
+    "imagined_return",
     "imaml",
     "in_segments",
     "init_state",
@@ -188,16 +204,23 @@ __all__ = [
     "meta_iteration",
     "meta_sgd",
     "meta_train",
+    "model_errors",
     "model_maml",
     "multi_task",
     "observe_only",
+    "online_model_for",
     "open_loop",
     "pearl",
+    "plan_online",
+    "planning_learner",
     "policy_for",
     "post_adaptation",
     "promp",
     "r2d2",
+    "random_shooting",
+    "rebal",
     "recurrent_learner",
+    "recurrent_model",
     "recurrent_policy_for",
     "recurrent_q_learner",
     "references",
@@ -217,6 +240,8 @@ __all__ = [
     "uniform_learner",
     "varibad",
     "whole_network",
+    "windowed_model",
+    "with_context",
     "with_inner_penalty",
     "with_sampling_term",
     "without_adaptation",

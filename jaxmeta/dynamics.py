@@ -68,6 +68,7 @@ def dynamics_model_for(
     activation: Callable[[Array], Array] = nn.silu,
     probabilistic: bool = True,
     context: int = 0,
+    ends_seen: bool = True,
 ) -> DynamicsModel:
     """A network that predicts a step's change of the observation, its reward, and whether it ends the episode.
 
@@ -81,6 +82,8 @@ def dynamics_model_for(
       activation: the nonlinearity between layers.
       probabilistic: whether the variance is predicted.
       context: C ≥ 0 entries that follow the observation in the input, as they are; not predicted.
+      ends_seen: whether the data says where a step that ended the episode led to; where it does not, only the reward
+        and the end of such a step are learned, and ``next_obs`` there may be anything.
 
     Raises:
       ValueError: a size out of its range, or spaces of another kind.
@@ -107,10 +110,12 @@ def dynamics_model_for(
             "outcome": network.init(key_outcome, jnp.zeros(seen + context + acted)),
             "ending": ending_network.init(key_ending, jnp.zeros(seen + context + acted)),
             "scale": {"inputs": inputs, "targets": targets},
-            "box": {"low": jnp.full(seen, -jnp.inf), "high": jnp.full(seen, jnp.inf)},
+            "box": {"low": jnp.full(seen, -jnp.inf, jnp.float32), "high": jnp.full(seen, jnp.inf, jnp.float32)},
         }
         if probabilistic:
-            params["bounds"] = {"low": jnp.full(seen + 1, -5.0), "high": jnp.full(seen + 1, 0.25)}
+            params["bounds"] = {
+                name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))
+            }
         return params
 
     def inputs_of(obs: Array, action: Array) -> Array:
@@ -146,28 +151,37 @@ def dynamics_model_for(
         targets = (targets_of(data) - scale.mean) / scale.deviation
         return *normalised(params, data.obs, data.action), targets
 
+    def summed(each: Array, terminated: Array) -> Array:
+        """Over the entries of an outcome, without those of a state that was not seen."""
+        state = jnp.sum(each[..., :-1], axis=-1)
+        return each[..., -1] + (state if ends_seen else jnp.where(terminated > 0, 0.0, state))
+
     def error_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
         outcome, ending, targets = compared(params, data)
-        squares = 0.5 * jnp.sum(jnp.square(outcome.mean - targets), axis=-1)
+        squares = summed(0.5 * jnp.square(outcome.mean - targets), data.terminated)
         return masked_mean(squares + optax.sigmoid_binary_cross_entropy(ending, data.terminated), weight)
 
     def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
         outcome, ending, targets = compared(params, data)
-        surprise = -outcome.log_prob(targets) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
+        each = -Gaussian(outcome.mean[..., None], outcome.log_std[..., None]).log_prob(targets[..., None])
+        surprise = summed(each, data.terminated) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
         loss = masked_mean(surprise, weight)
         if probabilistic:
             loss += 0.01 * jnp.sum(params["bounds"]["high"] - params["bounds"]["low"])
         return loss
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
-        def scale_of(x: Array) -> Scale:
+        arrived = weight if ends_seen else weight * (1.0 - data.terminated)
+
+        def scale_of(x: Array, weight: Array) -> Scale:
             mean = jax.vmap(masked_mean, (1, None))(x, weight)
             deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
             # What never varies is left in its own units.
             return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
 
-        scale = {"inputs": scale_of(inputs_of(data.obs, data.action)), "targets": scale_of(targets_of(data))}
-        real = weight[:, None] > 0
+        inputs = scale_of(inputs_of(data.obs, data.action), weight)
+        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived)}
+        real = arrived[:, None] > 0
         low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
         high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)
         return {**params, "scale": scale, "box": {"low": low, "high": high}}
@@ -262,6 +276,8 @@ def adapt_model(
 ) -> PyTree:
     """``steps`` steps down ``model.error`` of a task's own transitions, differentiable (Nagabandi et al. 2019).
 
+    Longer gradients are shortened to norm 5: where the error is steep, a few plain steps would otherwise run away.
+
     Args:
       model: the functions.
       params: meta-trained parameters.
@@ -271,15 +287,27 @@ def adapt_model(
       steps: ≥ 0.
     """
 
-    def descended(params: PyTree, gradient: PyTree) -> PyTree:
-        return jax.tree.map(lambda x, slope: x - rate * slope, params, gradient)
-
     def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:
         gradient = jax.grad(model.error)(params, data, weight)
-        moved = {name: descended(params[name], gradient[name]) for name in ("outcome", "ending")}
+        gradient = {name: gradient[name] for name in ("outcome", "ending")}
+        # Not the square root at 0, whose derivative is infinite.
+        shortened = 5.0 / jnp.sqrt(jnp.maximum(optax.tree.norm(gradient, squared=True), 25.0))
+        moved = jax.tree.map(
+            lambda x, slope: x - rate * shortened * slope, {name: params[name] for name in gradient}, gradient
+        )
         return {**params, **moved}, None
 
     return jax.lax.scan(step_fn, params, length=steps)[0]
+
+
+def with_context(model: DynamicsModel, context: Array) -> DynamicsModel:
+    """The model whose observations come without their context, which is ``context`` ``[C]`` for all of them."""
+
+    def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
+        beside = jnp.broadcast_to(context, (*obs.shape[:-1], *context.shape))
+        return model.predict(params, jnp.concatenate([obs, beside], axis=-1), action)
+
+    return model._replace(predict=predict_fn)
 
 
 def sample_step(

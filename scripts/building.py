@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from experiment import Experiment, fail
-from presets import OWN_SETTINGS, RECURRENT, UNBALANCED, UPDATES
+from presets import EXTENDS, OWN_SETTINGS, PLANNING, RECURRENT, UNBALANCED, UPDATES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import optax
 
     from jaxmeta.beliefs import BeliefModel
+    from jaxmeta.learners import OnlineModel
     from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
@@ -45,7 +45,7 @@ def build(
         tasks = jaxmeta.reveal_task(tasks)
     if arguments.algorithm in RECURRENT:
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
-        settings = _recurrent(arguments, tasks)
+        settings = (_planning if arguments.algorithm in PLANNING else _recurrent)(arguments, tasks)
     else:
         settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks)
         if adaptation_steps is not None:
@@ -58,7 +58,7 @@ def build(
         settings["balance_weight"] = arguments.balance_weight
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     algorithm = getattr(jaxmeta, name)
-    return tasks, algorithm(tasks, **settings, **_own(arguments, algorithm, settings))
+    return tasks, algorithm(tasks, **settings, **_own(arguments, settings))
 
 
 def _network(arguments: Experiment) -> dict[str, Any]:
@@ -84,17 +84,13 @@ def belief_model(arguments: Experiment, tasks: TaskDistribution) -> BeliefModel:
 
 
 def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
-    import inspect
-
     import optax
-
-    import jaxmeta
 
     # Some algorithms make many steps in a meta-iteration: their number is a setting of their own.
     name = UPDATES.get(arguments.algorithm)
     updates = 1
     if name is not None:
-        own = inspect.signature(getattr(jaxmeta, arguments.algorithm.replace("-", "_"))).parameters
+        own = {one.name: one for one in _parameters(arguments.algorithm)}
         given = _literals("--algorithm-settings", arguments.algorithm_settings).get(name, own[name].default)
         # What is not a whole number is refused with the other settings.
         updates = given if isinstance(given, int) else own[name].default
@@ -145,13 +141,35 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
 
 
+def _planning(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
+    """The settings of an algorithm that plans."""
+    layer = {"cell": arguments.cell, "size": arguments.size} if arguments.algorithm == "rebal" else {}
+    return {**_model(arguments), **layer, "optimizer": _optimizer(arguments), "discount": arguments.discount}
+
+
+def _model(arguments: Experiment) -> dict[str, Any]:
+    return {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
+
+
+def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
+    """The model that GrBAL or ReBAL plans with, whose parameters are ``theta["online"]``."""
+    import jaxmeta
+
+    given = _literals("--algorithm-settings", arguments.algorithm_settings)
+    network = {**_model(arguments), "probabilistic": given.get("probabilistic", False)}
+    if arguments.algorithm == "rebal":
+        return jaxmeta.recurrent_model(tasks.env, cell=arguments.cell, size=arguments.size, **network)
+    known = inspect.signature(jaxmeta.windowed_model).parameters
+    own = {name: value for name, value in given.items() if name in known}
+    return jaxmeta.windowed_model(tasks.env, **own, **network)
+
+
 def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of PEARL, which adapts by its posterior after each episode."""
     import jaxmeta
 
-    network = {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
     return {
-        "model": jaxmeta.context_model_for(tasks.env, **network),
+        "model": jaxmeta.context_model_for(tasks.env, **_model(arguments)),
         "adaptation_steps": arguments.adaptation_steps,
         "optimizer": _optimizer(arguments),
         "discount": arguments.discount,
@@ -212,22 +230,22 @@ def _literals(flag: str, given: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], settings: dict[str, Any]) -> dict[str, Any]:
-    """What ``--algorithm-settings`` gives: numbers whose names the algorithm's signature must have."""
-    import inspect
-
+def _parameters(name: str) -> list[inspect.Parameter]:
+    """Those of an algorithm, by its name on the command line, and of the one that it extends."""
     import jaxmeta
 
-    parameters = list(inspect.signature(algorithm).parameters.values())
-    if algorithm is jaxmeta.hyperx:
-        # It hands what it does not know to the algorithm that it extends.
-        parameters += inspect.signature(jaxmeta.varibad).parameters.values()
+    both = (name, EXTENDS[name]) if name in EXTENDS else (name,)
+    functions = [getattr(jaxmeta, each.replace("-", "_").replace("oracle", "multi_task")) for each in both]
+    return [one for function in functions for one in inspect.signature(function).parameters.values()]
+
+
+def _own(arguments: Experiment, settings: dict[str, Any]) -> dict[str, Any]:
+    """What ``--algorithm-settings`` gives: numbers whose names the algorithm's signature must have."""
     optional = ("float | None", "int | None")
     is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) in optional  # noqa: E731
-    numbers = [one for one in parameters if is_number(one)]
-    known = {one.name: one.default for one in numbers}
+    numbers = [one for one in _parameters(arguments.algorithm) if is_number(one)]
+    known = {one.name: one.default for one in numbers if one.name not in settings}
     whole = {one.name for one in numbers if isinstance(one.default, int) or str(one.annotation) == "int | None"}
-    known = {name: default for name, default in known.items() if name not in settings}
     found = _literals("--algorithm-settings", arguments.algorithm_settings)
     for name, value in found.items():
         if name not in known:

@@ -77,9 +77,9 @@ class Experiment:
     outer_advantages: Literal["standardised", "raw"] = "standardised"
     """Advantages in the outer loss: standardised, all tasks count alike; raw, a task counts by what is to be gained."""
     hidden: tuple[int, ...] = (100, 100)
-    """Widths of the policy's hidden layers."""
-    activation: Literal["relu", "tanh"] = "relu"
-    """Nonlinearity of the policy."""
+    """Widths of the hidden layers, of the policy or of the model."""
+    activation: Literal["relu", "silu", "tanh"] = "relu"
+    """Nonlinearity of the policy, or of the model."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
     experts: int = 1

@@ -34,6 +34,7 @@ ALGORITHMS = (
     "es-maml",
     "fomaml",
     "from-scratch",
+    "grbal",
     "hyperx",
     "imaml",
     "learned-rule",
@@ -48,19 +49,42 @@ ALGORITHMS = (
     "pearl",
     "promp",
     "r2d2",
+    "rebal",
     "reptile",
     "rl2",
     "trpo-maml",
     "varibad",
 )
-UPDATES = {"mb-mpo": "updates", "model-maml": "imagined_updates", "pearl": "updates", "r2d2": "updates"}
+PLANNING = ("grbal", "rebal")
+"""Algorithms that plan with a model which adapts at each step of a lifetime."""
+RECURRENT = ("grbal", "hyperx", "r2d2", "rebal", "rl2", "varibad")
+"""Algorithms that learn by acting, across the episodes of a lifetime."""
+EXTENDS = {"grbal": "plan-online", "hyperx": "varibad", "rebal": "plan-online"}
+"""What hands the settings that it does not know to the algorithm that it extends."""
+UPDATES = {
+    "grbal": "updates",
+    "mb-mpo": "updates",
+    "model-maml": "imagined_updates",
+    "pearl": "updates",
+    "r2d2": "updates",
+    "rebal": "updates",
+}
 """Algorithms that make more than one outer step in a meta-iteration, and the setting of theirs that says how many."""
-RECURRENT = ("hyperx", "r2d2", "rl2", "varibad")
-"""Algorithms that learn by their memory, across the episodes of a lifetime."""
+_PLANNING_SETTINGS = (
+    "outer",
+    "epochs",
+    "minibatches",
+    "trace_decay",
+    "task_chunk",
+    "segment",
+    "initial_log_std",
+    "experts",
+)
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "es-maml": ("outer", "outer_advantages", "objective", "epochs", "minibatches", "task_chunk"),
     "from-scratch": ("outer", "epochs", "minibatches"),
+    "grbal": (*_PLANNING_SETTINGS, "cell", "size"),
     "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
@@ -81,6 +105,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     ),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
     "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
+    "rebal": _PLANNING_SETTINGS,
     "reptile": ("objective", "outer_advantages"),
     "varibad": ("outer", "segment", "max_grad_norm"),
 }
@@ -94,7 +119,7 @@ GRADIENT_SETTINGS = (
     "outer_advantages",
     "objective",
 )
-UNBALANCED = ("es-maml", "from-scratch", "pearl", "r2d2")
+UNBALANCED = ("es-maml", "from-scratch", "grbal", "model-maml", "pearl", "r2d2", "rebal")
 """Algorithms that do not balance the use of a policy's experts."""
 RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 """Arguments that only one kind of algorithm has."""
@@ -120,9 +145,16 @@ _MODEL_BASED = {
     "trace_decay": 0.95,
     "initial_log_std": -0.5,
 }
+_PLANNING = {
+    "hidden": (64, 64),
+    "activation": "silu",
+    "meta_batch": 10,
+    "max_grad_norm": 10.0,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
+    "grbal": _PLANNING,
     "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
@@ -146,6 +178,7 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "outer_rate_end": 1e-4,
         "max_grad_norm": 10.0,
     },
+    "rebal": {**_PLANNING, "size": 64},
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "rl2": {
         "hidden": (),
@@ -216,7 +249,13 @@ _SPARSE = {
     "outer_decay": 700,
     "algorithm_settings": ("entropy_weight=0.0",),
 }
+_PLANNED = {
+    "cartpole": {"iterations": 30, "outer_decay": 30},
+    "navigation-rotated": {"lifetime": 2, "iterations": 40, "outer_decay": 40},
+    "pendulum": {"iterations": 30, "outer_decay": 30},
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
+    "grbal": _PLANNED,
     "hyperx": {
         "gridnavi": _GRIDNAVI,
         "semicircle-sparse": _SPARSE,
@@ -251,6 +290,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },
+    "rebal": _PLANNED,
     "rl2": {
         "bernoulli-bandit": _BANDIT,
         "cartpole": {

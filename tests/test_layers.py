@@ -14,6 +14,7 @@ FLOORS = {
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
     **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "expert_plots", "runs"), 4),
+    "model_errors": 4,
 }
 
 

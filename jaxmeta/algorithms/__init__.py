@@ -7,6 +7,7 @@ from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.algorithms.e_maml import e_maml
 from jaxmeta.algorithms.es_maml import es_maml
+from jaxmeta.algorithms.grbal import grbal, plan_online, rebal
 from jaxmeta.algorithms.hyperx import hyperx
 from jaxmeta.algorithms.imaml import imaml
 from jaxmeta.algorithms.learned_rule import learned_rule
@@ -31,6 +32,7 @@ __all__ = [
     "es_maml",
     "fomaml",
     "from_scratch",
+    "grbal",
     "hyperx",
     "imaml",
     "learned_rule",
@@ -43,8 +45,10 @@ __all__ = [
     "model_maml",
     "multi_task",
     "pearl",
+    "plan_online",
     "promp",
     "r2d2",
+    "rebal",
     "reptile",
     "rl2",
     "trpo_maml",

@@ -117,7 +117,7 @@ def learning(
     *,
     task_chunk: int,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
-    regulariser: Callable[[Theta, Lifetime], tuple[Array, Info]] | None = None,
+    regulariser: Regulariser | None = None,
 ) -> Callable[[MetaState, Lifetime], tuple[MetaState, Info]]:
     """The half of ``compose`` that learns: ``learn(state, lifetimes) -> (state, Info)``, with the same arguments.
 

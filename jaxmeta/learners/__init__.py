@@ -16,6 +16,15 @@ from jaxmeta.learners.gradient import (
     whole_network,
     without_adaptation,
 )
+from jaxmeta.learners.online_models import (
+    OnlineModel,
+    online_model_for,
+    recurrent_model,
+    step_between,
+    steps_of,
+    windowed_model,
+)
+from jaxmeta.learners.planning import planning_learner
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
 
@@ -23,6 +32,7 @@ __all__ = [
     "Adaptation",
     "FastWeights",
     "MakeAdaptation",
+    "OnlineModel",
     "act_by_mode",
     "act_by_sample",
     "acting",
@@ -32,10 +42,16 @@ __all__ = [
     "gate_of_memory",
     "gradient_adaptation",
     "gradient_learner",
+    "online_model_for",
+    "planning_learner",
     "recurrent_learner",
+    "recurrent_model",
     "recurrent_q_learner",
     "rematerialised",
+    "step_between",
+    "steps_of",
     "uniform_learner",
     "whole_network",
+    "windowed_model",
     "without_adaptation",
 ]

@@ -1,5 +1,7 @@
 """Several episodes of one task seen as one lifetime, for learners that adapt by their recurrent state."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -22,6 +24,24 @@ class LifetimeState(environment.EnvState):
     reward: Array
     ended: Array
     over: Array
+
+
+class Told(NamedTuple):
+    """What a lifetime's observation says.
+
+    Attributes:
+      obs: of the wrapped environment, ``[..., O]``.
+      action: the step before it, ``[...]`` or ``[..., A]``; where there was none, it means nothing.
+      acted: 1 where there was a step before, ``[...]``.
+      reward: of that step, ``[...]``.
+      ended: 1 where that step was an episode's last, and ``obs`` is the next one's first, ``[...]``.
+    """
+
+    obs: Array
+    action: Array
+    acted: Array
+    reward: Array
+    ended: Array
 
 
 class LifetimeEnv(Wrapper):
@@ -131,6 +151,21 @@ class LifetimeEnv(Wrapper):
         """
         episode = jnp.cumsum(obs[:, -1]).astype(jnp.int32)
         return jax.ops.segment_sum(reward, episode, num_segments=self.episodes)
+
+    def told(self, obs: Array) -> Told:
+        """The parts of observations ``[..., O]``."""
+        space = self.env.action_space(self.env.default_params)
+        size = self._no_action(self.env.default_params).shape[0]
+        inner, action = obs[..., : -size - 2], obs[..., -size - 2 : -2]
+        if isinstance(space, spaces.Discrete):
+            acted, action = 1.0 - action[..., -1], jnp.argmax(action[..., :-1], axis=-1).astype(jnp.int32)
+        else:
+            acted, action = action[..., -1], action[..., :-1]
+        return Told(inner, action, acted, obs[..., -2], obs[..., -1])
+
+    def as_first(self, obs: Array) -> Array:
+        """The observation ``[O]``, as if a lifetime began with it."""
+        return jnp.concatenate([self.told(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)])
 
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,90 @@
+"""The learner that acts by a plan under a model which adapts at each step (Nagabandi et al. 2019)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from jaxmeta.learners.online_models import OnlineModel
+from jaxmeta.planning import Planner, imagined_return
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
+
+
+class Planned(NamedTuple):
+    """The fast state: what the model has adapted to, and where the next search begins."""
+
+    memory: PyTree
+    plan: PyTree
+
+
+def planning_learner(
+    env: Environment,
+    online: OnlineModel,
+    planner: Planner,
+    *,
+    discount: float = 1.0,
+    explore: bool = False,
+    noise: float = 0.0,
+) -> Learner:
+    """At each step: take in what the observation tells of the last step, adapt, plan, and do the plan's first action.
+
+    The model adapts within a lifetime, and keeps what it has learned across its episodes; the plan starts anew in each.
+    A plan has no distribution over actions, and no critic: log-probabilities and values are 0.
+
+    Args:
+      env: of lifetimes.
+      online: the model; its parameters are ``theta["online"]``.
+      planner: for the wrapped environment's actions.
+      discount: γ in [0, 1] of the imagined returns.
+      explore: to act at random in a share ``theta["random"]`` of steps.
+      noise: standard deviation of the Gaussian noise on the other actions where it explores, as a share of half the
+        box's width, ≥ 0; it has no meaning for discrete actions.
+
+    Raises:
+      ValueError: ``discount`` or ``noise`` out of its range, or an environment that is not one of lifetimes.
+    """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    if isinstance(discount, (int, float)) and not 0.0 <= discount <= 1.0:
+        raise ValueError(f"discount: got {discount}; must be in [0, 1]")
+    if isinstance(noise, (int, float)) and noise < 0:
+        raise ValueError(f"noise: got {noise}; must be at least 0")
+    space = env.action_space(env.default_params)
+
+    def init_fn(key: Key) -> Theta:
+        return {"online": online.init(key), "random": jnp.zeros(())}
+
+    def begin_fn(theta: Theta) -> Planned:
+        return Planned(online.begin(), planner.begin())
+
+    def explored(key: Key, theta: Theta, action: Array) -> Array:
+        key_share, key_random, key_noise = jax.random.split(key, 3)
+        if isinstance(space, spaces.Box):
+            width = 0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))
+            moved = action + noise * width * jax.random.normal(key_noise, action.shape)
+            action = jnp.clip(moved, space.low, space.high)
+        return jnp.where(jax.random.uniform(key_share) < theta["random"], space.sample(key_random), action)
+
+    def act_fn(key: Key, theta: Theta, phi: Planned, obs: Array):
+        key_plan, key_explore = jax.random.split(key)
+        memory = online.observe(theta["online"], phi.memory, obs)
+        model, params = online.adapted(theta["online"], memory)
+        told = env.told(obs)
+        fresh = (told.acted == 0) | (told.ended > 0)
+        plan = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), planner.begin(), phi.plan)
+
+        def score(actions: Array) -> Array:
+            return imagined_return(model, params, told.obs, actions, discount)
+
+        actions, plan = planner.plan(key_plan, plan, score)
+        action = explored(key_explore, theta, actions[0]) if explore else actions[0]
+        return action, jnp.zeros(()), jnp.zeros(()), Planned(memory, plan)
+
+    def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
+        zeros = jnp.zeros_like(trajectory.reward)
+        return zeros, zeros
+
+    return Learner(init_fn, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)

@@ -1,0 +1,106 @@
+"""GrBAL and ReBAL: one program that learns, better predictions after adaptation than before, and bad input."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxmeta
+
+# Data for the model alone: nothing is searched for.
+BLIND = {"plan_steps": 1, "candidates": 1, "elites": 1, "plan_iterations": 1, "random_iterations": 1000}
+ALGORITHMS = {
+    "grbal": (jaxmeta.grbal, jaxmeta.windowed_model, {"window": 8, "future": 4, "inner_rate": 0.3}),
+    "rebal": (jaxmeta.rebal, jaxmeta.recurrent_model, {"size": 16}),
+}
+
+
+@pytest.fixture(scope="module")
+def turned():
+    """Goals near the start, actions turned by any angle."""
+    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=20, goal_range=0.01), 1)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
+    make, model_of, own = ALGORITHMS[name]
+    algorithm = make(turned, hidden=(32,), updates=150, batch=32, capacity=512, **own, **BLIND)
+    chex.clear_trace_counter()
+    step = jax.jit(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, turned, 64), n=1))
+    state = jaxmeta.init_state(jax.random.key(0), algorithm)
+    for _ in range(6):
+        before = jax.tree.map(jax.typeof, state)
+        state, info = step(state)
+        assert jax.tree.map(jax.typeof, state) == before
+        assert float(info["skipped"]) == 0.0
+    assert {"loss", "grad_norm", "return_pre", "return_post", "env_steps", "random"} <= set(info)
+    theta = state.meta.theta
+
+    batch = jaxmeta.sample_tasks(jax.random.key(9), turned, 30)
+    learner = jaxmeta.uniform_learner(turned.env)
+
+    def act(key, task):
+        return jaxmeta.collect_episodes(key, turned.env, task, learner, (), (), episodes=1, horizon=20)[0]
+
+    trajectories = jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(10), 30), batch)
+    online = model_of(turned.env, hidden=(32,), **own)
+    found = jaxmeta.model_errors(turned.env, online, theta["online"], trajectories, horizon=5)
+    # Without knowing the angle there is nothing to be said of a move.
+    assert 0.9 < found["before"]["one_step"] < 1.15
+    assert found["after"]["one_step"] < 0.8
+    assert found["after"]["horizon"] < 0.8 * found["before"]["horizon"]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_it_plans_better_than_it_acts_at_random(name):
+    """On a plane with one goal, where the point starts: it stays near it."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=15, goal_range=0.01), 1)
+    make, _, own = ALGORITHMS[name]
+    settings = {"plan_steps": 5, "candidates": 24, "elites": 4, "plan_iterations": 2, "epsilon": 0.0}
+    algorithm = make(tasks, hidden=(32,), updates=100, capacity=512, random_iterations=2, **own, **settings)
+    step = jax.jit(jaxmeta.meta_iteration(algorithm, tasks, 32))
+    state = jaxmeta.init_state(jax.random.key(0), algorithm)
+    infos = []
+    for _ in range(5):
+        state, info = step(state)
+        infos.append(info)
+    np.testing.assert_array_equal([info["random"] for info in infos], [1, 1, 0, 0, 0])
+    random = float(jnp.mean(jnp.array([info["return_post"] for info in infos[:2]])))
+    assert float(infos[-1]["return_post"]) > 0.5 * random, (random, infos[-1]["return_post"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"updates": 0}, "updates: got 0; must be at least 1"),
+        ({"random_iterations": -1}, "random_iterations: got -1; must be at least 0"),
+        ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
+        ({"discount": 1.5}, "discount: got 1.5; must be in [0, 1]"),
+        ({"plan_steps": 0}, "horizon: got 0; must be at least 1"),
+        ({"capacity": 0}, "capacity: got 0; must be at least 1"),
+    ],
+)
+def test_bad_settings_are_named(turned, settings, message):
+    def build():
+        jaxmeta.grbal(turned, hidden=(4,), **settings).init(jax.random.key(0))
+
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        build()
+    assert str(caught.value) == message
+
+
+def test_families_that_are_not_of_lifetimes_are_refused(navigation):
+    for make in (jaxmeta.grbal, jaxmeta.rebal):
+        with pytest.raises(ValueError, match="not one of lifetimes"):
+            make(navigation)
+
+
+def test_the_algorithm_and_its_model_have_the_same_defaults():
+    import inspect
+
+    for algorithm, model, _ in ALGORITHMS.values():
+        ours, theirs = (inspect.signature(each).parameters for each in (algorithm, model))
+        shared = set(ours) & set(theirs) - {"network"}
+        assert shared
+        assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}
