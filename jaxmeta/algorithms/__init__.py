@@ -10,6 +10,7 @@ from jaxmeta.algorithms.hyperx import hyperx
 from jaxmeta.algorithms.imaml import imaml
 from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
+from jaxmeta.algorithms.maml_q import maml_q
 from jaxmeta.algorithms.meta_sgd import meta_sgd
 from jaxmeta.algorithms.pearl import pearl
 from jaxmeta.algorithms.promp import promp
@@ -33,6 +34,7 @@ __all__ = [
     "learned_rule",
     "maml",
     "maml_ppo",
+    "maml_q",
     "maml_vpg",
     "meta_sgd",
     "multi_task",

@@ -15,6 +15,7 @@ from jaxmeta.learners.gradient import (
     whole_network,
     without_adaptation,
 )
+from jaxmeta.learners.q_learning import q_learner
 from jaxmeta.learners.recurrent import recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
 
@@ -29,6 +30,7 @@ __all__ = [
     "first_order",
     "gradient_adaptation",
     "gradient_learner",
+    "q_learner",
     "recurrent_learner",
     "recurrent_q_learner",
     "rematerialised",
