@@ -9,7 +9,7 @@ ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
     **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "networks"), 1),
-    **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
+    **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
     **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "runs"), 4),

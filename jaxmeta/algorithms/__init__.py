@@ -12,6 +12,7 @@ from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
 from jaxmeta.algorithms.maml_q import maml_q
 from jaxmeta.algorithms.meta_sgd import meta_sgd
+from jaxmeta.algorithms.mql import mql
 from jaxmeta.algorithms.pearl import pearl
 from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.r2d2 import r2d2
@@ -37,6 +38,7 @@ __all__ = [
     "maml_q",
     "maml_vpg",
     "meta_sgd",
+    "mql",
     "multi_task",
     "pearl",
     "promp",
