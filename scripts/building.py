@@ -41,18 +41,23 @@ def build(
     tasks = jaxmeta.tasks.make(arguments.task, **family)
     if arguments.observed:
         tasks = jaxmeta.observe_only(tasks, arguments.observed)
+    if arguments.scaled:
+        tasks = jaxmeta.scale_observations(tasks)
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
     if arguments.algorithm in RECURRENT:
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
         settings = _recurrent(arguments, tasks)
+        if arguments.algorithm == "mql":
+            # In evaluation alone: meta-training does not adapt.
+            settings["adaptation_steps"] = 1 if adaptation_steps is None else adaptation_steps
     else:
-        settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks)
+        settings = {"maml-q": _maml_q, "pearl": _pearl}.get(arguments.algorithm, _gradient)(arguments, tasks)
         if adaptation_steps is not None:
             settings["adaptation_steps"] = adaptation_steps
         if episodes is not None and "episodes" in settings:
             settings["episodes"] = episodes
-        if rate_decay != 1.0 and "inner_rate" in settings:
+        if rate_decay != 1.0 and "inner_rate" in settings and arguments.algorithm != "maml-q":
             settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
     name = {"oracle": "multi_task"}.get(arguments.algorithm, arguments.algorithm.replace("-", "_"))
     algorithm = getattr(jaxmeta, name)
@@ -88,7 +93,12 @@ def _optimizer(arguments: Experiment) -> optax.GradientTransformation:
     import jaxmeta
 
     # A replaying algorithm's steps in a meta-iteration are a setting of its own.
-    replaying = {"pearl": jaxmeta.pearl, "r2d2": jaxmeta.r2d2}.get(arguments.algorithm)
+    replaying = {
+        "maml-q": jaxmeta.maml_q,
+        "mql": jaxmeta.r2d2,
+        "pearl": jaxmeta.pearl,
+        "r2d2": jaxmeta.r2d2,
+    }.get(arguments.algorithm)
     updates = 1 if replaying is None else inspect.signature(replaying).parameters["updates"].default
     given = _literals("--algorithm-settings", arguments.algorithm_settings).get("updates", updates)
     # What is not a whole number is refused with the other settings.
@@ -119,7 +129,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
 
     import jaxmeta
 
-    if arguments.algorithm == "r2d2":
+    if arguments.algorithm in ("mql", "r2d2"):
         return {
             "policy": jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks)),
             "segment": arguments.segment,
@@ -136,6 +146,21 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
         return {**settings, "model": belief_model(arguments, tasks), "outer": outer}
     policy = jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks))
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
+
+
+def _maml_q(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
+    """The settings of MAML with action values inside."""
+    import jaxmeta
+
+    return {
+        "inner_rate": arguments.inner_rate,
+        "adaptation_steps": arguments.adaptation_steps,
+        "episodes": arguments.episodes,
+        "policy": jaxmeta.policy_for(tasks.env, **_network(arguments)),
+        "optimizer": _optimizer(arguments),
+        "discount": arguments.discount,
+        "task_chunk": arguments.task_chunk,
+    }
 
 
 def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
@@ -212,9 +237,10 @@ def _own(arguments: Experiment, algorithm: Callable[..., MetaAlgorithm], setting
     import jaxmeta
 
     parameters = list(inspect.signature(algorithm).parameters.values())
-    if algorithm is jaxmeta.hyperx:
-        # It hands what it does not know to the algorithm that it extends.
-        parameters += inspect.signature(jaxmeta.varibad).parameters.values()
+    # Some hand what they do not know to the algorithm that they extend.
+    extended = {jaxmeta.hyperx: jaxmeta.varibad, jaxmeta.mql: jaxmeta.r2d2}.get(algorithm)
+    if extended is not None:
+        parameters += inspect.signature(extended).parameters.values()
     is_number = lambda one: isinstance(one.default, (bool, int, float)) or str(one.annotation) == "float | None"  # noqa: E731
     numbers = [one for one in parameters if is_number(one)]
     known = {one.name: one.default for one in numbers}

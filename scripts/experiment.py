@@ -95,6 +95,8 @@ class Experiment:
     """The family's own settings as NAME=VALUE, such as arms=10 (bernoulli-bandit)."""
     observed: tuple[int, ...] = ()
     """Entries of the observation that are seen, such as 0 2 (cartpole without velocities); all if not given."""
+    scaled: bool = False
+    """Entries of the observation that have bounds are seen in [-1, 1] (mountain-car's velocity is at most 0.07)."""
     algorithm_settings: tuple[str, ...] = ()
     """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None

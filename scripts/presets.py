@@ -39,8 +39,10 @@ ALGORITHMS = (
     "learned-rule",
     "maml",
     "maml-ppo",
+    "maml-q",
     "maml-vpg",
     "meta-sgd",
+    "mql",
     "multi-task",
     "oracle",
     "pearl",
@@ -51,7 +53,7 @@ ALGORITHMS = (
     "trpo-maml",
     "varibad",
 )
-RECURRENT = ("hyperx", "r2d2", "rl2", "varibad")
+RECURRENT = ("hyperx", "mql", "r2d2", "rl2", "varibad")
 """Algorithms that learn by their memory, across the episodes of a lifetime."""
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "e-maml": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),
@@ -59,7 +61,19 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "from-scratch": ("outer", "epochs", "minibatches"),
     "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
+    "maml-q": (
+        "inner_loss",
+        "inner_advantages",
+        "outer",
+        "outer_advantages",
+        "objective",
+        "epochs",
+        "minibatches",
+        "trace_decay",
+        "initial_log_std",
+    ),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
+    "mql": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "pearl": (
         "episodes",
         "inner_rate",
@@ -102,12 +116,29 @@ _VARIBAD = {
     "minibatches": 4,
     "trace_decay": 0.95,
 }
+_R2D2 = {
+    "hidden": (),
+    "meta_batch": 64,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 1e-4,
+    "max_grad_norm": 10.0,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
     "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
+    "maml-q": {
+        "episodes": 2,
+        "meta_batch": 16,
+        "hidden": (64, 64),
+        "inner_rate": 0.05,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-4,
+        "max_grad_norm": 10.0,
+    },
+    "mql": _R2D2,
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
     "pearl": {
@@ -119,13 +150,7 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "discount": 0.9,
     },
     "promp": {"epochs": 5, "outer_rate": 1e-3},
-    "r2d2": {
-        "hidden": (),
-        "meta_batch": 64,
-        "outer_rate": 1e-3,
-        "outer_rate_end": 1e-4,
-        "max_grad_norm": 10.0,
-    },
+    "r2d2": _R2D2,
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "rl2": {
         "hidden": (),
@@ -196,6 +221,25 @@ _SPARSE = {
     "outer_decay": 700,
     "algorithm_settings": ("entropy_weight=0.0",),
 }
+_R2D2_CARTPOLE = {
+    "horizon": 500,
+    "size": 64,
+    "meta_batch": 16,
+    "outer_rate": 5e-4,
+    "outer_rate_end": 5e-5,
+    "iterations": 300,
+    "outer_decay": 300,
+    "segment": 80,
+    # The end at the horizon cannot be foreseen: it is not learned from, and nothing is drawn by its error.
+    "algorithm_settings": (
+        "time_ends=False",
+        "burn_in=20",
+        "updates=64",
+        "batch=16",
+        "target_every=40",
+        "priority_exponent=0.0",
+    ),
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "hyperx": {
         "gridnavi": _GRIDNAVI,
@@ -209,25 +253,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "r2d2": {
-        "cartpole": {
-            "horizon": 500,
-            "size": 64,
-            "meta_batch": 16,
-            "outer_rate": 5e-4,
-            "outer_rate_end": 5e-5,
-            "iterations": 300,
-            "outer_decay": 300,
-            "segment": 80,
-            # The end at the horizon cannot be foreseen: it is not learned from, and nothing is drawn by its error.
-            "algorithm_settings": (
-                "time_ends=False",
-                "burn_in=20",
-                "updates=64",
-                "batch=16",
-                "target_every=40",
-                "priority_exponent=0.0",
-            ),
-        },
+        "cartpole": _R2D2_CARTPOLE,
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },

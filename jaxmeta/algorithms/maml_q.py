@@ -43,7 +43,7 @@ from jaxmeta.types import (
 def maml_q(
     tasks: TaskDistribution,
     *,
-    inner_rate: float | Callable[[Array], Array] = 0.1,
+    inner_rate: float = 0.05,
     adaptation_steps: int = 1,
     episodes: int = 2,
     inner_optimizer: Callable[..., optax.GradientTransformation] = optax.sgd,
@@ -77,7 +77,7 @@ def maml_q(
 
     Args:
       tasks: a family with discrete actions.
-      inner_rate: α > 0, or a schedule over the steps on one batch of episodes, ``step -> α``.
+      inner_rate: α > 0.
       adaptation_steps: K ≥ 0 batches of episodes that are adapted with.
       episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
       inner_optimizer: ``inner_optimizer(inner_rate) -> optax transformation``, begun anew at each batch.

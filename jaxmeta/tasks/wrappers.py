@@ -153,6 +153,31 @@ class PartlyObserved(ChangedObservations):
         return spaces.Box(low[entries], high[entries], entries.shape, jnp.float32)
 
 
+class ScaledObservations(ChangedObservations):
+    """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
+
+    def __init__(self, env: environment.Environment):
+        low, high, size = flat_bounds(env.observation_space(env.default_params))
+        # gymnax writes the largest number where there is no bound.
+        bounded = (low > -1e6) & (high < 1e6) & (high > low)
+        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+        super().__init__(env, lambda obs, params: (obs - middle) / half)
+        limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
+        self.space = spaces.Box(-limit, limit, (size,), jnp.float32)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return self.space
+
+
+def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
+    """The family whose bounded observations are seen in ``[−1, 1]``, such as a velocity of at most 0.07.
+
+    Args:
+      tasks: a family with flat or discrete observations.
+    """
+    return tasks._replace(env=ScaledObservations(tasks.env))
+
+
 def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
     """The family of which only some entries of the observation are seen, such as positions without velocities.
 
