@@ -81,7 +81,7 @@ from jaxmeta.objectives import (
 )
 from jaxmeta.outer import by_optax, trust_region
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
-from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, reveal_task, scale_observations
+from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, repeat_actions, reveal_task, scale_observations
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
@@ -184,6 +184,7 @@ __all__ = [
     "recurrent_q_learner",
     "references",
     "rematerialised",
+    "repeat_actions",
     "reptile",
     "reveal_task",
     "rl2",

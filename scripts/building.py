@@ -41,6 +41,8 @@ def build(
     tasks = jaxmeta.tasks.make(arguments.task, **family)
     if arguments.observed:
         tasks = jaxmeta.observe_only(tasks, arguments.observed)
+    if arguments.repeat > 1:
+        tasks = jaxmeta.repeat_actions(tasks, arguments.repeat)
     if arguments.scaled:
         tasks = jaxmeta.scale_observations(tasks)
     if arguments.algorithm == "oracle":
