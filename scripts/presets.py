@@ -240,10 +240,63 @@ _R2D2_CARTPOLE = {
         "priority_exponent=0.0",
     ),
 }
+_CAR = {
+    # Actions of one step alone never bring the car to the goal at random.
+    "repeat": 5,
+    "scaled": True,
+    "meta_batch": 32,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 5e-5,
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "hyperx": {
         "gridnavi": _GRIDNAVI,
         "semicircle-sparse": _SPARSE,
+    },
+    "maml-q": {
+        "cartpole": {
+            "horizon": 500,
+            "episodes": 1,
+            "inner_rate": 0.01,
+            "outer_rate_end": 5e-5,
+            "iterations": 300,
+            "outer_decay": 300,
+            "algorithm_settings": (
+                "n_step=5",
+                "inner_batch=64",
+                "early_weight=1.0",
+                "target_rate=0.02",
+                "batch_tasks=8",
+                "updates=64",
+                "epsilon_decay=40",
+            ),
+        },
+        "mountain-car": {
+            **_CAR,
+            "inner_rate": 0.005,
+            "iterations": 150,
+            "outer_decay": 150,
+            "algorithm_settings": (
+                "inner_updates=2",
+                "inner_batch=40",
+                "early_weight=1.0",
+                "target_rate=0.02",
+                "batch_tasks=8",
+                "epsilon_decay=40",
+            ),
+        },
+    },
+    "mql": {
+        "cartpole": _R2D2_CARTPOLE,
+        "gridnavi": {"lifetime": 4},
+        "mountain-car": {
+            **_CAR,
+            "size": 32,
+            "iterations": 150,
+            "outer_decay": 150,
+            "algorithm_settings": ("time_ends=False", "n_step=3", "batch=32", "epsilon_decay=40"),
+        },
+        "tabular-mdp": {"lifetime": 10},
     },
     "pearl": {
         "semicircle-dense": {
