@@ -1,6 +1,7 @@
 """Model-agnostic meta-learning of action values, from replayed lifetimes: MAML (Finn et al. 2017) around double DQN."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,23 @@ from jaxmeta.types import (
     Theta,
     Trajectory,
 )
+
+
+class Episodes(NamedTuple):
+    """What is stored of a lifetime's trajectory, and learned from: leaves ``[K + 1, E, T, ...]``."""
+
+    obs: Array
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    mask: Array
+    final_obs: Array
+
+    def trajectory(self) -> Trajectory:
+        nothing = jnp.zeros_like(self.reward)
+        unused = dict.fromkeys(("log_prob", "value", "advantage", "value_target"), nothing)
+        return Trajectory(**self._asdict(), **unused)
 
 
 def maml_q(
@@ -200,7 +218,7 @@ def maml_q(
 
         def objective(weights: PyTree) -> tuple[Array, Info]:
             slow_and_fast = {**theta, "network": weights, "slow": state.target}
-            return mean_loss(slow_and_fast, keys, weight, jnp.arange(batch_tasks), drawn)
+            return mean_loss(slow_and_fast, keys, weight, jnp.arange(batch_tasks), drawn.trajectory())
 
         (value, info), gradient = jax.value_and_grad(objective, has_aux=True)(theta["network"])
         weights, optimizer_state = moved(optimizer, gradient, state.optimizer, theta["network"])
@@ -231,7 +249,6 @@ def maml_q(
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
 
 
-def stored(trajectory: Trajectory) -> Trajectory:
-    """The same without what nothing here is learned from: those leaves are empty."""
-    empty = jnp.zeros((*trajectory.mask.shape[:-1], 0))
-    return trajectory._replace(log_prob=empty, value=empty, advantage=empty, value_target=empty)
+def stored(trajectory: Trajectory) -> Episodes:
+    """The part of a trajectory that is learned from."""
+    return Episodes(*(getattr(trajectory, name) for name in Episodes._fields))

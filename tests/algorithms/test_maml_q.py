@@ -86,7 +86,10 @@ def test_priorities_are_of_the_tasks_errors_and_new_tasks_get_the_highest(steppe
 
 def test_adapting_moves_the_weights_towards_what_paid(tasks):
     """Linear values, one step: h(Q) of the paying arm rises, of the others falls, by hand."""
-    policy = jaxmeta.Policy(lambda key: jnp.full((1, 3), 0.3), lambda w, obs: jaxmeta.Categorical(obs[..., :1] * 0 + w))
+    everywhere = lambda weights, obs: jnp.broadcast_to(weights, (*obs.shape[:-1], 3))  # noqa: E731
+    policy = jaxmeta.Policy(
+        lambda key: jnp.full(3, 0.3), lambda weights, obs: jaxmeta.Categorical(everywhere(weights, obs))
+    )
     algorithm = jaxmeta.maml_q(
         tasks, policy=policy, inner_rate=0.5, inner_updates=1, inner_batch=6, discount=0.0, episodes=2, epsilon_end=1.0
     )
@@ -95,7 +98,7 @@ def test_adapting_moves_the_weights_towards_what_paid(tasks):
     phi, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)
     pulls = np.bincount(np.asarray(lifetime.trajectory.action[0]).ravel(), minlength=3)
     wanted = np.sqrt(2.0) - 1.0 + 1e-3  # h(1)
-    np.testing.assert_allclose(phi[0], 0.3 + 0.5 * pulls / 6 * (np.array([0.0, wanted, 0.0]) - 0.3), rtol=1e-5)
+    np.testing.assert_allclose(phi, 0.3 + 0.5 * pulls / 6 * (np.array([0.0, wanted, 0.0]) - 0.3), rtol=1e-5)
 
 
 def test_maml_q_finds_the_arm_that_pays():
