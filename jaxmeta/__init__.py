@@ -18,10 +18,12 @@ from jaxmeta.algorithms import (
     load_balancing,
     maml,
     maml_ppo,
+    maml_q,
     maml_vpg,
     mb_mpo,
     meta_sgd,
     model_maml,
+    mql,
     multi_task,
     pearl,
     plan_online,
@@ -67,6 +69,7 @@ from jaxmeta.learners import (
     gradient_learner,
     online_model_for,
     planning_learner,
+    q_learner,
     recurrent_learner,
     recurrent_model,
     recurrent_q_learner,
@@ -102,7 +105,7 @@ from jaxmeta.objectives import (
 from jaxmeta.outer import by_optax, trust_region
 from jaxmeta.planning import Planner, cross_entropy_method, imagined_return, random_shooting
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
-from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, reveal_task
+from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, repeat_actions, reveal_task, scale_observations
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
@@ -198,6 +201,7 @@ __all__ = [
     "load_balancing",
     "maml",
     "maml_ppo",
+    "maml_q",
     "maml_vpg",
     "mb_mpo",
     "mean_over_tasks",
@@ -206,6 +210,7 @@ __all__ = [
     "meta_train",
     "model_errors",
     "model_maml",
+    "mql",
     "multi_task",
     "observe_only",
     "online_model_for",
@@ -216,6 +221,7 @@ __all__ = [
     "policy_for",
     "post_adaptation",
     "promp",
+    "q_learner",
     "r2d2",
     "random_shooting",
     "rebal",
@@ -225,11 +231,13 @@ __all__ = [
     "recurrent_q_learner",
     "references",
     "rematerialised",
+    "repeat_actions",
     "reptile",
     "reveal_task",
     "rl2",
     "sample_step",
     "sample_tasks",
+    "scale_observations",
     "score_function",
     "stage_returns",
     "standardised",

@@ -111,3 +111,15 @@ def draw_places(key: Key, seen: Array, count: int) -> Array:
 def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:
     """New priorities ``[count]``, > 0, for the items at ``places``."""
     return buffer._replace(priority=buffer.priority.at[places].set(priority))
+
+
+def importance_weights(buffer: Buffer, probability: Array, exponent: float) -> Array:
+    """``(M p)^−β`` of drawn items, over the largest of them, ``[count]`` (Schaul et al. 2016, section 3.4).
+
+    Args:
+      buffer: what they were drawn from, of M stored items.
+      probability: of each, as ``draw`` returns it, ``[count]``.
+      exponent: β in [0, 1]; 1 makes up for the priorities wholly.
+    """
+    weight = (jnp.sum(buffer.priority > 0) * probability) ** -exponent
+    return weight / jnp.max(weight)

@@ -196,6 +196,36 @@ def n_step_targets(reward: Array, done: Array, value: Array, discount: float, st
     return target
 
 
+def n_step_returns(
+    reward: Array, terminated: Array, truncated: Array, discount: float, steps: int
+) -> tuple[Array, Array, Array]:
+    """``r_t + … + γ^{m−1} r_{t+m−1}``, and what the value of the state after those m steps is multiplied with.
+
+    There are n steps, or fewer where an episode ends. Nothing follows a termination; a truncation's state has a value.
+
+    Args:
+      reward: of one sequence, ``[T]``.
+      terminated: 1 at a step that nothing follows, ``[T]``.
+      truncated: 1 at a step after which the data stops but not the task, ``[T]``.
+      discount: γ in [0, 1].
+      steps: n ≥ 1.
+
+    Returns:
+      The sums, ``[T]``; the factors, ``γ^m`` or 0, ``[T]``; and the last step of each sum, a whole number, ``[T]``:
+      the target is ``sum + factor * V``, with V the value of what ``last`` led to.
+    """
+    chex.assert_rank([reward, terminated, truncated], 1)
+    time = jnp.arange(reward.shape[0])
+    goes_on = (1.0 - jnp.maximum(terminated, truncated)) * (time < reward.shape[0] - 1)
+    first = discount * (1.0 - terminated)
+    total, factor, last = reward, first, time
+    for _ in range(steps - 1):
+        total = reward + discount * goes_on * jnp.append(total[1:], 0.0)
+        factor = jnp.where(goes_on > 0, discount * jnp.append(factor[1:], 0.0), first)
+        last = jnp.where(goes_on > 0, jnp.append(last[1:], 0), time)
+    return total, factor, last
+
+
 def rescaled(x: Array, epsilon: float = 1e-3) -> Array:
     """``h(x) = sign(x) (√(|x| + 1) − 1) + εx``: values of any size come near each other (Pohlen et al. 2018)."""
     return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1.0) - 1.0) + epsilon * x

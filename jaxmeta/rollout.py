@@ -195,7 +195,7 @@ def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array
     """Mean undiscounted return at each stage of learning in one task, ``[stages]``.
 
     The stages are the batches of episodes, each after one more adaptation step; or, in a ``LifetimeEnv``, the episodes
-    of the last batch's lifetimes, one after the other.
+    of the batches' lifetimes, one after the other.
 
     Args:
       env: a gymnax environment.
@@ -203,9 +203,8 @@ def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array
     """
     if not isinstance(env, LifetimeEnv):
         return jnp.mean(episode_returns(trajectory), axis=-1)
-    last = jax.tree.map(lambda x: x[-1], trajectory)
-    by_episode = jax.vmap(lambda obs, reward: env.episode_returns(obs, reward))(last.obs, last.reward * last.mask)
-    return jnp.mean(by_episode, axis=0)
+    by_episode = jax.vmap(jax.vmap(lambda obs, reward: env.episode_returns(obs, reward)))
+    return jnp.mean(by_episode(trajectory.obs, trajectory.reward * trajectory.mask), axis=1).reshape(-1)
 
 
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:

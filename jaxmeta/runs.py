@@ -284,7 +284,7 @@ def evaluate_run(
     }
     if tasks.optimum is not None:
         # A lifetime's optimum is that of all its episodes.
-        episodes = returns["sampled"].shape[-1] if by_episode else 1
+        episodes = tasks.env.episodes if isinstance(tasks.env, LifetimeEnv) else 1
         references["optimum"] = _reference(np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes)
     leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
     return {

@@ -41,18 +41,25 @@ def build(
     tasks = jaxmeta.tasks.make(arguments.task, **family)
     if arguments.observed:
         tasks = jaxmeta.observe_only(tasks, arguments.observed)
+    if arguments.repeat > 1:
+        tasks = jaxmeta.repeat_actions(tasks, arguments.repeat)
+    if arguments.scaled:
+        tasks = jaxmeta.scale_observations(tasks)
     if arguments.algorithm == "oracle":
         tasks = jaxmeta.reveal_task(tasks)
     if arguments.algorithm in RECURRENT:
         tasks = jaxmeta.as_lifetime(tasks, arguments.lifetime)
         settings = (_planning if arguments.algorithm in PLANNING else _recurrent)(arguments, tasks)
+        if arguments.algorithm == "mql":
+            # In evaluation alone: meta-training does not adapt.
+            settings["adaptation_steps"] = 1 if adaptation_steps is None else adaptation_steps
     else:
-        settings = (_pearl if arguments.algorithm == "pearl" else _gradient)(arguments, tasks)
+        settings = {"maml-q": _maml_q, "pearl": _pearl}.get(arguments.algorithm, _gradient)(arguments, tasks)
         if adaptation_steps is not None:
             settings["adaptation_steps"] = adaptation_steps
         if episodes is not None and "episodes" in settings:
             settings["episodes"] = episodes
-        if rate_decay != 1.0 and "inner_rate" in settings:
+        if rate_decay != 1.0 and "inner_rate" in settings and arguments.algorithm != "maml-q":
             settings["inner_rate"] = optax.exponential_decay(arguments.inner_rate, 1, rate_decay)
     if arguments.algorithm not in UNBALANCED:
         settings["balance_weight"] = arguments.balance_weight
@@ -122,7 +129,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
 
     import jaxmeta
 
-    if arguments.algorithm == "r2d2":
+    if arguments.algorithm in ("mql", "r2d2"):
         return {
             "policy": jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks)),
             "segment": arguments.segment,
@@ -162,6 +169,21 @@ def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
     known = inspect.signature(jaxmeta.windowed_model).parameters
     own = {name: value for name, value in given.items() if name in known}
     return jaxmeta.windowed_model(tasks.env, **own, **network)
+
+
+def _maml_q(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
+    """The settings of MAML with action values inside."""
+    import jaxmeta
+
+    return {
+        "inner_rate": arguments.inner_rate,
+        "adaptation_steps": arguments.adaptation_steps,
+        "episodes": arguments.episodes,
+        "policy": jaxmeta.policy_for(tasks.env, **_network(arguments)),
+        "optimizer": _optimizer(arguments),
+        "discount": arguments.discount,
+        "task_chunk": arguments.task_chunk,
+    }
 
 
 def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:

@@ -44,9 +44,11 @@ def check_use(arguments: Any, default: Any, trained: Experiment, where: str = ""
 
 def without(algorithm: str) -> tuple[str, ...]:
     """The arguments of an evaluation that an algorithm has no use for."""
-    if algorithm in RECURRENT:
-        return ("steps", "episodes", "rate_decay")
-    return ("episodes", "rate_decay") if algorithm == "pearl" else ()
+    if algorithm in ("mql", "pearl"):
+        return ("episodes", "rate_decay")
+    if algorithm == "maml-q":
+        return ("rate_decay",)
+    return ("steps", "episodes", "rate_decay") if algorithm in RECURRENT else ()
 
 
 def evaluation_episodes(arguments: Experiment, episodes: int | None) -> int:

@@ -100,6 +100,10 @@ class Experiment:
     """The family's own settings as NAME=VALUE, such as arms=10 (bernoulli-bandit)."""
     observed: tuple[int, ...] = ()
     """Entries of the observation that are seen, such as 0 2 (cartpole without velocities); all if not given."""
+    repeat: int = 1
+    """Steps of the environment that an action is taken for; returns stay those of all steps."""
+    scaled: bool = False
+    """Entries of the observation that have bounds are seen in [-1, 1] (mountain-car's velocity is at most 0.07)."""
     algorithm_settings: tuple[str, ...] = ()
     """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
     task_chunk: int | None = None
@@ -159,6 +163,7 @@ def check(arguments: Experiment) -> None:
         "size",
         "segment",
         "minibatches",
+        "repeat",
     )
     check_numbers(
         arguments, **dict.fromkeys((*counts, "task_chunk", "seeds"), 1), adaptation_steps=0, seed=0, observed=0

@@ -40,10 +40,12 @@ ALGORITHMS = (
     "learned-rule",
     "maml",
     "maml-ppo",
+    "maml-q",
     "maml-vpg",
     "mb-mpo",
     "meta-sgd",
     "model-maml",
+    "mql",
     "multi-task",
     "oracle",
     "pearl",
@@ -57,14 +59,16 @@ ALGORITHMS = (
 )
 PLANNING = ("grbal", "rebal")
 """Algorithms that plan with a model which adapts at each step of a lifetime."""
-RECURRENT = ("grbal", "hyperx", "r2d2", "rebal", "rl2", "varibad")
+RECURRENT = ("grbal", "hyperx", "mql", "r2d2", "rebal", "rl2", "varibad")
 """Algorithms that learn by acting, across the episodes of a lifetime."""
-EXTENDS = {"grbal": "plan-online", "hyperx": "varibad", "rebal": "plan-online"}
+EXTENDS = {"grbal": "plan-online", "hyperx": "varibad", "mql": "r2d2", "rebal": "plan-online"}
 """What hands the settings that it does not know to the algorithm that it extends."""
 UPDATES = {
     "grbal": "updates",
+    "maml-q": "updates",
     "mb-mpo": "updates",
     "model-maml": "imagined_updates",
+    "mql": "updates",
     "pearl": "updates",
     "r2d2": "updates",
     "rebal": "updates",
@@ -87,8 +91,20 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "grbal": (*_PLANNING_SETTINGS, "cell", "size"),
     "hyperx": ("outer", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
+    "maml-q": (
+        "inner_loss",
+        "inner_advantages",
+        "outer",
+        "outer_advantages",
+        "objective",
+        "epochs",
+        "minibatches",
+        "trace_decay",
+        "initial_log_std",
+    ),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "model-maml": ("objective",),
+    "mql": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "pearl": (
         "episodes",
         "inner_rate",
@@ -119,7 +135,7 @@ GRADIENT_SETTINGS = (
     "outer_advantages",
     "objective",
 )
-UNBALANCED = ("es-maml", "from-scratch", "grbal", "model-maml", "pearl", "r2d2", "rebal")
+UNBALANCED = ("es-maml", "from-scratch", "grbal", "maml-q", "model-maml", "mql", "pearl", "r2d2", "rebal")
 """Algorithms that do not balance the use of a policy's experts."""
 RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
 """Arguments that only one kind of algorithm has."""
@@ -151,6 +167,13 @@ _PLANNING = {
     "meta_batch": 10,
     "max_grad_norm": 10.0,
 }
+_R2D2 = {
+    "hidden": (),
+    "meta_batch": 64,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 1e-4,
+    "max_grad_norm": 10.0,
+}
 ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "cavia": {"inner_rate": 1.0},
     "es-maml": {"episodes": 5, "outer_rate": 1e-2, "outer_rate_end": 1e-3},
@@ -158,8 +181,18 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
     "hyperx": _VARIBAD,
     "imaml": {"inner_loss": "score-function"},
     "maml-ppo": {"epochs": 5, "outer_rate": 1e-3},
+    "maml-q": {
+        "episodes": 2,
+        "meta_batch": 16,
+        "hidden": (64, 64),
+        "inner_rate": 0.05,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-4,
+        "max_grad_norm": 10.0,
+    },
     "mb-mpo": {**_MODEL_BASED, "iterations": 50, "outer_decay": 50},
     "model-maml": {**_MODEL_BASED, "episodes": 2, "iterations": 100, "outer_decay": 100},
+    "mql": _R2D2,
     "multi-task": {"adaptation_steps": 0},
     "oracle": {"adaptation_steps": 0},
     "pearl": {
@@ -171,13 +204,7 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
         "discount": 0.9,
     },
     "promp": {"epochs": 5, "outer_rate": 1e-3},
-    "r2d2": {
-        "hidden": (),
-        "meta_batch": 64,
-        "outer_rate": 1e-3,
-        "outer_rate_end": 1e-4,
-        "max_grad_norm": 10.0,
-    },
+    "r2d2": _R2D2,
     "rebal": {**_PLANNING, "size": 64},
     "reptile": {"adaptation_steps": 3, "inner_rate": 0.1, "outer": "sgd", "outer_rate": 1.0, "outer_rate_end": 0.1},
     "rl2": {
@@ -254,11 +281,83 @@ _PLANNED = {
     "navigation-rotated": {"lifetime": 2, "iterations": 40, "outer_decay": 40},
     "pendulum": {"iterations": 30, "outer_decay": 30},
 }
+_R2D2_CARTPOLE = {
+    "horizon": 500,
+    "size": 64,
+    "meta_batch": 16,
+    "outer_rate": 5e-4,
+    "outer_rate_end": 5e-5,
+    "iterations": 300,
+    "outer_decay": 300,
+    "segment": 80,
+    # The end at the horizon cannot be foreseen: it is not learned from, and nothing is drawn by its error.
+    "algorithm_settings": (
+        "time_ends=False",
+        "burn_in=20",
+        "updates=64",
+        "batch=16",
+        "target_every=40",
+        "priority_exponent=0.0",
+    ),
+}
+_CAR = {
+    # Actions of one step alone never bring the car to the goal at random.
+    "repeat": 5,
+    "scaled": True,
+    "meta_batch": 32,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 5e-5,
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "grbal": _PLANNED,
     "hyperx": {
         "gridnavi": _GRIDNAVI,
         "semicircle-sparse": _SPARSE,
+    },
+    "maml-q": {
+        "cartpole": {
+            "horizon": 500,
+            "episodes": 1,
+            "inner_rate": 0.01,
+            "outer_rate_end": 5e-5,
+            "iterations": 300,
+            "outer_decay": 300,
+            "algorithm_settings": (
+                "n_step=5",
+                "inner_batch=64",
+                "early_weight=1.0",
+                "target_rate=0.02",
+                "batch_tasks=8",
+                "updates=64",
+                "epsilon_decay=40",
+            ),
+        },
+        "mountain-car": {
+            **_CAR,
+            "inner_rate": 0.005,
+            "iterations": 150,
+            "outer_decay": 150,
+            "algorithm_settings": (
+                "inner_updates=2",
+                "inner_batch=40",
+                "early_weight=1.0",
+                "target_rate=0.02",
+                "batch_tasks=8",
+                "epsilon_decay=40",
+            ),
+        },
+    },
+    "mql": {
+        "cartpole": _R2D2_CARTPOLE,
+        "gridnavi": {"lifetime": 4},
+        "mountain-car": {
+            **_CAR,
+            "size": 32,
+            "iterations": 150,
+            "outer_decay": 150,
+            "algorithm_settings": ("time_ends=False", "n_step=3", "batch=32", "epsilon_decay=40"),
+        },
+        "tabular-mdp": {"lifetime": 10},
     },
     "pearl": {
         "semicircle-dense": {
@@ -268,25 +367,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
     },
     "r2d2": {
-        "cartpole": {
-            "horizon": 500,
-            "size": 64,
-            "meta_batch": 16,
-            "outer_rate": 5e-4,
-            "outer_rate_end": 5e-5,
-            "iterations": 300,
-            "outer_decay": 300,
-            "segment": 80,
-            # The end at the horizon cannot be foreseen: it is not learned from, and nothing is drawn by its error.
-            "algorithm_settings": (
-                "time_ends=False",
-                "burn_in=20",
-                "updates=64",
-                "batch=16",
-                "target_every=40",
-                "priority_exponent=0.0",
-            ),
-        },
+        "cartpole": _R2D2_CARTPOLE,
         "gridnavi": {"lifetime": 4},
         "tabular-mdp": {"lifetime": 10},
     },

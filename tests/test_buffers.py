@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta.buffers import append, draw, empty_buffer, reprioritise
+from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
 
 
 def filled(capacity, *batches):
@@ -37,6 +37,15 @@ def test_items_are_drawn_by_priority_and_never_where_there_are_none():
     changed = reprioritise(buffer, jnp.array([2]), jnp.array([1.0]))
     shares = np.bincount(draw(jax.random.key(0), changed, 8_000)[1], minlength=6) / 8_000
     np.testing.assert_allclose(shares, [1 / 4, 2 / 4, 1 / 4, 0, 0, 0], atol=1e-3)
+
+
+def test_importance_weights_by_hand():
+    """Three items of priorities 1, 2 and 5: M p is 3/8, 6/8 and 15/8."""
+    buffer = filled(6, [1, 2, 5])
+    probability = jnp.array([1.0, 2.0, 5.0]) / 8
+    np.testing.assert_allclose(importance_weights(buffer, probability, 1.0), [1.0, 0.5, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(importance_weights(buffer, probability, 0.5), np.sqrt([1.0, 0.5, 0.2]), rtol=1e-6)
+    np.testing.assert_allclose(importance_weights(buffer, probability[1:], 0.0), [1.0, 1.0])
 
 
 def test_the_last_place_is_drawn_to_its_very_end():

@@ -10,7 +10,7 @@ FLOORS = {
     "types": 0,
     **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics"), 1),
     **dict.fromkeys(("layers", "networks", "planning"), 1),
-    **dict.fromkeys(("estimators", "losses", "buffers", "tasks", "references"), 1),
+    **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
     **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "expert_plots", "runs"), 4),

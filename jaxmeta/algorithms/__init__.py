@@ -12,9 +12,11 @@ from jaxmeta.algorithms.hyperx import hyperx
 from jaxmeta.algorithms.imaml import imaml
 from jaxmeta.algorithms.learned_rule import learned_rule
 from jaxmeta.algorithms.maml import fomaml, maml, maml_ppo, maml_vpg, trpo_maml
+from jaxmeta.algorithms.maml_q import maml_q
 from jaxmeta.algorithms.mb_mpo import mb_mpo
 from jaxmeta.algorithms.meta_sgd import meta_sgd
 from jaxmeta.algorithms.model_maml import model_maml
+from jaxmeta.algorithms.mql import mql
 from jaxmeta.algorithms.pearl import pearl
 from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.r2d2 import r2d2
@@ -39,10 +41,12 @@ __all__ = [
     "load_balancing",
     "maml",
     "maml_ppo",
+    "maml_q",
     "maml_vpg",
     "mb_mpo",
     "meta_sgd",
     "model_maml",
+    "mql",
     "multi_task",
     "pearl",
     "plan_online",

@@ -25,6 +25,7 @@ from jaxmeta.learners.online_models import (
     windowed_model,
 )
 from jaxmeta.learners.planning import planning_learner
+from jaxmeta.learners.q_learning import q_learner
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
 
@@ -44,6 +45,7 @@ __all__ = [
     "gradient_learner",
     "online_model_for",
     "planning_learner",
+    "q_learner",
     "recurrent_learner",
     "recurrent_model",
     "recurrent_q_learner",

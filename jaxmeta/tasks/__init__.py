@@ -26,7 +26,14 @@ from jaxmeta.tasks.point_robots import (
     semicircle_sparse,
 )
 from jaxmeta.tasks.tabular import tabular_mdp
-from jaxmeta.tasks.wrappers import ScaledActions, observe_only, reveal_task, scale_actions
+from jaxmeta.tasks.wrappers import (
+    ScaledActions,
+    observe_only,
+    repeat_actions,
+    reveal_task,
+    scale_actions,
+    scale_observations,
+)
 from jaxmeta.types import TaskDistribution
 
 _FAMILIES: dict[str, Callable[..., TaskDistribution]] = {
@@ -133,8 +140,10 @@ __all__ = [
     "observe_only",
     "pendulum",
     "register",
+    "repeat_actions",
     "reveal_task",
     "scale_actions",
+    "scale_observations",
     "semicircle_dense",
     "semicircle_sparse",
     "t_maze",

@@ -153,6 +153,69 @@ class PartlyObserved(ChangedObservations):
         return spaces.Box(low[entries], high[entries], entries.shape, jnp.float32)
 
 
+class RepeatedActions(Wrapper):
+    """Each action is taken for some steps of the wrapped environment, whose rewards are added up, or until an end."""
+
+    def __init__(self, env: environment.Environment, times: int):
+        super().__init__(env)
+        self.times = times
+
+    def step_env(self, key, state, action, params):
+        def advance(carry, key):
+            last, over = carry
+            step = self.env.step_env(key, last[1], action, params)
+            new = (step[0], step[1], last[2] + step[2], step[3])
+            kept = jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last)
+            return (kept, kept[3] | self.env.is_truncated(kept[1], params)), None
+
+        first, *others = jax.random.split(key, self.times)
+        *start, info = self.env.step_env(first, state, action, params)
+        start = jax.tree.map(jnp.asarray, tuple(start))
+        carry = (start, start[3] | self.env.is_truncated(start[1], params))
+        if others:
+            carry, _ = jax.lax.scan(advance, carry, jnp.stack(others))
+        return *carry[0], info
+
+
+def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
+    """The family in which an action lasts: what is tried at random then goes somewhere (Mnih et al. 2015's frame skip).
+
+    Args:
+      tasks: a family.
+      times: steps of the environment that an action is taken for, ≥ 1; returns stay those of the environment's steps.
+
+    Raises:
+      ValueError: ``times`` below 1.
+    """
+    checks.at_least(1, times=times)
+    return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
+
+
+class ScaledObservations(ChangedObservations):
+    """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
+
+    def __init__(self, env: environment.Environment):
+        low, high, size = flat_bounds(env.observation_space(env.default_params))
+        # gymnax writes the largest number where there is no bound.
+        bounded = (low > -1e6) & (high < 1e6) & (high > low)
+        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+        super().__init__(env, lambda obs, params: (obs - middle) / half)
+        limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
+        self.space = spaces.Box(-limit, limit, (size,), jnp.float32)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return self.space
+
+
+def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
+    """The family whose bounded observations are seen in ``[−1, 1]``, such as a velocity of at most 0.07.
+
+    Args:
+      tasks: a family with flat or discrete observations.
+    """
+    return tasks._replace(env=ScaledObservations(tasks.env))
+
+
 def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
     """The family of which only some entries of the observation are seen, such as positions without velocities.
 

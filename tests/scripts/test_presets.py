@@ -17,7 +17,7 @@ import train
 
 @pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
-    flags = ["--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
+    flags = ["--task", "gridnavi" if algorithm in ("maml-q", "mql", "r2d2") else "navigation"]
     flags += [] if algorithm in (*presets.RECURRENT, "pearl") else ["--episodes", "2"]
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
     tasks, built = building.build(arguments)

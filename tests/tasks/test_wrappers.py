@@ -193,3 +193,46 @@ def test_what_is_not_observed_is_left_out():
     for observed in ((), (4,), (-1,)):
         with pytest.raises(ValueError, match=r"^observed: got .*; must be some of the entries 0 to 3$"):
             tasks.observe_only(family, observed)
+
+
+def test_a_repeated_action_is_its_steps_one_after_the_other_up_to_an_end():
+    family = tasks.make("mountain-car", horizon=7)
+    repeated = tasks.repeat_actions(family, 3)
+    assert repeated.horizon == 3
+    params, env = family.sample(jax.random.key(0)), repeated.env
+    step = jax.jit(env.step_env)
+    _, start = env.reset_env(jax.random.key(1), params)
+    start = jax.tree.map(jnp.asarray, start)
+    expected = start
+    for _ in range(3):
+        obs, expected, *_ = family.env.step_env(jax.random.key(2), expected, 2, params)
+    got, state, reward, terminated, _ = step(jax.random.key(2), start, 2, params)
+    np.testing.assert_allclose(got, obs, rtol=1e-6)
+    assert (int(state.time), float(reward), bool(terminated)) == (3, -3.0, False)
+    # One step before the goal, and one before the end of time.
+    near = start.replace(position=params.goal_position - 0.01, velocity=jnp.float32(0.06))
+    _, state, reward, terminated, _ = step(jax.random.key(2), near, 2, params)
+    assert (int(state.time), float(reward), bool(terminated)) == (1, -1.0, True)
+    _, state, reward, terminated, _ = step(jax.random.key(2), start.replace(time=6), 2, params)
+    assert (int(state.time), float(reward), bool(terminated)) == (7, -1.0, False)
+    assert bool(env.is_truncated(state, params))
+    with pytest.raises(ValueError, match="times: got 0; must be at least 1"):
+        tasks.repeat_actions(family, 0)
+
+
+def test_observations_with_bounds_are_seen_between_minus_one_and_one():
+    scaled = tasks.scale_observations(tasks.make("mountain-car"))
+    params = scaled.env.default_params
+    _, state = scaled.env.reset_env(jax.random.key(0), params)
+    state = state.replace(position=jnp.float32(0.6), velocity=jnp.float32(-0.035))
+    np.testing.assert_allclose(scaled.env.get_obs(state, params), [1.0, -0.5], rtol=1e-5)
+    space = scaled.env.observation_space(params)
+    np.testing.assert_array_equal((space.low, space.high), [[-1, -1], [1, 1]])
+    # CartPole's velocities have no bounds.
+    scaled = tasks.scale_observations(tasks.make("cartpole"))
+    params = scaled.env.default_params
+    _, state = scaled.env.reset_env(jax.random.key(0), params)
+    state = state.replace(
+        x=jnp.float32(2.4), x_dot=jnp.float32(7.0), theta=jnp.float32(0.0), theta_dot=jnp.float32(9.0)
+    )
+    np.testing.assert_allclose(scaled.env.get_obs(state, params), [0.5, 7.0, 0.0, 9.0], rtol=1e-5)

@@ -1,0 +1,107 @@
+"""Recurrent action values, from stretches of lifetimes that are stored with the memories they began with."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.algorithms.value_based import check_least
+from jaxmeta.estimators import n_step_targets, rescaled, unscaled
+from jaxmeta.learners.recurrent import duelling
+from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
+
+
+class Sequence(NamedTuple):
+    """A stretch of a lifetime, leaves ``[W, ...]``, and the memory that it was acted with from its first step on."""
+
+    obs: Array
+    action: Array
+    reward: Array
+    done: Array
+    mask: Array
+    learned: Array
+    memory: PyTree
+
+
+class SequenceValues(NamedTuple):
+    """How lifetimes become sequences, and what action values are wrong by on them.
+
+    Attributes:
+      cut: ``cut(network, trajectory) -> Sequence`` of one lifetime ``[1, T, ...]``: its sequences, leaves
+        ``[count, W, ...]``, with the memories that they begin with.
+      errors: ``errors(network, target, sequence) -> (error, counted)`` of one sequence: its temporal-difference errors,
+        ``[W]``, and where they count.
+      loss: ``loss(network, target, sequences, weight) -> (loss, (errors, counted))`` of sequences ``[B]``: the mean of
+        their weighted mean squares, halved.
+    """
+
+    cut: Callable[[PyTree, Trajectory], Sequence]
+    errors: Callable[[PyTree, PyTree, Sequence], tuple[Array, Array]]
+    loss: Callable[[PyTree, PyTree, Sequence, Array], tuple[Array, tuple[Array, Array]]]
+
+
+def sequence_values(
+    tasks: TaskDistribution,
+    policy: RecurrentPolicy,
+    *,
+    discount: float,
+    n_step: int,
+    burn_in: int,
+    segment: int | None,
+    time_ends: bool,
+) -> SequenceValues:
+    """Double Q-learning with a duelling recurrent network; the arguments are those of ``r2d2``.
+
+    Raises:
+      ValueError: a count out of its range.
+    """
+    segment = tasks.horizon - burn_in if segment is None else segment
+    check_least(1, n_step=n_step, segment=segment)
+    check_least(0, burn_in=burn_in)
+    if (tasks.horizon - burn_in) % segment:
+        rest = f"the lifetime's {tasks.horizon} steps" + (f" but for {burn_in} of burn-in" if burn_in else "")
+        raise ValueError(f"segment: got {segment}; must divide {rest}")
+    window, count = burn_in + segment, (tasks.horizon - burn_in) // segment
+
+    def cut(network: PyTree, trajectory: Trajectory) -> Sequence:
+        data = jax.tree.map(lambda x: x[0], trajectory)
+
+        def forward(memory: PyTree, part: Array) -> tuple[PyTree, PyTree]:
+            return policy.sequence(network, memory, part)[2], memory
+
+        parts = data.obs[: count * segment].reshape(count, segment, -1)
+        _, memory = jax.lax.scan(forward, policy.begin(network), parts)
+        first = jnp.arange(count) * segment
+        steps = first[:, None] + jnp.arange(window)
+        done = jnp.maximum(data.terminated, data.truncated) if time_ends else data.terminated
+        learned = (jnp.arange(window) >= burn_in) | (first == 0)[:, None]
+        return Sequence(
+            obs=data.obs[steps],
+            action=data.action[steps],
+            reward=data.reward[steps],
+            done=done[steps],
+            mask=data.mask[steps],
+            learned=learned.astype(jnp.float32),
+            memory=memory,
+        )
+
+    def errors(network: PyTree, target: PyTree, sequence: Sequence) -> tuple[Array, Array]:
+        online, frozen = (
+            duelling(*policy.sequence(each, sequence.memory, sequence.obs)[:2]) for each in (network, target)
+        )
+        best = jnp.argmax(online, axis=-1)
+        value = unscaled(jnp.take_along_axis(frozen, best[:, None], axis=-1)[:, 0])
+        wanted = rescaled(n_step_targets(sequence.reward, sequence.done, value, discount, n_step))
+        taken = jnp.take_along_axis(online, sequence.action[:, None], axis=-1)[:, 0]
+        # The state after a sequence's last step is not in it.
+        known = jnp.maximum(jnp.arange(window) < window - 1, sequence.done)
+        return jax.lax.stop_gradient(wanted) - taken, sequence.mask * sequence.learned * known
+
+    def loss(network: PyTree, target: PyTree, sequences: Sequence, weight: Array):
+        error, counted = jax.vmap(errors, (None, None, 0))(network, target, sequences)
+        each = 0.5 * jnp.sum(jnp.square(error) * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1.0)
+        return jnp.mean(weight * each), (error, counted)
+
+    return SequenceValues(cut, errors, loss)

@@ -1,0 +1,146 @@
+"""The learner that adapts action values by temporal-difference steps on its own episodes."""
+
+from typing import NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxmeta.estimators import n_step_returns, rescaled, unscaled
+from jaxmeta.networks import Policy
+from jaxmeta.rollout import next_observations
+from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
+
+
+class Transitions(NamedTuple):
+    """Steps of one task and where the n-step target of each looks, leaves ``[M, ...]``.
+
+    Attributes:
+      obs: before the step.
+      action: taken there.
+      total: discounted rewards of the n steps from there on.
+      factor: of the value at ``next_obs``: the discount of n steps, or 0 after a termination.
+      next_obs: after those steps.
+      mask: 1 for a real step.
+    """
+
+    obs: Array
+    action: Array
+    total: Array
+    factor: Array
+    next_obs: Array
+    mask: Array
+
+
+def q_learner(
+    policy: Policy,
+    *,
+    inner_optimizer: optax.GradientTransformation,
+    inner_updates: int = 4,
+    inner_batch: int = 128,
+    discount: float = 0.99,
+    n_step: int = 1,
+    double: bool = True,
+    explore: bool = True,
+) -> Learner:
+    """``φ ← φ − α ∇ ½ mean (y − Q_φ(s, a))²``, some times on each batch of episodes; acts ε-greedily.
+
+    The values that are learned are ``h(Q)`` (see ``rescaled``), and ``y = h(R + γⁿ Q'(s'))``, with ``Q'`` by the
+    weights that the batch was begun with. A step's gradient holds ``y`` fixed, but ``absorb`` as a function of its
+    arguments does not: its derivative is that of the whole adaptation.
+
+    Args:
+      policy: its logits are ``h(Q)``; its parameters are ``theta["network"]``, and a share ``theta["epsilon"]`` of
+        actions is random.
+      inner_optimizer: of the steps, begun anew at each batch; one that can be differentiated through.
+      inner_updates: steps on a batch of episodes, ≥ 0.
+      inner_batch: transitions of each, spread evenly over the batch's real steps, other ones at each step, ≥ 1.
+      discount: γ in [0, 1].
+      n_step: n ≥ 1, of the targets.
+      double: the weights that learn choose the action whose value counts (van Hasselt et al. 2016); otherwise those
+        that judge it do.
+      explore: whether to act at random at all.
+    """
+
+    def probabilities(theta: Theta, scaled: Array) -> Array:
+        best = jax.nn.one_hot(jnp.argmax(scaled, axis=-1), scaled.shape[-1])
+        share = theta["epsilon"] if explore else 0.0
+        return (1.0 - share) * best + share / scaled.shape[-1]
+
+    def init_fn(key: Key) -> Theta:
+        return {"network": policy.init(key), "epsilon": jnp.zeros(())}
+
+    def begin_fn(theta: Theta) -> Phi:
+        return theta["network"]
+
+    def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
+        scaled = action_values(policy, phi, obs)
+        log_prob = jnp.log(probabilities(theta, scaled))
+        action = jax.random.categorical(key, log_prob).astype(jnp.int32)
+        return action, log_prob[action], jnp.max(scaled), phi
+
+    def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
+        scaled = action_values(policy, phi, trajectory.obs)
+        log_prob = jnp.log(probabilities(theta, scaled))
+        taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
+        return taken, jnp.max(scaled, axis=-1)
+
+    def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
+        data = transitions_of(trajectory, discount, n_step)
+
+        def step(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], None]:
+            weights, state = carry
+            points = (jnp.arange(inner_batch) + (index + 0.5) / inner_updates) / inner_batch
+            part = at_shares(data, points)
+            wanted = targets(policy, weights if double else phi, phi, part)
+
+            def loss(weights: PyTree) -> Array:
+                return 0.5 * jnp.mean(jnp.square(errors(policy, weights, wanted, part)))
+
+            moves, state = inner_optimizer.update(jax.grad(loss)(weights), state, weights)
+            return (cast(PyTree, optax.apply_updates(weights, moves)), state), None
+
+        (adapted, _), _ = jax.lax.scan(step, (phi, inner_optimizer.init(phi)), jnp.arange(inner_updates))
+        return adapted
+
+    return Learner(init_fn, begin_fn, act_fn, absorb_fn, score_fn)
+
+
+def action_values(policy: Policy, weights: PyTree, obs: Array) -> Array:
+    """``h(Q)`` of all actions, ``[..., actions]``."""
+    return jax.tree.leaves(policy.apply(weights, obs))[0]
+
+
+def targets(policy: Policy, chooser: PyTree, judge: PyTree, data: Transitions) -> Array:
+    """``h(R + γⁿ Q_judge(s', argmax Q_chooser(s')))``, ``[M]``."""
+    best = jnp.argmax(action_values(policy, chooser, data.next_obs), axis=-1)
+    later = jnp.take_along_axis(action_values(policy, judge, data.next_obs), best[:, None], axis=-1)[:, 0]
+    return rescaled(data.total + data.factor * unscaled(later))
+
+
+def errors(policy: Policy, weights: PyTree, wanted: Array, data: Transitions) -> Array:
+    """``y − h(Q(s, a))``, ``[M]``."""
+    taken = jnp.take_along_axis(action_values(policy, weights, data.obs), data.action[:, None], axis=-1)[:, 0]
+    return wanted - taken
+
+
+def transitions_of(trajectory: Trajectory, discount: float, n_step: int) -> Transitions:
+    """All steps of a batch of episodes ``[..., T, ...]``, one after the other, ``[M, ...]``."""
+    batch = trajectory
+    lead = batch.mask.ndim
+    rows = lambda x: x.reshape(-1, *x.shape[lead - 1 :])  # noqa: E731
+    total, factor, last = jax.vmap(n_step_returns, (0, 0, 0, None, None))(
+        rows(batch.reward), rows(batch.terminated), rows(batch.truncated), discount, n_step
+    )
+    next_obs = jax.vmap(lambda obs, last: obs[last])(rows(next_observations(batch)), last)
+    stored = Transitions(rows(batch.obs), rows(batch.action), total, factor, next_obs, rows(batch.mask))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), stored)
+
+
+def at_shares(data: Transitions, shares: Array) -> Transitions:
+    """The real transitions at these shares, in [0, 1), of all of them: leaves ``[count, ...]``."""
+    seen = jnp.cumsum(data.mask)
+    places = jnp.searchsorted(seen, shares * seen[-1], side="right")
+    # Rounding may put a share at the very end, behind which there is padding.
+    places = jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
+    return jax.tree.map(lambda x: x[places], data)
