@@ -164,11 +164,12 @@ def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
 
     given = _literals("--algorithm-settings", arguments.algorithm_settings)
     network = {**_model(arguments), "probabilistic": given.get("probabilistic", False)}
-    if arguments.algorithm == "rebal":
-        return jaxmeta.recurrent_model(tasks.env, cell=arguments.cell, size=arguments.size, **network)
-    known = inspect.signature(jaxmeta.windowed_model).parameters
+    recurrent = arguments.algorithm == "rebal"
+    make = jaxmeta.recurrent_model if recurrent else jaxmeta.windowed_model
+    known = inspect.signature(make).parameters
     own = {name: value for name, value in given.items() if name in known}
-    return jaxmeta.windowed_model(tasks.env, **own, **network)
+    layer = {"cell": arguments.cell, "size": arguments.size} if recurrent else {}
+    return make(tasks.env, **own, **layer, **network)
 
 
 def _maml_q(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:

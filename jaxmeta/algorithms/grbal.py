@@ -91,6 +91,7 @@ def rebal(
     probabilistic: bool = False,
     cell: str | Cell = "gru",
     size: int = 64,
+    future: int = 16,
     **settings: Any,
 ) -> MetaAlgorithm:
     """Recurrence-based adaptive learner: a model that reads, beside the state, the memory of the lifetime so far.
@@ -102,13 +103,14 @@ def rebal(
       probabilistic: whether the model predicts variances too.
       cell: a name in ``CELLS``, or a ``Cell``.
       size: features of the cell, ≥ 1; used where ``cell`` is a name.
+      future: K ≥ 1, steps that the memory is held for where the model learns.
       settings: of ``plan_online``.
 
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
     network = {"hidden": hidden, "activation": activation, "probabilistic": probabilistic}
-    online = recurrent_model(tasks.env, cell=cell, size=size, **network)
+    online = recurrent_model(tasks.env, cell=cell, size=size, future=future, **network)
     return plan_online(tasks, online, **settings)
 
 

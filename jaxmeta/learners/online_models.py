@@ -179,12 +179,15 @@ def recurrent_model(
     *,
     cell: str | Cell = "gru",
     size: int = 64,
+    future: int = 16,
     **network: Any,
 ) -> OnlineModel:
     """ReBAL: the features of a recurrent layer that reads the lifetime are part of the model's input.
 
-    They are held as they are while the model is asked about steps to come. The loss is that of each next step, given
-    all before it. Observations and rewards enter the layer in units of the model's normalisation.
+    They are held as they are while the model is asked about steps to come, and so they are where it learns: the loss is
+    that of each step given the features of 0 to K − 1 steps before, a number that is drawn uniformly. With K = 1 the
+    last reward foretells the next so well that little else need be remembered, and a plan has nothing to go by.
+    Observations and rewards enter the layer in units of the model's normalisation.
 
     Args:
       env: of lifetimes.
@@ -192,11 +195,14 @@ def recurrent_model(
         context=..., **network)``.
       cell: a name in ``CELLS``, or a ``Cell``.
       size: H ≥ 1, features of the cell; used where ``cell`` is a name.
+      future: K ≥ 1.
       network: see ``model``.
 
     Raises:
       ValueError: an argument out of its range, or an environment of another kind.
     """
+    if future < 1:
+        raise ValueError(f"future: got {future}; must be at least 1")
     env = _of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
@@ -230,8 +236,12 @@ def recurrent_model(
     def loss_fn(key: Key, params: PyTree, data: Transitions) -> Array:
         steps = steps_of(env, data)
         features = layer.sequence(params["cell"], layer.start(), read(params, data.obs))[1]
+        index = jnp.arange(steps.mask.shape[0])
+        # Never so long ago that nothing of a short lifetime would be left.
+        ago = jax.random.randint(key, (), 0, jnp.clip(jnp.sum(data.mask), 1, future).astype(jnp.int32))
+        features = features[jnp.maximum(index - ago, 0)]
         informed = steps._replace(obs=jnp.concatenate([steps.obs, features], axis=-1))
-        return base.loss(params["model"], informed, steps.mask)
+        return base.loss(params["model"], informed, steps.mask * (index >= ago))
 
     return OnlineModel(
         init_fn, lambda: Recalled(layer.start(), jnp.zeros(context)), observe_fn, adapted_fn, loss_fn, base

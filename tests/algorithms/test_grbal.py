@@ -12,7 +12,7 @@ import jaxmeta
 BLIND = {"plan_steps": 1, "candidates": 1, "elites": 1, "plan_iterations": 1, "random_iterations": 1000}
 ALGORITHMS = {
     "grbal": (jaxmeta.grbal, jaxmeta.windowed_model, {"window": 8, "future": 4, "inner_rate": 0.3}),
-    "rebal": (jaxmeta.rebal, jaxmeta.recurrent_model, {"size": 16}),
+    "rebal": (jaxmeta.rebal, jaxmeta.recurrent_model, {"size": 16, "future": 4}),
 }
 
 

@@ -24,7 +24,7 @@ def lifetimes():
 
 def small(env, kind, **settings):
     if kind == "recurrent":
-        return jaxmeta.recurrent_model(env, size=6, hidden=(8,), **settings)
+        return jaxmeta.recurrent_model(env, size=6, hidden=(8,), future=3, **settings)
     return jaxmeta.windowed_model(env, window=4, future=3, hidden=(8,), inner_rate=0.1, **settings)
 
 
@@ -216,6 +216,7 @@ def test_exploring_acts_at_random_in_the_share_that_theta_says(lifetimes):
         ("windowed", {"future": 0}, "future: got 0; must be at least 1"),
         ("windowed", {"inner_rate": 0.0}, "inner_rate: got 0.0; must be positive"),
         ("windowed", {"hidden": (0,)}, r"hidden: got \(0,\); every width must be at least 1"),
+        ("recurrent", {"future": 0}, "future: got 0; must be at least 1"),
         ("recurrent", {"size": 0}, "size: got 0; must be at least 1"),
         ("recurrent", {"cell": "rnn"}, "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer"),
     ],
