@@ -28,7 +28,7 @@ def exact_model(step, *, ending=-40.0):
         return Prediction(Gaussian(mean, jnp.zeros_like(mean)), jnp.float32(ending))
 
     nothing = lambda *arguments: None  # noqa: E731
-    return DynamicsModel(nothing, predict, nothing, nothing, lambda params, obs: obs)
+    return DynamicsModel(nothing, predict, nothing, nothing, nothing, lambda params, obs: obs)
 
 
 def linear_quadratic():

@@ -64,7 +64,7 @@ def model_maml(
     imagined_weight: float = 1.0,
     imagined_episodes: int = 20,
     imagined_horizon: int | None = None,
-    imagined_updates: int = 5,
+    imagined_updates: int = 10,
     inner_rate: float | Callable[[Array], Array] = 0.1,
     adaptation_steps: int = 1,
     episodes: int = 2,

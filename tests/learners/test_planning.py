@@ -173,13 +173,13 @@ def test_the_gradient_goes_through_the_adaptation_unless_it_is_first_order(acted
         loss = jax.jit(lambda params, each=each: each.loss(jax.random.key(3), params, data))
         value, slope = jax.jit(jax.value_and_grad(loss))(theta["online"])
         values.append(float(value))
-        slopes.append(slope["model"]["network"])
+        slopes.append(slope["model"]["outcome"])
     assert values[0] == pytest.approx(values[1], rel=1e-6)
     difference = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), *slopes)
     assert max(jax.tree.leaves(difference)) > 1e-4
 
     def along(step):
-        params = jax.tree.map(lambda x, s: x + step * s, theta["online"]["model"]["network"], slopes[0])
+        params = jax.tree.map(lambda x, s: x + step * s, theta["online"]["model"]["outcome"], slopes[0])
         return float(loss({"model": {**theta["online"]["model"], "network": params}}))
 
     square = sum(float(jnp.sum(jnp.square(x))) for x in jax.tree.leaves(slopes[0]))
