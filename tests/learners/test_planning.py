@@ -180,7 +180,7 @@ def test_the_gradient_goes_through_the_adaptation_unless_it_is_first_order(acted
 
     def along(step):
         params = jax.tree.map(lambda x, s: x + step * s, theta["online"]["model"]["outcome"], slopes[0])
-        return float(loss({"model": {**theta["online"]["model"], "network": params}}))
+        return float(loss({"model": {**theta["online"]["model"], "outcome": params}}))
 
     square = sum(float(jnp.sum(jnp.square(x))) for x in jax.tree.leaves(slopes[0]))
     np.testing.assert_allclose((along(0.01) - along(-0.01)) / 0.02, square, rtol=0.02)
