@@ -39,16 +39,7 @@ from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.cells import CELLS, Cell, cell_for
 from jaxmeta.contexts import ContextModel, context_model_for
 from jaxmeta.distributions import Categorical, Gaussian, SquashedGaussian
-from jaxmeta.dynamics import (
-    DynamicsModel,
-    adapt_model,
-    dynamics_model_for,
-    fit_model,
-    interval_coverage,
-    open_loop,
-    sample_step,
-    with_context,
-)
+from jaxmeta.dynamics import DynamicsModel, dynamics_model_for, interval_coverage, open_loop, sample_step, with_context
 from jaxmeta.estimators import (
     critic_baseline,
     discounted_returns,
@@ -56,6 +47,7 @@ from jaxmeta.estimators import (
     linear_baseline,
 )
 from jaxmeta.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
+from jaxmeta.fitting import adapt_model, fit_model
 from jaxmeta.layers import Mixture
 from jaxmeta.learners import (
     Adaptation,

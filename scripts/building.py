@@ -6,7 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from experiment import Experiment, fail
-from presets import EXTENDS, OWN_SETTINGS, PLANNING, RECURRENT, UNBALANCED, UPDATES
+from names import EXTENDS, OWN_SETTINGS, PLANNING, RECURRENT, UNBALANCED, UPDATES
 
 if TYPE_CHECKING:
     import optax

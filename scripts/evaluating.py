@@ -8,7 +8,7 @@ from typing import Any
 
 from building import build
 from experiment import Experiment, check_numbers, fail, seed_names
-from presets import RECURRENT
+from names import RECURRENT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,18 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
-from presets import (
-    ALGORITHM_PRESETS,
-    ALGORITHMS,
-    GRADIENT_SETTINGS,
-    OWN_SETTINGS,
-    OWN_TASK_PRESETS,
-    RECURRENT,
-    RECURRENT_SETTINGS,
-    TASK_PRESETS,
-    TASKS,
-    UNBALANCED,
-)
+from names import ALGORITHMS, GRADIENT_SETTINGS, OWN_SETTINGS, RECURRENT, RECURRENT_SETTINGS, TASKS, UNBALANCED
+from presets import ALGORITHM_PRESETS, OWN_TASK_PRESETS, TASK_PRESETS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import building
 import experiment
-import presets
+import names
 import tyro
 
 
@@ -34,8 +34,8 @@ def main(argv: list[str] | None = None) -> int:
     trained = [(run, experiment.load(run)) for run in arguments.runs]
     for run, each in trained:
         experiment.check(each)
-        if each.algorithm not in presets.PLANNING:
-            experiment.fail(f"{run} is {each.algorithm}; needed is one of {', '.join(presets.PLANNING)}")
+        if each.algorithm not in names.PLANNING:
+            experiment.fail(f"{run} is {each.algorithm}; needed is one of {', '.join(names.PLANNING)}")
     from jaxmeta import runs
     from jaxmeta.checkpoint import CheckpointError
 

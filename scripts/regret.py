@@ -10,7 +10,7 @@ from typing import Any
 
 import building
 import experiment
-import presets
+import names
 import reference_problems
 import tyro
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
     trained = [(run, experiment.load(run)) for run in arguments.runs]
     for run, each in trained:
         experiment.check(each)
-        if each.algorithm not in presets.RECURRENT or each.task not in PROBLEMS:
+        if each.algorithm not in names.RECURRENT or each.task not in PROBLEMS:
             wanted = f"an algorithm with a memory on {' or '.join(PROBLEMS)}"
             experiment.fail(f"{run} is {each.algorithm} on {each.task}; needed is {wanted}")
         if each.observed:

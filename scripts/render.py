@@ -9,7 +9,7 @@ from typing import Any
 import building
 import evaluating
 import experiment
-import presets
+import names
 import tyro
 
 
@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> int:
     written = [plots.save(figure, arguments.run / "trajectories.png")]
     if arguments.gif:
         written.append(plots.animate(tasks, batch, batches, arguments.run / "trajectories.gif", shown=arguments.shown))
-    if trained.algorithm in presets.RECURRENT and hasattr(batch, "probability"):
+    if trained.algorithm in names.RECURRENT and hasattr(batch, "probability"):
         key_pulls = jax.random.fold_in(jax.random.key(runs.TEST_KEY - 1), arguments.task_seed)
         figure = memory_plots.arm_pulls({trained.algorithm: pull_shares(key_pulls, tasks, algorithm, first_seed)})
         written.append(plots.save(figure, arguments.run / "arm_pulls.png"))

@@ -13,7 +13,8 @@ import pytest
 import jaxmeta
 from jaxmeta.buffers import Transitions
 from jaxmeta.distributions import Gaussian
-from jaxmeta.dynamics import adapt_model, dynamics_model_for, fit_model, interval_coverage, open_loop, sample_step
+from jaxmeta.dynamics import dynamics_model_for, interval_coverage, open_loop, sample_step
+from jaxmeta.fitting import adapt_model, fit_model
 
 STEPS = 600
 ANGLE = 0.7

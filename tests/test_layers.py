@@ -8,7 +8,7 @@ import jaxmeta
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
-    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics"), 1),
+    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "fitting"), 1),
     **dict.fromkeys(("layers", "networks", "planning"), 1),
     **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
     **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),

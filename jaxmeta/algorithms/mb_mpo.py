@@ -10,8 +10,9 @@ import optax
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.buffers import Buffer, Transitions, append, draw_places, empty_buffer
-from jaxmeta.dynamics import DynamicsModel, dynamics_model_for, fit_model
+from jaxmeta.dynamics import DynamicsModel, dynamics_model_for
 from jaxmeta.estimators import linear_baseline
+from jaxmeta.fitting import fit_model
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.outer import by_optax
 from jaxmeta.rollout import collect_lifetimes, transitions_of

@@ -13,8 +13,9 @@ from jaxmeta.algorithms.maml import STANDARDISED, maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
 from jaxmeta.algorithms.on_lifetimes import check_weights
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
-from jaxmeta.dynamics import DynamicsModel, adapt_model, dynamics_model_for
+from jaxmeta.dynamics import DynamicsModel, dynamics_model_for
 from jaxmeta.estimators import linear_baseline
+from jaxmeta.fitting import adapt_model
 from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, whole_network
 from jaxmeta.learners.imagination import imagining
 from jaxmeta.networks import Policy, policy_for

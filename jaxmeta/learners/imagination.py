@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.distributions import Distribution
-from jaxmeta.dynamics import DynamicsModel, adapt_model
+from jaxmeta.dynamics import DynamicsModel
+from jaxmeta.fitting import adapt_model
 from jaxmeta.learners.gradient import Adaptation, FastWeights, acting
 from jaxmeta.rollout import collect_episodes, transitions_of
 from jaxmeta.tasks.learned import ImaginedTask

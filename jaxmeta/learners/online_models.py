@@ -9,7 +9,8 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.buffers import Transitions
 from jaxmeta.cells import Cell, cell_for
-from jaxmeta.dynamics import DynamicsModel, adapt_model, dynamics_model_for, with_context
+from jaxmeta.dynamics import DynamicsModel, dynamics_model_for, with_context
+from jaxmeta.fitting import adapt_model
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Key, PyTree
 

@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import building  # noqa: E402
 import compare  # noqa: E402
 import experiment  # noqa: E402
-import presets  # noqa: E402
 import train  # noqa: E402
 
 SMALL = [
@@ -289,7 +288,7 @@ def test_a_disk_that_is_full_during_a_save_leaves_the_last_checkpoint_intact(tmp
 
 
 def test_names_and_defaults_agree_with_the_library():
-    assert list(presets.TASKS) == jaxmeta.tasks.names()
+    assert list(names.TASKS) == jaxmeta.tasks.names()
     defaults = {field.name: field.default for field in dataclasses.fields(experiment.Experiment)}
     own = {
         name: parameter.default

@@ -11,14 +11,15 @@ from jaxmeta.logging import read_csv
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import building
+import names
 import presets
 import train
 
 
-@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", names.ALGORITHMS)
 def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     flags = ["--task", "gridnavi" if algorithm in ("maml-q", "mql", "r2d2") else "navigation"]
-    flags += [] if algorithm in (*presets.RECURRENT, "pearl") else ["--episodes", "2"]
+    flags += [] if algorithm in (*names.RECURRENT, "pearl") else ["--episodes", "2"]
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
     tasks, built = building.build(arguments)
     task = tasks.sample(jax.random.key(0))
@@ -31,10 +32,10 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
     )
 
 
-@pytest.mark.parametrize("algorithm", presets.ALGORITHMS)
+@pytest.mark.parametrize("algorithm", names.ALGORITHMS)
 def test_every_algorithm_takes_experts_and_those_that_balance_them_a_weight(algorithm):
     flags = ["--experts", "2", "--task", "gridnavi" if algorithm == "r2d2" else "navigation"]
-    flags += [] if algorithm in presets.UNBALANCED else ["--balance-weight", "0.1"]
+    flags += [] if algorithm in names.UNBALANCED else ["--balance-weight", "0.1"]
     arguments = train.parse(["--algorithm", algorithm, "--horizon", "4", "--hidden", "8", *flags]).experiment
     assert building.build(arguments)[1].gate is not None
 
