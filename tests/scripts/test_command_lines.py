@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import building  # noqa: E402
 import compare  # noqa: E402
 import experiment  # noqa: E402
+import names  # noqa: E402
 import train  # noqa: E402
 
 SMALL = [
