@@ -20,7 +20,7 @@ from jaxmeta.algorithms.value_based import (
     unestimated,
 )
 from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
-from jaxmeta.learners.q_learning import at_shares, errors, q_learner, targets, transitions_of
+from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import mean_over_tasks
 from jaxmeta.rollout import collect_lifetime, collect_lifetimes
@@ -183,7 +183,7 @@ def maml_q(
 
     def errors_after(key: Key, weights: PyTree, slow: PyTree, data: Trajectory, step: int) -> Array:
         """Of transitions by lot, with replacement, from the batches that the weights were not adapted with."""
-        unseen = transitions_of(jax.tree.map(lambda x: x[step:], data), discount, n_step)
+        unseen = n_step_transitions(jax.tree.map(lambda x: x[step:], data), discount, n_step)
         drawn = at_shares(unseen, jax.random.uniform(key, (batch,)))
         wanted = jax.lax.stop_gradient(targets(network, weights if double else slow, slow, drawn))
         return errors(network, weights, wanted, drawn)

@@ -86,7 +86,7 @@ def q_learner(
         return taken, jnp.max(scaled, axis=-1)
 
     def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
-        data = transitions_of(trajectory, discount, n_step)
+        data = n_step_transitions(trajectory, discount, n_step)
 
         def step(carry: tuple[PyTree, PyTree], index: Array) -> tuple[tuple[PyTree, PyTree], None]:
             weights, state = carry
@@ -124,7 +124,7 @@ def errors(policy: Policy, weights: PyTree, wanted: Array, data: Transitions) ->
     return wanted - taken
 
 
-def transitions_of(trajectory: Trajectory, discount: float, n_step: int) -> Transitions:
+def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> Transitions:
     """All steps of a batch of episodes ``[..., T, ...]``, one after the other, ``[M, ...]``."""
     batch = trajectory
     lead = batch.mask.ndim

@@ -1,4 +1,4 @@
-"""The benchmarks of methods, sweeps and recurrent cells run, and say what they were asked if it cannot be."""
+"""The benchmarks of methods, sweeps, recurrent cells and replay run, and say what they were asked if it cannot be."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import methods
 import recurrent
+import replaying
 import sweep
 
 SMALL = ["--tasks", "2", "--episodes", "2", "--repeats", "1"]
@@ -57,6 +58,16 @@ def test_a_recurrent_cell_is_timed_and_its_memory(tmp_path):
     assert result["memory"][0]["segments_bytes"] < result["memory"][0]["whole_bytes"]
 
 
+def test_a_replaying_method_is_timed(tmp_path):
+    stored = tmp_path / "result.json"
+    small = ["--methods", "maml_q", "--tasks", "2", "--horizon", "5", "--repeats", "1"]
+    replaying.main([*small, "--json", str(stored)])
+    result = json.loads(stored.read_text())
+    assert [row["method"] for row in result["methods"]] == ["maml_q"]
+    assert 0 < result["methods"][0]["env_steps"] <= 2 * 2 * 2 * 5
+    assert result["methods"][0]["seconds"][0] > 0
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
@@ -64,6 +75,8 @@ def test_a_recurrent_cell_is_timed_and_its_memory(tmp_path):
         (methods.main, ["--repeats", "0"], "error: every count must be at least 1"),
         (recurrent.main, ["--sizes", "0"], "error: --sizes: got"),
         (recurrent.main, ["--lengths", "150"], "error: --segment: got 100; must divide the lifetime's 150 steps"),
+        (replaying.main, ["--methods", "dqn"], "error: unknown method 'dqn'"),
+        (replaying.main, ["--tasks", "0"], "error: every count must be at least 1"),
         (sweep.main, ["--meta-batch", "0"], "error: --meta-batch: got 0; must be at least 1"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta.estimators import rescaled, unscaled
-from jaxmeta.learners.q_learning import at_shares, targets, transitions_of
+from jaxmeta.learners.q_learning import at_shares, targets, n_step_transitions
 from jaxmeta.types import Trajectory
 
 RATE, DISCOUNT = 0.1, 0.5
@@ -48,7 +48,7 @@ def learner_of(policy, **settings):
 
 
 def test_targets_by_hand_tell_termination_from_truncation(linear, batch):
-    data = transitions_of(batch, DISCOUNT, 1)
+    data = n_step_transitions(batch, DISCOUNT, 1)
     np.testing.assert_array_equal(data.mask, [1, 1, 0, 1, 1, 1])
     value = unscaled(jnp.array([0.5, 0.4, 0.1]))  # the better action in each observation
     later = [1 + 0.5 * value[1], 2.0, 3 + 0.5 * value[0], 4 + 0.5 * value[1], 5 + 0.5 * value[2]]
@@ -63,7 +63,7 @@ def test_targets_by_hand_tell_termination_from_truncation(linear, batch):
 
 
 def test_several_steps_by_hand_and_never_beyond_an_end(batch):
-    data = transitions_of(batch, DISCOUNT, 2)
+    data = n_step_transitions(batch, DISCOUNT, 2)
     real = np.array([0, 1, 3, 4, 5])
     np.testing.assert_allclose(data.total[real], [1 + 1, 2, 3 + 2, 4 + 2.5, 5])
     np.testing.assert_allclose(data.factor[real], [0, 0, 0.25, 0.25, 0.5])
@@ -71,7 +71,7 @@ def test_several_steps_by_hand_and_never_beyond_an_end(batch):
 
 
 def test_transitions_are_taken_from_the_real_ones_alone(batch):
-    data = transitions_of(batch, DISCOUNT, 1)
+    data = n_step_transitions(batch, DISCOUNT, 1)
     np.testing.assert_allclose(at_shares(data, (jnp.arange(5) + 0.5) / 5).total, [1, 2, 3, 4, 5])
     assert set(np.asarray(at_shares(data, jnp.linspace(0.0, 1.0, 50)).total)) == {1.0, 2.0, 3.0, 4.0, 5.0}
 
