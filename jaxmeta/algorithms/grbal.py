@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.compose import guarded, summarise
-from jaxmeta.algorithms.on_lifetimes import check_lifetimes
 from jaxmeta.buffers import Buffer, append, draw, empty_buffer
 from jaxmeta.cells import Cell
 from jaxmeta.learners.online_models import OnlineModel, recurrent_model, steps_of, windowed_model

@@ -6,7 +6,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.algorithms.on_lifetimes import check_weights
+from jaxmeta.algorithms.checks import check_weights
 from jaxmeta.algorithms.varibad import Exploration, varibad
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.distributions import Gaussian

@@ -7,18 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_discrete, check_least, check_rates, check_unit
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, summarise
-from jaxmeta.algorithms.value_based import (
-    ReplayState,
-    annealed,
-    check_discrete,
-    check_least,
-    check_rates,
-    check_unit,
-    clipped_adam,
-    moved,
-    unestimated,
-)
+from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
 from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
 from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
 from jaxmeta.networks import Policy, policy_for

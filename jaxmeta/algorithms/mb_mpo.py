@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_least
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.buffers import Buffer, Transitions, append, draw_places, empty_buffer
@@ -101,9 +102,8 @@ def mb_mpo(
     Raises:
       ValueError: an argument out of its range, or spaces of another kind.
     """
-    for name, value, least in (("members", members, 2), ("real_episodes", real_episodes, 1), ("updates", updates, 1)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(2, members=members)
+    check_least(1, real_episodes=real_episodes, updates=updates)
     model = dynamics_model_for(tasks.env) if model is None else model
     estimator = linear_baseline() if estimator is None else estimator
     policy = policy_for(tasks.env) if policy is None else policy

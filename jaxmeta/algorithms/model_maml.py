@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_least, check_weights
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import STANDARDISED, maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
-from jaxmeta.algorithms.on_lifetimes import check_weights
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
 from jaxmeta.dynamics import DynamicsModel, dynamics_model_for
 from jaxmeta.estimators import linear_baseline
@@ -117,19 +117,10 @@ def model_maml(
     Raises:
       ValueError: an argument out of its range, or spaces of another kind.
     """
-    for name, value, least in (
-        ("model_steps", model_steps, 0),
-        ("model_updates", model_updates, 1),
-        ("model_batch", model_batch, 1),
-        ("batch_tasks", batch_tasks, 1),
-        ("imagined_steps", imagined_steps, 0),
-        ("imagined_episodes", imagined_episodes, 1),
-        ("imagined_updates", imagined_updates, 0),
-        ("adaptation_steps", adaptation_steps, 0),
-        ("episodes", episodes, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(1, model_updates=model_updates, model_batch=model_batch, batch_tasks=batch_tasks, episodes=episodes)
+    check_least(1, imagined_episodes=imagined_episodes)
+    check_least(0, model_steps=model_steps, imagined_steps=imagined_steps, imagined_updates=imagined_updates)
+    check_least(0, adaptation_steps=adaptation_steps)
     check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
     model = dynamics_model_for(tasks.env) if model is None else model
     model_optimizer = optax.adam(1e-3) if model_optimizer is None else model_optimizer

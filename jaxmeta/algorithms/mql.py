@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxmeta.algorithms.on_lifetimes import check_lifetimes, check_weights
+from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_rates, check_weights
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
-from jaxmeta.algorithms.value_based import check_least, check_rates, moved, unestimated
+from jaxmeta.algorithms.value_based import moved, unestimated
 from jaxmeta.buffers import draw
 from jaxmeta.cells import Cell
 from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for

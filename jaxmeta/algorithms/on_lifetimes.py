@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxmeta.algorithms.balance import load_balancing
+from jaxmeta.algorithms.checks import check_weights
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.estimators import critic_baseline, standardise
 from jaxmeta.learners.gradient import act_by_mode
@@ -12,7 +13,6 @@ from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
 from jaxmeta.losses import clipped
 from jaxmeta.networks import RecurrentPolicy
 from jaxmeta.objectives import actor_critic
-from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -26,19 +26,6 @@ from jaxmeta.types import (
     Theta,
     Trajectory,
 )
-
-
-def check_lifetimes(tasks: TaskDistribution) -> None:
-    """Raise a ``ValueError`` where a family is not one of lifetimes."""
-    if not isinstance(tasks.env, LifetimeEnv):
-        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
-
-
-def check_weights(**weights: float) -> None:
-    """Raise a ``ValueError`` on a weight below 0."""
-    for name, value in weights.items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise ValueError(f"{name}: got {value}; must be at least 0")
 
 
 def ppo_on_lifetimes(

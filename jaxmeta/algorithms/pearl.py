@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_least, check_rates, check_unit, check_weights
 from jaxmeta.algorithms.compose import guarded, summarise
-from jaxmeta.algorithms.on_lifetimes import check_weights
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
@@ -84,19 +84,11 @@ def pearl(
     Raises:
       ValueError: an argument out of its range, or spaces of another kind.
     """
-    for name, value, least in (
-        ("adaptation_steps", adaptation_steps, 0),
-        ("batch_tasks", batch_tasks, 1),
-        ("batch", batch, 1),
-        ("updates", updates, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(0, adaptation_steps=adaptation_steps)
+    check_least(1, batch_tasks=batch_tasks, batch=batch, updates=updates)
     check_weights(divergence_weight=divergence_weight)
-    if isinstance(temperature, (int, float)) and temperature <= 0:
-        raise ValueError(f"temperature: got {temperature}; must be positive")
-    if isinstance(discount, (int, float)) and not 0.0 <= discount <= 1.0:
-        raise ValueError(f"discount: got {discount}; must be in [0, 1]")
+    check_rates(temperature=temperature)
+    check_unit(discount=discount)
     if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
         raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")
     model = context_model_for(tasks.env) if model is None else model

@@ -4,19 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.algorithms.checks import check_discrete, check_least, check_lifetimes, check_unit
 from jaxmeta.algorithms.compose import guarded, summarise
-from jaxmeta.algorithms.on_lifetimes import check_lifetimes
 from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
-from jaxmeta.algorithms.value_based import (
-    ReplayState,
-    annealed,
-    check_discrete,
-    check_least,
-    check_unit,
-    clipped_adam,
-    moved,
-    unestimated,
-)
+from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
 from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
 from jaxmeta.cells import Cell
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_q_learner

@@ -2,7 +2,8 @@
 
 import optax
 
-from jaxmeta.algorithms.on_lifetimes import check_lifetimes, ppo_on_lifetimes
+from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
 from jaxmeta.cells import Cell
 from jaxmeta.networks import RecurrentPolicy, in_segments, recurrent_policy_for
 from jaxmeta.outer import by_optax

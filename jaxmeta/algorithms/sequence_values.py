@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.algorithms.value_based import check_least
+from jaxmeta.algorithms.checks import check_least
 from jaxmeta.estimators import n_step_targets, rescaled, unscaled
 from jaxmeta.learners.recurrent import duelling
 from jaxmeta.networks import RecurrentPolicy

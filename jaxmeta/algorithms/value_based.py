@@ -4,10 +4,9 @@ from typing import NamedTuple, cast
 
 import jax.numpy as jnp
 import optax
-from gymnax.environments import spaces
 
 from jaxmeta.buffers import Buffer
-from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
+from jaxmeta.types import Array, PyTree, Trajectory
 
 
 class ReplayState(NamedTuple):
@@ -40,31 +39,3 @@ def moved(
     """The weights after one step of an optimiser, and its state."""
     moves, state = optimizer.update(gradient, state, weights)
     return cast(PyTree, optax.apply_updates(weights, moves)), state
-
-
-def check_discrete(tasks: TaskDistribution) -> None:
-    """Raise a ``ValueError`` where the actions are not a few to take the best of."""
-    actions = tasks.env.action_space(tasks.env.default_params)
-    if not isinstance(actions, spaces.Discrete):
-        raise ValueError(f"tasks: actions are {actions}; Q-learning takes the best of a few: they must be Discrete")
-
-
-def check_least(least: int, **counts: int) -> None:
-    """Raise a ``ValueError`` on a count below ``least``."""
-    for name, value in counts.items():
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
-
-
-def check_unit(**shares: float) -> None:
-    """Raise a ``ValueError`` on a share outside [0, 1]."""
-    for name, value in shares.items():
-        if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name}: got {value}; must be in [0, 1]")
-
-
-def check_rates(**rates: object) -> None:
-    """Raise a ``ValueError`` on a number that is not positive."""
-    for name, value in rates.items():
-        if isinstance(value, (int, float)) and value <= 0:
-            raise ValueError(f"{name}: got {value}; must be positive")

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import optax
 
-from jaxmeta.algorithms.on_lifetimes import check_lifetimes, check_weights, ppo_on_lifetimes
+from jaxmeta.algorithms.checks import check_lifetimes, check_weights
+from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import by_optax

@@ -8,7 +8,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta.estimators import rescaled, unscaled
-from jaxmeta.learners.q_learning import at_shares, targets, n_step_transitions
+from jaxmeta.learners.q_learning import at_shares, n_step_transitions, targets
 from jaxmeta.types import Trajectory
 
 RATE, DISCOUNT = 0.1, 0.5
