@@ -151,11 +151,11 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
 def _planning(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of an algorithm that plans."""
     layer = {"cell": arguments.cell, "size": arguments.size} if arguments.algorithm == "rebal" else {}
-    return {**_model(arguments), **layer, "optimizer": _optimizer(arguments), "discount": arguments.discount}
+    return {**_layers(arguments), **layer, "optimizer": _optimizer(arguments), "discount": arguments.discount}
 
 
-def _model(arguments: Experiment) -> dict[str, Any]:
-    return {name: value for name, value in _network(arguments).items() if name != "initial_log_std"}
+def _layers(arguments: Experiment) -> dict[str, Any]:
+    return {name: value for name, value in _network(arguments).items() if name in ("hidden", "activation")}
 
 
 def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
@@ -163,7 +163,7 @@ def online_model(arguments: Experiment, tasks: TaskDistribution) -> OnlineModel:
     import jaxmeta
 
     given = _literals("--algorithm-settings", arguments.algorithm_settings)
-    network = {**_model(arguments), "probabilistic": given.get("probabilistic", False)}
+    network = {**_layers(arguments), "probabilistic": given.get("probabilistic", False)}
     recurrent = arguments.algorithm == "rebal"
     make = jaxmeta.recurrent_model if recurrent else jaxmeta.windowed_model
     known = inspect.signature(make).parameters
@@ -192,7 +192,7 @@ def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     import jaxmeta
 
     return {
-        "model": jaxmeta.context_model_for(tasks.env, **_model(arguments)),
+        "model": jaxmeta.context_model_for(tasks.env, **_layers(arguments), experts=arguments.experts),
         "adaptation_steps": arguments.adaptation_steps,
         "optimizer": _optimizer(arguments),
         "discount": arguments.discount,

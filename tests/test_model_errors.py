@@ -34,7 +34,7 @@ def believed(env, move):
         return Prediction(Gaussian(mean, jnp.full(3, jnp.log(0.05))), jnp.zeros(()))
 
     nothing = lambda *arguments: None  # noqa: E731
-    model = DynamicsModel(nothing, predict, nothing, nothing, lambda params, obs: obs)
+    model = DynamicsModel(nothing, predict, nothing, nothing, nothing, lambda params, obs: obs)
     return OnlineModel(
         nothing,
         lambda: jnp.zeros(()),

@@ -237,7 +237,9 @@ def maml_q(
         return guarded(state, MetaState(theta, replay), {**info, **summarise(tasks.env, lifetimes)})
 
     learner, greedy = (each._replace(init=begin_fn) for each in (learner, greedy))
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    reads = network.gate
+    gate = None if reads is None else lambda theta, phi, obs: reads(phi, obs)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
 
 
 def stored(trajectory: Trajectory) -> Episodes:

@@ -179,7 +179,7 @@ def mb_mpo(
         new = MetaState(meta.theta, MbMpoState(meta.opt_state, models, buffer))
         return guarded(state, new, {**info, **summarise(tasks.env, lifetimes)})
 
-    return MetaAlgorithm(init_fn, step_fn, real.adapt, real.learner, real.greedy)
+    return MetaAlgorithm(init_fn, step_fn, real.adapt, real.learner, real.greedy, real.gate)
 
 
 def experience_of(lifetime: Lifetime, shares: Array) -> Experience:

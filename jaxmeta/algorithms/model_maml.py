@@ -240,7 +240,9 @@ def model_maml(
         theta = {"policy": slow.theta, "model": params}
         return guarded(state, MetaState(theta, ModelMamlState(slow.opt_state, model_state, buffer)), info)
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode))
+    reads = imagined.gate
+    gate = None if reads is None else lambda theta, phi, obs: reads(theta["policy"], phi.policy, obs)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), gate)
 
 
 def of_policy(outer: Outer) -> Outer:

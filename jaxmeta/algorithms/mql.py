@@ -181,7 +181,9 @@ def mql(
     learner, greedy = (
         with_fast_weights(each)._replace(init=begin_fn, absorb=absorb_fn) for each in (base.learner, base.greedy)
     )
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy)
+    reads = base.gate
+    gate = None if reads is None else lambda theta, phi, obs: reads({**theta, "network": phi.network}, phi.memory, obs)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
 
 
 def with_fast_weights(learner: Learner) -> Learner:
