@@ -17,8 +17,7 @@ def estimators(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     module = importlib.import_module("estimators")
     yield module
-    for name in ("estimators", "experiment"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("estimators", None)
 
 
 def test_rows_are_printed_and_written(estimators, tmp_path, capsys):

@@ -16,7 +16,7 @@ def references(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPTS)
     module = importlib.import_module("references")
     yield module
-    for name in ("references", "reference_problems", "experiment"):
+    for name in ("references", "reference_problems"):
         sys.modules.pop(name, None)
 
 
