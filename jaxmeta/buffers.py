@@ -103,8 +103,18 @@ def draw_places(key: Key, seen: Array, count: int) -> Array:
       seen: ``jnp.cumsum(weight)``, ``[M]``; where all of it is 0, the first place is drawn.
       count: ≥ 1.
     """
-    places = jnp.searchsorted(seen, jax.random.uniform(key, (count,)) * seen[-1], side="right")
-    # Rounding may put a point beyond the last place of a positive weight.
+    return places_at(jax.random.uniform(key, (count,)), seen)
+
+
+def places_at(shares: Array, seen: Array) -> Array:
+    """The places ``[count]`` up to which the weights make up these shares, in [0, 1), of their sum.
+
+    Args:
+      shares: ``[count]``.
+      seen: sums of the weights, as in ``draw_places``.
+    """
+    places = jnp.searchsorted(seen, shares * seen[-1], side="right")
+    # Rounding may put a share beyond the last place of a positive weight.
     return jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
 
 

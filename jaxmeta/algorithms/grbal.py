@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_unit
 from jaxmeta.algorithms.compose import guarded, summarise
+from jaxmeta.algorithms.value_based import unestimated
 from jaxmeta.buffers import Buffer, append, draw, empty_buffer
 from jaxmeta.cells import Cell
 from jaxmeta.learners.online_models import OnlineModel, recurrent_model, steps_of, windowed_model
@@ -27,7 +28,6 @@ from jaxmeta.types import (
     Task,
     TaskDistribution,
     Theta,
-    Trajectory,
 )
 
 
@@ -159,15 +159,9 @@ def plan_online(
     Raises:
       ValueError: an argument out of its range, or spaces of another kind.
     """
-    for name, value, least in (
-        ("batch", batch, 1),
-        ("updates", updates, 1),
-        ("random_iterations", random_iterations, 0),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
-    if isinstance(epsilon, (int, float)) and not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
+    check_least(1, batch=batch, updates=updates)
+    check_least(0, random_iterations=random_iterations)
+    check_unit(epsilon=epsilon)
     check_lifetimes(tasks)
     env: Any = tasks.env
     if planner is None:
@@ -179,9 +173,6 @@ def plan_online(
     greedy = planning_learner(env, online, planner, discount=discount)
     collecting = planning_learner(env, online, planner, discount=discount, explore=True, noise=noise)
     sizes = {"adaptation_steps": 0, "episodes": 1, "horizon": tasks.horizon}
-
-    def unestimated(trajectory: Trajectory) -> Trajectory:
-        return trajectory
 
     def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
         return collect_lifetime(key, env, task, greedy, theta, unestimated, **sizes)

@@ -8,6 +8,7 @@ import optax
 
 from jaxmeta.algorithms.checks import check_least, check_rates, check_unit, check_weights
 from jaxmeta.algorithms.compose import guarded, summarise
+from jaxmeta.algorithms.value_based import unestimated
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
 from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.distributions import Gaussian
@@ -25,7 +26,6 @@ from jaxmeta.types import (
     Task,
     TaskDistribution,
     Theta,
-    Trajectory,
 )
 
 
@@ -102,9 +102,6 @@ def pearl(
     sizes = {"adaptation_steps": adaptation_steps, "episodes": 1, "horizon": tasks.horizon}
     space = tasks.env.action_space(tasks.env.default_params)
     wanted_entropy = jnp.sum(jnp.log(0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))) - jnp.ones(space.shape))
-
-    def unestimated(trajectory: Trajectory) -> Trajectory:
-        return trajectory
 
     def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
         phi, lifetime = collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)

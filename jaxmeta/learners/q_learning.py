@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.buffers import places_at
 from jaxmeta.estimators import n_step_returns, rescaled, unscaled
 from jaxmeta.networks import Policy
 from jaxmeta.rollout import next_observations
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 
-class Transitions(NamedTuple):
+class NStepTransitions(NamedTuple):
     """Steps of one task and where the n-step target of each looks, leaves ``[M, ...]``.
 
     Attributes:
@@ -111,20 +112,20 @@ def action_values(policy: Policy, weights: PyTree, obs: Array) -> Array:
     return jax.tree.leaves(policy.apply(weights, obs))[0]
 
 
-def targets(policy: Policy, chooser: PyTree, judge: PyTree, data: Transitions) -> Array:
+def targets(policy: Policy, chooser: PyTree, judge: PyTree, data: NStepTransitions) -> Array:
     """``h(R + γⁿ Q_judge(s', argmax Q_chooser(s')))``, ``[M]``."""
     best = jnp.argmax(action_values(policy, chooser, data.next_obs), axis=-1)
     later = jnp.take_along_axis(action_values(policy, judge, data.next_obs), best[:, None], axis=-1)[:, 0]
     return rescaled(data.total + data.factor * unscaled(later))
 
 
-def errors(policy: Policy, weights: PyTree, wanted: Array, data: Transitions) -> Array:
+def errors(policy: Policy, weights: PyTree, wanted: Array, data: NStepTransitions) -> Array:
     """``y − h(Q(s, a))``, ``[M]``."""
     taken = jnp.take_along_axis(action_values(policy, weights, data.obs), data.action[:, None], axis=-1)[:, 0]
     return wanted - taken
 
 
-def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> Transitions:
+def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> NStepTransitions:
     """All steps of a batch of episodes ``[..., T, ...]``, one after the other, ``[M, ...]``."""
     batch = trajectory
     lead = batch.mask.ndim
@@ -133,14 +134,11 @@ def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> 
         rows(batch.reward), rows(batch.terminated), rows(batch.truncated), discount, n_step
     )
     next_obs = jax.vmap(lambda obs, last: obs[last])(rows(next_observations(batch)), last)
-    stored = Transitions(rows(batch.obs), rows(batch.action), total, factor, next_obs, rows(batch.mask))
+    stored = NStepTransitions(rows(batch.obs), rows(batch.action), total, factor, next_obs, rows(batch.mask))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), stored)
 
 
-def at_shares(data: Transitions, shares: Array) -> Transitions:
+def at_shares(data: NStepTransitions, shares: Array) -> NStepTransitions:
     """The real transitions at these shares, in [0, 1), of all of them: leaves ``[count, ...]``."""
-    seen = jnp.cumsum(data.mask)
-    places = jnp.searchsorted(seen, shares * seen[-1], side="right")
-    # Rounding may put a share at the very end, behind which there is padding.
-    places = jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
+    places = places_at(shares, jnp.cumsum(data.mask))
     return jax.tree.map(lambda x: x[places], data)
