@@ -25,7 +25,8 @@ class Compare:
     json: Path | None = None
     """Write what is drawn to this file as well: a JSON list, a run each."""
     curves: Path | None = None
-    """Draw the returns of training against environment steps as well, into this PNG."""
+    """Draw the returns of training against environment steps as well, into this PNG; of runs of from-scratch those in
+    each unseen task against the steps taken there."""
     columns: int = 4
     """Panels in a row, at most."""
 
@@ -54,7 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         from jaxmeta.logging import read_csv
 
         metrics = [read_csv(run / "metrics.csv") for run in arguments.runs]
-        trained = [(what.task, what.algorithm, rows) for (what, _), rows in zip(loaded, metrics, strict=True)]
+        trained = [
+            (what.task, what.algorithm, alone(what, one, rows) if what.algorithm == "from-scratch" else rows)
+            for (what, one), rows in zip(loaded, metrics, strict=True)
+        ]
         written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
     print("\nwrote", *written)
     return 0
@@ -75,6 +79,17 @@ def evaluation(run: Path) -> dict[str, Any]:
         return {**kept, "env_steps": environment_steps(run), "references": references}
     except (ValueError, KeyError, TypeError) as error:
         experiment.fail(f"{path} cannot be read ({type(error).__name__}); make it anew with scripts/evaluate.py {run}")
+
+
+def alone(what: experiment.Experiment, one: dict[str, Any], rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """What was learned from scratch in each unseen task by itself, against the steps taken there, as rows of metrics.
+
+    The steps of a batch of episodes are their mean in the run's own tasks.
+    """
+    taken = sum(row["env_steps"] / row["iteration"] for row in rows) / len(rows)
+    batch = taken / what.meta_batch / (what.adaptation_steps + 1) * one["protocol"]["episodes"] / what.episodes
+    returns = one["summary"]["sampled"]["iqm"][1:]
+    return [{"seed": 0, "env_steps": k * batch, "return_post": value} for k, value in enumerate(returns, 1)]
 
 
 def environment_steps(run: Path) -> float | None:

@@ -94,6 +94,8 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     "gaussian-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
     "gridnavi": {"inner_rate": 0.3, "outer_rate": 1e-3, **_SHORT},
     "informative-bandit": {"inner_rate": 2.0, "episodes": 5, "meta_batch": 50, **_SHORT},
+    # Actions of one step alone never bring the car to the goal at random.
+    "mountain-car": {"repeat": 5, "scaled": True, **_SHORT},
     "navigation-rotated": _SHORT,
     "navigation-wind": _SHORT,
     "pendulum": {"episodes": 10, **_SHORT},
@@ -164,7 +166,6 @@ _R2D2_CARTPOLE = {
     ),
 }
 _CAR = {
-    # Actions of one step alone never bring the car to the goal at random.
     "repeat": 5,
     "scaled": True,
     "meta_batch": 32,

@@ -164,6 +164,17 @@ def test_a_run_with_experts_is_trained_and_its_use_of_them_drawn(tmp_path):
     assert (directory / "experts.png").stat().st_size > 5_000
 
 
+def test_from_scratch_s_steps_are_those_of_one_task():
+    # Three batches of two episodes in each of ten tasks took 300 steps an iteration; evaluation has batches of four.
+    what = train.parse(
+        "--algorithm from-scratch --meta-batch 10 --adaptation-steps 2 --episodes 2 --out unused".split()
+    ).experiment
+    rows = [{"iteration": 1.0, "env_steps": 280.0}, {"iteration": 2.0, "env_steps": 640.0}]
+    evaluated = {"protocol": {"episodes": 4}, "summary": {"sampled": {"iqm": [5.0, 6.0, 7.0]}}}
+    drawn = compare.alone(what, evaluated, rows)
+    assert [(row["env_steps"], row["return_post"]) for row in drawn] == [(20.0, 6.0), (40.0, 7.0)]
+
+
 def test_comparing_what_is_not_evaluated_is_one_line(capsys, finished, tmp_path):
     (tmp_path / "config.json").write_text((finished[0] / "config.json").read_text())
     for argv, message in (
