@@ -61,14 +61,19 @@ def sample_efficiency(runs: list[tuple[str, str, list[dict[str, float]]]]) -> Fi
     return figure
 
 
-def _draw_learning(ax, rows: list[dict[str, float]], name: str, label: str, colour: Any) -> None:
+def over_seeds(rows: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows of ``metrics.csv``: environment steps, the mean over the seeds ``[I]``, and a column ``[S, I]``."""
     seeds = sorted({row["seed"] for row in rows})
     by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
     length = min(len(one) for one in by_seed)
     steps = np.array([[row["env_steps"] for row in one[:length]] for one in by_seed]).mean(axis=0)
-    values = np.array([[row[name] for row in one[:length]] for one in by_seed])
+    return steps, np.array([[row[name] for row in one[:length]] for one in by_seed])
+
+
+def _draw_learning(ax, rows: list[dict[str, float]], name: str, label: str, colour: Any) -> None:
+    steps, values = over_seeds(rows, name)
     ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
-    if len(seeds) > 1:
+    if len(values) > 1:
         ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
 
 

@@ -27,6 +27,9 @@ class Compare:
     curves: Path | None = None
     """Draw the returns of training against environment steps as well, into this PNG; of runs of from-scratch those in
     each unseen task against the steps taken there."""
+    target: str | None = None
+    """Print the environment steps as well after which the mean over the seeds first came half, 90 % and all of the way
+    that this algorithm's runs came in training: from their first return to the mean of the last tenth."""
     columns: int = 4
     """Panels in a row, at most."""
 
@@ -51,15 +54,12 @@ def main(argv: list[str] | None = None) -> int:
         rows = [{"task": what.task, "algorithm": what.algorithm, **one} for what, one in loaded]
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
     written = [plots.save(figure, arguments.out)]
-    if arguments.curves is not None:
-        from jaxmeta.logging import read_csv
-
-        metrics = [read_csv(run / "metrics.csv") for run in arguments.runs]
-        trained = [
-            (what.task, what.algorithm, alone(what, one, rows) if what.algorithm == "from-scratch" else rows)
-            for (what, one), rows in zip(loaded, metrics, strict=True)
-        ]
-        written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
+    if arguments.curves is not None or arguments.target is not None:
+        trained = [training(run, what, one) for run, (what, one) in zip(arguments.runs, loaded, strict=True)]
+        if arguments.target is not None:
+            print("\n" + steps_table(trained, arguments.target))
+        if arguments.curves is not None:
+            written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
     print("\nwrote", *written)
     return 0
 
@@ -79,6 +79,42 @@ def evaluation(run: Path) -> dict[str, Any]:
         return {**kept, "env_steps": environment_steps(run), "references": references}
     except (ValueError, KeyError, TypeError) as error:
         experiment.fail(f"{path} cannot be read ({type(error).__name__}); make it anew with scripts/evaluate.py {run}")
+
+
+def training(run: Path, what: experiment.Experiment, one: dict[str, Any]) -> tuple[str, str, list[dict[str, float]]]:
+    """Task, algorithm, and the rows of ``metrics.csv``."""
+    from jaxmeta.logging import read_csv
+
+    if not (run / "metrics.csv").is_file():
+        experiment.fail(f"{run} has no metrics.csv; train it with scripts/train.py")
+    rows = read_csv(run / "metrics.csv")
+    return what.task, what.algorithm, alone(what, one, rows) if what.algorithm == "from-scratch" else rows
+
+
+def steps_table(trained: list[tuple[str, str, list[dict[str, float]]]], target: str) -> str:
+    """Where each run's mean over the seeds first comes part of the way that the target's comes, in Markdown."""
+    from jaxmeta.plots import over_seeds
+
+    heads = ["task", "algorithm", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
+    rows = [heads, ["---"] * len(heads)]
+    for task, algorithm, run in trained:
+        reached = [over_seeds(one, "return_post") for family, name, one in trained if (family, name) == (task, target)]
+        if not reached:
+            experiment.fail(f"--target {target}: none of the runs on {task} is of it")
+        _, way = reached[0]
+        first, final = way[:, 0].mean(), last(way)
+        steps, values = over_seeds(run, "return_post")
+        passed = [
+            next((_steps(x) for x, y in zip(steps, values.mean(axis=0), strict=True) if y >= level), "never")
+            for level in (first + share * (final - first) for share in (0.5, 0.9, 1.0))
+        ]
+        rows.append([task, algorithm, *passed, _steps(steps[-1]), _number(last(values))])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def last(values: Any) -> float:
+    """Mean of the last tenth of ``[S, I]``."""
+    return float(values[:, -max(values.shape[1] // 10, 1) :].mean())
 
 
 def alone(what: experiment.Experiment, one: dict[str, Any], rows: list[dict[str, float]]) -> list[dict[str, float]]:
@@ -120,6 +156,10 @@ def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
         cells += [""] * (steps - len(cells))
         rows.append([what.task, what.algorithm, str(len(one["seeds"])), trained, *cells, scratch, optimum])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _steps(value: float) -> str:
+    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
 
 
 def _number(value: float) -> str:
