@@ -95,7 +95,8 @@ class Experiment:
     scaled: bool = False
     """Entries of the observation that have bounds are seen in [-1, 1] (mountain-car's velocity is at most 0.07)."""
     algorithm_settings: tuple[str, ...] = ()
-    """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo)."""
+    """The algorithm's own settings as NAME=VALUE, such as pull=2 (imaml) or clip=0.1 (maml-ppo); a preset's others
+    stay."""
     task_chunk: int | None = None
     """Tasks differentiated together; chosen from the device and the sizes if not given."""
     seed: int = 0

@@ -57,10 +57,10 @@ def parse(argv: list[str]) -> Train:
     if arguments.preset is not None:
         experiment.check_name("preset", arguments.preset, tuple(presets.PUBLISHED))
         default = Experiment(**presets.PUBLISHED[arguments.preset])
-        arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
+        arguments = over_preset(tyro.cli(Train, args=argv, default=Train(experiment=default)), default)
     elif preset := experiment.defaults(arguments.experiment):
         default = Experiment(algorithm=arguments.experiment.algorithm, task=arguments.experiment.task, **preset)
-        arguments = tyro.cli(Train, args=argv, default=Train(experiment=default))
+        arguments = over_preset(tyro.cli(Train, args=argv, default=Train(experiment=default)), default)
     if arguments.resume is not None:
         stored = experiment.load(arguments.resume)
         arguments = tyro.cli(Train, args=argv, default=Train(experiment=stored))
@@ -79,6 +79,20 @@ def parse(argv: list[str]) -> Train:
     evaluating.check_evaluation(arguments.evaluation, arguments.experiment)
     experiment.check_numbers(arguments, checkpoint_every=1, keep=1)
     return arguments
+
+
+def over_preset(arguments: Train, preset: Experiment) -> Train:
+    """Settings NAME=VALUE that were given replace those of the preset by name, and leave it the others."""
+
+    def merged(given: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+        named = {one.partition("=")[0] for one in given}
+        return (*(one for one in own if one.partition("=")[0] not in named), *given)
+
+    found = {
+        name: merged(getattr(arguments.experiment, name), getattr(preset, name))
+        for name in ("algorithm_settings", "task_settings")
+    }
+    return dataclasses.replace(arguments, experiment=dataclasses.replace(arguments.experiment, **found))
 
 
 def prepare(arguments: Train) -> Path:
@@ -117,7 +131,8 @@ def run(arguments: Train, directory: Path) -> int:
         tasks, algorithm = building.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
         if preset := presets.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
-            print("defaults changed:", ", ".join(f"{name} {value}" for name, value in preset.items()))
+            kept = (f"{name} {value}" for name, value in preset.items() if getattr(what, name) == value)
+            print("defaults changed:", ", ".join(kept))
         print(f"{what.algorithm} on {what.task}: {what.iterations} meta-iterations, seeds {seeds}, in {directory}")
         with Display(what.iterations) as display:
             outcome = runs.train_run(

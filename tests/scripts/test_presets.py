@@ -82,6 +82,16 @@ def test_settings_of_the_family_and_of_the_algorithm_are_taken():
     assert not all(jax.numpy.isfinite(leaf).all() for leaf in jax.tree.leaves(phi.params))
 
 
+def test_a_given_setting_replaces_the_preset_s_of_that_name_and_leaves_the_others():
+    argv = ["--algorithm", "mql", "--task", "cartpole"]
+    own = train.parse(argv).experiment.algorithm_settings
+    assert "updates=64" in own
+    given = train.parse([*argv, "--algorithm-settings", "updates=3", "n_step=2"]).experiment.algorithm_settings
+    assert set(given) == set(own) - {"updates=64"} | {"updates=3", "n_step=2"}
+    named = train.parse(["--preset", "rl2-bandit-500", "--task-settings", "arms=5"]).experiment
+    assert (named.task_settings, named.algorithm_settings) == (("horizon=500", "arms=5"), ())
+
+
 @pytest.mark.parametrize("preset", presets.PUBLISHED)
 def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them(preset):
     arguments = train.parse(["--preset", preset, "--iterations", "7"]).experiment
