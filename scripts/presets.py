@@ -172,6 +172,13 @@ _CAR = {
     "outer_rate": 1e-3,
     "outer_rate_end": 5e-5,
 }
+_CAR_IMAGINED = {
+    "repeat": 5,
+    "scaled": True,
+    "inner_rate": 0.2,
+    "outer_rate": 3e-3,
+    "outer_rate_end": 3e-4,
+}
 OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "grbal": _PLANNED,
     "hyperx": {
@@ -223,9 +230,42 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "tabular-mdp": {"lifetime": 10},
     },
+    "mb-mpo": {
+        "mountain-car": {**_CAR_IMAGINED, "iterations": 40, "outer_decay": 40},
+        "navigation-wind": {
+            "outer_rate": 3e-3,
+            "outer_rate_end": 3e-4,
+            "iterations": 20,
+            "outer_decay": 20,
+            "algorithm_settings": ("imagined_horizon=50",),
+        },
+        "pendulum": {
+            "inner_rate": 0.2,
+            "outer_rate": 3e-3,
+            "outer_rate_end": 3e-4,
+            "algorithm_settings": ("imagined_horizon=100",),
+        },
+    },
     "model-maml": {
         # Imagined steps within adaptation make each meta-step three times as long.
         "cartpole": {"algorithm_settings": ("imagined_steps=0",)},
+        "mountain-car": {
+            **_CAR_IMAGINED,
+            "episodes": 4,
+            "iterations": 60,
+            "outer_decay": 60,
+            "algorithm_settings": ("imagined_steps=0",),
+        },
+        "navigation-wind": {
+            "meta_batch": 20,
+            "episodes": 10,
+            "inner_rate": 0.5,
+            "outer_rate": 3e-3,
+            "outer_rate_end": 3e-4,
+            "iterations": 60,
+            "outer_decay": 60,
+            "algorithm_settings": ("imagined_steps=0", "imagined_updates=4"),
+        },
         "pendulum": {"algorithm_settings": ("imagined_steps=0", "imagined_horizon=100")},
     },
     "pearl": {
