@@ -46,7 +46,8 @@ class DynamicsModel(NamedTuple):
       error: the same of half the squared error of the normalised targets in place of the likelihood: what a few plain
         gradient steps can descend, since its slope does not grow with how certain the model is.
       scaled: ``scaled(params, transitions, weight) -> params`` whose inputs and targets are normalised by those
-        transitions, and whose predictions of the next observation stay in the box that holds theirs.
+        transitions, whose log-odds of an end start at theirs, and whose predictions of the next observation stay in the
+        box that holds theirs.
       bounded: ``bounded(params, obs) -> obs`` put into that box.
     """
 
@@ -106,7 +107,7 @@ def dynamics_model_for(
         params = {
             "outcome": network.init(key_outcome, jnp.zeros(seen + context + acted)),
             "ending": ending_network.init(key_ending, jnp.zeros(seen + context + acted)),
-            "scale": {"inputs": inputs, "targets": targets},
+            "scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())},
             "box": {"low": jnp.full(seen, -jnp.inf, jnp.float32), "high": jnp.full(seen, jnp.inf, jnp.float32)},
         }
         if probabilistic:
@@ -124,11 +125,11 @@ def dynamics_model_for(
 
     def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
         """The prediction in normalised units."""
-        scale = jax.lax.stop_gradient(params["scale"]["inputs"])
-        inputs = (inputs_of(obs, action) - scale.mean) / scale.deviation
+        scales = jax.lax.stop_gradient(params["scale"])
+        inputs = (inputs_of(obs, action) - scales["inputs"].mean) / scales["inputs"].deviation
         inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
         said = cast(Array, network.apply(params["outcome"], inputs))
-        ending = cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
+        ending = scales["ending"] + cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
         mean = said[..., : seen + 1]
         if not probabilistic:
             return Gaussian(mean, jnp.zeros_like(mean)), ending
@@ -177,7 +178,10 @@ def dynamics_model_for(
             return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
 
         inputs = scale_of(inputs_of(data.obs, data.action), weight)
-        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived)}
+        # What is not known yet ends as often as the data does, with half an end more than was seen.
+        ends, steps = jnp.sum(weight * data.terminated), jnp.sum(weight)
+        often = jnp.log(ends + 0.5) - jnp.log(steps - ends + 0.5)
+        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived), "ending": often}
         real = arrived[:, None] > 0
         low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
         high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)

@@ -57,6 +57,17 @@ def test_a_linear_system_is_recovered(fitted):
     np.testing.assert_allclose(mean[:, 2], 2.0 * obs[:, 0] - action[:, 1] + 3.0, atol=2e-3)
 
 
+@pytest.mark.parametrize("ends", [0, 30])
+def test_what_has_not_learned_ends_as_often_as_the_data(env, ends):
+    data = linear_system(jax.random.key(0))
+    data = data._replace(terminated=(jnp.arange(STEPS) < ends).astype(jnp.float32))
+    model = dynamics_model_for(env, hidden=())
+    params = model.scaled(model.init(jax.random.key(1)), data, data.mask)
+    # A linear model of normalised inputs says 0 on average.
+    said = model.predict(params, data.obs, data.action).ending.mean()
+    np.testing.assert_allclose(said, np.log((ends + 0.5) / (STEPS - ends + 0.5)), atol=1e-4)
+
+
 def test_imagined_steps_follow_it(fitted):
     model, params, _ = fitted
     actions = jnp.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.5]])
