@@ -142,9 +142,17 @@ _SPARSE = {
     "algorithm_settings": ("entropy_weight=0.0",),
 }
 _PLANNED = {
-    "cartpole": {"iterations": 30, "outer_decay": 30},
+    "cartpole": {"iterations": 16, "outer_decay": 16},
+    "mountain-car": {
+        "repeat": 5,
+        "scaled": True,
+        "iterations": 16,
+        "outer_decay": 16,
+        "algorithm_settings": ("random_iterations=4", "plan_steps=20"),
+    },
     "navigation-rotated": {"lifetime": 2, "iterations": 40, "outer_decay": 40},
-    "pendulum": {"iterations": 30, "outer_decay": 30},
+    "navigation-wind": {"lifetime": 2, "iterations": 16, "outer_decay": 16},
+    "pendulum": {"iterations": 10, "outer_decay": 10},
 }
 _R2D2_CARTPOLE = {
     "horizon": 500,
@@ -266,7 +274,17 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "outer_decay": 60,
             "algorithm_settings": ("imagined_steps=0", "imagined_updates=4"),
         },
-        "pendulum": {"algorithm_settings": ("imagined_steps=0", "imagined_horizon=100")},
+        "pendulum": {
+            "episodes": 4,
+            "hidden": (64, 64),
+            "trace_decay": 0.97,
+            "inner_rate": 0.2,
+            "outer_rate": 1.5e-3,
+            "outer_rate_end": 1.5e-4,
+            "iterations": 60,
+            "outer_decay": 60,
+            "algorithm_settings": ("imagined_steps=0", "imagined_updates=5", "imagined_horizon=150"),
+        },
     },
     "pearl": {
         "semicircle-dense": {
