@@ -4,7 +4,6 @@ from jaxmeta import references, tasks
 from jaxmeta.algorithms import (
     Exploration,
     anil,
-    by_part,
     cavia,
     compose,
     e_maml,
@@ -94,7 +93,7 @@ from jaxmeta.objectives import (
     with_inner_penalty,
     with_sampling_term,
 )
-from jaxmeta.outer import by_optax, trust_region
+from jaxmeta.outer import by_optax, in_turn, trust_region
 from jaxmeta.planning import Planner, cross_entropy_method, imagined_return, random_shooting
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
 from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, repeat_actions, reveal_task, scale_observations
@@ -151,7 +150,6 @@ __all__ = [
     "belief_model_for",
     "bootstrap_interval",
     "by_optax",
-    "by_part",
     "cavia",
     "cell_for",
     "clipped",
@@ -184,6 +182,7 @@ __all__ = [
     "imagined_return",
     "imaml",
     "in_segments",
+    "in_turn",
     "init_state",
     "interquartile_mean",
     "interval_coverage",

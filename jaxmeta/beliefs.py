@@ -11,8 +11,9 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Distribution, Gaussian
-from jaxmeta.networks import MLP, RecurrentPolicy, gate_of, policy_module
+from jaxmeta.networks import MLP, RecurrentPolicy, gate_of, policy_module, undecided
 from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks.wrappers import unit_scale
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -47,6 +48,8 @@ def belief_model_for(
 ) -> BeliefModel:
     """A belief model that fits the spaces of a family of lifetimes.
 
+    All its networks see the wrapped environment's bounded observations in ``[−1, 1]``.
+
     Args:
       env: a family's environment, of ``as_lifetime``.
       horizon: steps in a lifetime, ≥ 1.
@@ -70,7 +73,8 @@ def belief_model_for(
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
     params = env.default_params
     observation = jnp.zeros(env.observation_space(params).shape)
-    seen = int(jnp.prod(jnp.array(env.env.observation_space(params).shape, int)))
+    _, middle, half = unit_scale(env.env.observation_space(params))
+    seen = middle.shape[0]
     action_space = env.action_space(params)
     actor = policy_module(env, hidden, activation, initial_log_std, experts)
     gate = gate_of(actor)
@@ -81,6 +85,9 @@ def belief_model_for(
         "actor": (actor, "policy"),
         "critic": (MLP((*hidden, 1), activation), "policy"),
     }
+
+    def scaled(obs: Array) -> Array:
+        return jnp.concatenate([(obs[..., :seen] - middle) / half, obs[..., seen:]], axis=-1)
 
     def call(params: PyTree, name: str, x: Array) -> Any:
         module, part = networks[name]
@@ -102,6 +109,7 @@ def belief_model_for(
         params: PyTree = {"model": {"cell": memory}, "policy": {}}
         for key, (name, (module, part)) in zip(keys, networks.items(), strict=True):
             params[part][name] = module.init(key, inputs[name])
+        params["policy"]["actor"] = undecided(params["policy"]["actor"], len(hidden))
         return params
 
     def gaussian(params: PyTree, features: Array) -> Gaussian:
@@ -109,7 +117,7 @@ def belief_model_for(
         return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
 
     def beside(belief: Gaussian, obs: Array) -> Array:
-        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+        return jnp.concatenate([scaled(obs)[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
 
     def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
         inputs = beside(belief, obs)
@@ -118,24 +126,24 @@ def belief_model_for(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
 
     def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.step(params["model"]["cell"], memory, obs)
+        memory, features = cell.step(params["model"]["cell"], memory, scaled(obs))
         return *judge(params, gaussian(params, features), obs), memory
 
     def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        memory, features = cell.sequence(params["model"]["cell"], memory, scaled(obs))
         return *judge(params, gaussian(params, features), obs), memory
 
     def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        memory, features = cell.sequence(params["model"]["cell"], memory, scaled(obs))
         assert gate is not None
         return gate(params["policy"]["actor"], beside(gaussian(params, features), obs)), memory
 
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
-        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
+        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), scaled(obs))[1])
 
     def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
         repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
-        known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
+        known = jnp.concatenate([repeated, scaled(obs)[:, :seen], encode(action)], axis=-1)
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
     reads = None if gate is None else gate_fn

@@ -187,11 +187,8 @@ def recurrent_policy_for(
         inputs = read(params, observation)
         params["cell"] = cell.init(key_cell, inputs.shape[-1])
         features = cell.step(params["cell"], cell.start(), inputs)[1]
-        params |= {"actor": actor.init(key_actor, features), "critic": critic.init(key_critic, features)}
-        params["norm"] = norm.init(key_norm, features)
-        # Small last weights: all actions are about as likely at first (Andrychowicz et al. 2021, section 3.2).
-        last = _parameters_under(params["actor"], {f"Dense_{len(hidden)}"})
-        return {**params, "actor": jax.tree.map(lambda x, last: 0.01 * x if last else x, params["actor"], last)}
+        params |= {"critic": critic.init(key_critic, features), "norm": norm.init(key_norm, features)}
+        return {**params, "actor": undecided(actor.init(key_actor, features), len(hidden))}
 
     def read(params: PyTree, obs: Array) -> Array:
         return obs if embed is None else activation(cast(Array, embed.apply(params["embedding"], obs)))
@@ -294,6 +291,19 @@ def gate_of(module: GaussianPolicy | CategoricalPolicy) -> Callable[..., Array] 
         return cast(Array, mixture.apply({"params": params["params"]["Mixture_0"]}, inputs, method="probabilities"))
 
     return gate_fn
+
+
+def undecided(params: PyTree, layer: int) -> PyTree:
+    """An actor's parameters with last weights a hundredth as large: all actions are about as likely at first.
+
+    What Andrychowicz et al. 2021 (section 3.2) recommend.
+
+    Args:
+      params: of a ``policy_module``.
+      layer: index of its output layer.
+    """
+    last = _parameters_under(params, {f"Dense_{layer}"})
+    return jax.tree.map(lambda x, last: 0.01 * x if last else x, params, last)
 
 
 def _parameters_under(params: PyTree, names: set[str]) -> PyTree:

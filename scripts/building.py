@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +126,6 @@ def _outer(arguments: Experiment) -> Outer:
 
 def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     """The settings of an algorithm that learns by its memory."""
-    import optax
-
     import jaxmeta
 
     if arguments.algorithm in ("mql", "r2d2"):
@@ -141,8 +140,9 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
         "task_chunk": arguments.task_chunk,
     }
     if arguments.algorithm in ("hyperx", "varibad"):
-        both = jaxmeta.by_part(_optimizer(arguments), optax.adam(1e-3))
-        outer = jaxmeta.by_optax(both, arguments.epochs, arguments.minibatches)
+        # The model by the same rates, once over each meta-batch: a policy cannot follow what moves faster than it does.
+        policy, model = dataclasses.replace(arguments, max_grad_norm=0.5), dataclasses.replace(arguments, epochs=1)
+        outer = jaxmeta.in_turn("policy", _outer(policy), _outer(model))
         return {**settings, "model": belief_model(arguments, tasks), "outer": outer}
     policy = jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks))
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxmeta.outer import by_optax, conjugate_gradient, trust_region
+from jaxmeta.outer import by_optax, conjugate_gradient, in_turn, trust_region
 from jaxmeta.types import Divergence
 
 MATRIX = jnp.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])
@@ -85,6 +85,25 @@ def test_epochs_are_that_many_steps_of_the_optimiser():
     theta, _, info = outer.step(start, outer.init(start), objective, quadratic_divergence(start["x"]))
     np.testing.assert_allclose(theta["x"], 0.9**3, rtol=1e-6)
     assert float(info["loss"]) == pytest.approx(1.5)
+
+
+def test_in_turn_a_part_moves_with_the_rest_held_and_the_rest_after_it():
+    """The gradient of x y is (y, x): x moves twice by y's first value, then y by x's last."""
+
+    def objective(theta, part=(0, 1)):
+        return theta["x"] * theta["y"] * (1.0 + part[0]), {"seen": theta["x"]}
+
+    start = {"x": jnp.array(1.0), "y": jnp.array(2.0)}
+    outer = in_turn("x", by_optax(optax.sgd(0.1), epochs=2), by_optax(optax.sgd(0.1)))
+    theta, _, info = outer.step(start, outer.init(start), objective, quadratic_divergence(0.0))
+    assert float(theta["x"]) == pytest.approx(1.0 - 0.2 - 0.2)
+    assert float(theta["y"]) == pytest.approx(2.0 - 0.1 * 0.6)
+    assert float(info["seen"]) == pytest.approx(0.6)
+    assert float(info["grad_norm"]) == pytest.approx((2.0**2 + 0.6**2) ** 0.5)
+    # The second minibatch's gradient is twice the first one's.
+    in_parts = in_turn("x", by_optax(optax.sgd(0.1), minibatches=2), by_optax(optax.sgd(0.0)))
+    theta, _, _ = in_parts.step(start, in_parts.init(start), objective, quadratic_divergence(0.0))
+    assert float(theta["x"]) == pytest.approx(1.0 - 0.2 - 0.4)
 
 
 @pytest.mark.parametrize(

@@ -22,12 +22,11 @@ from jaxmeta.algorithms.promp import promp
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.reptile import reptile
 from jaxmeta.algorithms.rl2 import rl2
-from jaxmeta.algorithms.varibad import Exploration, by_part, varibad
+from jaxmeta.algorithms.varibad import Exploration, varibad
 
 __all__ = [
     "Exploration",
     "anil",
-    "by_part",
     "cavia",
     "compose",
     "e_maml",

@@ -1,6 +1,6 @@
 """VariBAD: act on a learned posterior over tasks (Zintgraf et al. 2020)."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import optax
@@ -9,8 +9,8 @@ from jaxmeta.algorithms.checks import check_lifetimes, check_weights
 from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.objectives import evidence_bound
-from jaxmeta.outer import by_optax
-from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, PyTree, TaskDistribution, Theta
+from jaxmeta.outer import by_optax, in_turn
+from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
 
 
 class Exploration(NamedTuple):
@@ -43,8 +43,10 @@ def varibad(
 ) -> MetaAlgorithm:
     """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
 
-    The two share a meta-batch and an outer step, but no gradient. Their code trains the model on a buffer of earlier
-    lifetimes; here it is trained on those of the step, of which there are hundreds.
+    The two share a meta-batch, but no gradient, and ``in_turn`` moves one after the other. Were they to move together,
+    the posterior at a stored step would no longer be what the policy acted on, and the clipped ratio of probabilities
+    would bound the wrong move. Their code trains the model on a buffer of earlier lifetimes; here it is trained on
+    those of the step, of which there are hundreds.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
@@ -55,8 +57,9 @@ def varibad(
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves θ; by default ``by_part`` with 7e-4 for the policy and 1e-3 for the model, 4 epochs of 4
-        minibatches.
+      outer: moves θ, of which ``policy`` is a part; by default ``in_turn``, the policy by Adam at 7e-4 in 4 epochs of 4
+        minibatches of gradients shortened to norm 0.5, then all else by Adam at 1e-3 in one epoch of them. Where the
+        policy's rate falls, the model's must too: a policy that hardly moves cannot follow a posterior that does.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
       exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
@@ -71,7 +74,8 @@ def varibad(
         raise ValueError(f"prefixes: got {prefixes}; must be at least 1")
     model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
     if outer is None:
-        outer = by_optax(by_part(optax.adam(7e-4, eps=1e-5), optax.adam(1e-3)), 4, 4)
+        policy = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(7e-4, eps=1e-5))
+        outer = in_turn("policy", by_optax(policy, 4, 4), by_optax(optax.adam(1e-3), 1, 4))
     bound = evidence_bound(model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight)
     return ppo_on_lifetimes(
         tasks,
@@ -86,25 +90,4 @@ def varibad(
         auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
         bonus=None if exploration is None else exploration.bonus,
         balance_weight=balance_weight,
-    )
-
-
-def by_part(
-    policy: optax.GradientTransformation, model: optax.GradientTransformation, max_norm: float = 0.5
-) -> optax.GradientTransformation:
-    """An optimiser for the policy and one for the model, the gradient of each shortened to ``max_norm`` by itself.
-
-    Any other part of the slow weights, such as what a bonus is learned by, moves as the model does, also by itself.
-    """
-
-    def shortened(params: PyTree) -> optax.GradientTransformation:
-        parts: dict[Hashable, optax.GradientTransformation] = {
-            name: optax.chain(optax.clip_by_global_norm(max_norm), policy if name == "policy" else model)
-            for name in params
-        }
-        return optax.multi_transform(parts, {name: name for name in params})
-
-    return optax.GradientTransformation(
-        lambda params: shortened(params).init(params),
-        lambda updates, state, params=None: shortened(updates).update(updates, state, params),
     )

@@ -191,17 +191,26 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
 
 
+def unit_scale(space: spaces.Space) -> tuple[Array, Array, Array]:
+    """Which entries of a flat or discrete space have bounds; and ``middle`` and ``half``, ``[size]``.
+
+    ``(x − middle) / half`` is in ``[−1, 1]`` where there are bounds, and x elsewhere.
+    """
+    low, high, _ = flat_bounds(space)
+    # gymnax writes the largest number where there is no bound.
+    bounded = (low > -1e6) & (high < 1e6) & (high > low)
+    middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+    return bounded, middle, half
+
+
 class ScaledObservations(ChangedObservations):
     """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
 
     def __init__(self, env: environment.Environment):
-        low, high, size = flat_bounds(env.observation_space(env.default_params))
-        # gymnax writes the largest number where there is no bound.
-        bounded = (low > -1e6) & (high < 1e6) & (high > low)
-        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+        bounded, middle, half = unit_scale(env.observation_space(env.default_params))
         super().__init__(env, lambda obs, params: (obs - middle) / half)
         limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
-        self.space = spaces.Box(-limit, limit, (size,), jnp.float32)
+        self.space = spaces.Box(-limit, limit, limit.shape, jnp.float32)
 
     def observation_space(self, params=None) -> spaces.Box:
         return self.space
