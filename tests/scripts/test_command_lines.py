@@ -24,8 +24,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import building  # noqa: E402
 import compare  # noqa: E402
+import evaluate  # noqa: E402
 import experiment  # noqa: E402
 import names  # noqa: E402
+import render  # noqa: E402
 import train  # noqa: E402
 
 SMALL = [
@@ -63,6 +65,13 @@ def finish(process, expected=0):
     out, err = process.communicate(timeout=300)
     assert process.returncode == expected, (out, err)
     return out, err
+
+
+def printed(capsys, script, *arguments):
+    """What a script says that is run in this process."""
+    capsys.readouterr()
+    assert script.main([str(each) for each in arguments]) == 0
+    return capsys.readouterr().out
 
 
 def final_state(directory, iteration):
@@ -128,7 +137,7 @@ def test_interrupted_by_the_keyboard_it_saves_and_leaves_with_the_usual_code(tmp
     assert (directory / "checkpoints" / rows[-1]["iteration"]).is_dir()
 
 
-def test_a_finished_run_is_described_evaluated_and_drawn(finished):
+def test_a_finished_run_is_described_evaluated_and_drawn(finished, capsys):
     directory, out = finished
     assert "env steps/s" in out
     assert "left" in out
@@ -136,14 +145,14 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
     assert config["arguments"]["horizon"] == 10
     assert {"jax", "gymnax", "jaxmeta"} <= set(config["versions"])
     assert config["device"]["platform"]
-    table, _ = finish(start("evaluate.py", directory, "--tasks", 6, "--episodes", 3, "--steps", 2))
+    table = printed(capsys, evaluate, directory, "--tasks", 6, "--episodes", 3, "--steps", 2)
     assert "optimum" in table
     evaluation = json.loads((directory / "evaluation.json").read_text())
     assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [1, 6, 3]
-    finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3))
+    printed(capsys, render, directory, "--tasks", 2, "--steps", 1, "--episodes", 3)
     written = [directory / name for name in ("comparison.png", "comparison.json", "curves.png")]
     flags = ("--out", written[0], "--json", written[1], "--curves", written[2])
-    table, _ = finish(start("compare.py", directory, directory, *flags))
+    table = printed(capsys, compare, directory, directory, *flags)
     assert written[2].stat().st_size > 5_000
     assert table.count("| navigation | maml | 1 |") == 2
     drawn = json.loads(written[1].read_text())
@@ -154,12 +163,12 @@ def test_a_finished_run_is_described_evaluated_and_drawn(finished):
         assert (directory / name).stat().st_size > 5_000
 
 
-def test_a_run_with_experts_is_trained_and_its_use_of_them_drawn(tmp_path):
+def test_a_run_with_experts_is_trained_and_its_use_of_them_drawn(tmp_path, capsys):
     directory = tmp_path / "run"
     flags = ["--experts", "2", "--balance-weight", "0.1", "--iterations", "2", "--out", str(directory)]
-    finish(start("train.py", *SMALL, *flags))
+    printed(capsys, train, *SMALL, *flags)
     assert all(0.0 <= float(row["imbalance"]) <= 1.0 for row in deterministic_columns(directory))
-    out, _ = finish(start("render.py", directory, "--tasks", 2, "--steps", 1, "--episodes", 3, "--no-gif"))
+    out = printed(capsys, render, directory, "--tasks", 2, "--steps", 1, "--episodes", 3, "--no-gif")
     assert "seed 0: use of experts 0." in out
     assert (directory / "experts.png").stat().st_size > 5_000
 
