@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import building
 import evaluating
 import experiment
-import presets
+import published
 import tyro
 from evaluating import Evaluation
 from experiment import Experiment, fail
@@ -55,8 +55,8 @@ def parse(argv: list[str]) -> Train:
     """The arguments; those of a resumed run come from its ``config.json`` and may not be changed."""
     arguments = tyro.cli(Train, args=argv)
     if arguments.preset is not None:
-        experiment.check_name("preset", arguments.preset, tuple(presets.PUBLISHED))
-        default = Experiment(**presets.PUBLISHED[arguments.preset])
+        experiment.check_name("preset", arguments.preset, tuple(published.PUBLISHED))
+        default = Experiment(**published.PUBLISHED[arguments.preset])
         arguments = over_preset(tyro.cli(Train, args=argv, default=Train(experiment=default)), default)
     elif preset := experiment.defaults(arguments.experiment):
         default = Experiment(algorithm=arguments.experiment.algorithm, task=arguments.experiment.task, **preset)
@@ -130,7 +130,7 @@ def run(arguments: Train, directory: Path) -> int:
     try:
         tasks, algorithm = building.build(what)
         runs.write_json(directory / "config.json", runs.describe(dataclasses.asdict(what)))
-        if preset := presets.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
+        if preset := published.PUBLISHED.get(arguments.preset or "", experiment.defaults(what)):
             kept = (f"{name} {value}" for name, value in preset.items() if getattr(what, name) == value)
             print("defaults changed:", ", ".join(kept))
         print(f"{what.algorithm} on {what.task}: {what.iterations} meta-iterations, seeds {seeds}, in {directory}")

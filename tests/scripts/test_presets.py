@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import building
 import names
-import presets
+import published
 import train
 
 
@@ -92,10 +92,10 @@ def test_a_given_setting_replaces_the_preset_s_of_that_name_and_leaves_the_other
     assert (named.task_settings, named.algorithm_settings) == (("horizon=500", "arms=5"), ())
 
 
-@pytest.mark.parametrize("preset", presets.PUBLISHED)
+@pytest.mark.parametrize("preset", published.PUBLISHED)
 def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them(preset):
     arguments = train.parse(["--preset", preset, "--iterations", "7"]).experiment
-    expected = presets.PUBLISHED[preset] | {"iterations": 7}
+    expected = published.PUBLISHED[preset] | {"iterations": 7}
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 

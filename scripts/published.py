@@ -1,0 +1,77 @@
+"""Settings by name: of papers' experiments, and of what takes an accelerator. Nothing heavy is imported."""
+
+from typing import Any
+
+from presets import ALGORITHM_PRESETS, OWN_TASK_PRESETS
+
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "cavia-2019": {
+        "algorithm": "cavia",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 1.0,
+        "discount": 0.95,
+        "iterations": 500,
+    },
+    "maml-2017": {
+        "algorithm": "maml",
+        "outer": "trust-region",
+        "curvature_every": 1,
+        "inner_rate": 0.5,
+        "inner_loss": "score-function",
+        "iterations": 100,
+    },
+    "promp-2019": {
+        "algorithm": "promp",
+        "hidden": (64, 64),
+        "activation": "tanh",
+        "inner_rate": 0.1,
+        "meta_batch": 40,
+        "outer_rate": 1e-3,
+        "outer_rate_end": 1e-3,
+        "epochs": 5,
+        "iterations": 1001,
+    },
+    # Lifetimes of 500 pulls, as many of them in a meta-batch as an accelerator steps together.
+    "rl2-bandit-500": {
+        **OWN_TASK_PRESETS["rl2"]["bernoulli-bandit"],
+        "algorithm": "rl2",
+        "task": "bernoulli-bandit",
+        "task_settings": ("arms=10", "horizon=500"),
+        "hidden": (),
+        "size": 128,
+        "meta_batch": 2048,
+        "max_grad_norm": 0.5,
+        "iterations": 1000,
+        "outer_decay": 1000,
+    },
+    # 240,000 steps in a meta-batch, about 10⁸ in all.
+    "rl2-tabular-mdp": {
+        "algorithm": "rl2",
+        "task": "tabular-mdp",
+        "lifetime": 10,
+        "hidden": (),
+        "size": 256,
+        "meta_batch": 2400,
+        "epochs": 8,
+        "minibatches": 16,
+        "outer_rate": 2e-4,
+        "outer_rate_end": 2e-4,
+        "max_grad_norm": 0.5,
+        "trace_decay": 0.3,
+        "algorithm_settings": ("clip=0.1",),
+    },
+    "varibad-gridnavi-2020": {
+        **ALGORITHM_PRESETS["varibad"],
+        "algorithm": "varibad",
+        "task": "gridnavi",
+        "hidden": (32,),
+        "lifetime": 4,
+        "meta_batch": 16,
+        "epochs": 2,
+        "outer_rate_end": 7e-4,
+        "discount": 0.95,
+        "iterations": 20_833,
+        "algorithm_settings": ("clip=0.05", "prefixes=60"),
+    },
+}
