@@ -119,21 +119,17 @@ _GRIDNAVI = {
     "cell": "linear",
     "size": 32,
     "meta_batch": 128,
-    "outer_rate": 2e-3,
-    "outer_rate_end": 4e-5,
+    "outer_rate": 3e-3,
+    "outer_rate_end": 6e-5,
     "epochs": 3,
     "minibatches": 8,
     "iterations": 1000,
     "outer_decay": 1000,
-}
-_BELIEFS_IN_GRIDNAVI = {
-    **_GRIDNAVI,
-    "outer_rate": 3e-3,
-    "outer_rate_end": 6e-5,
     # At 0.99 the critic's error is five times as large.
     "discount": 0.95,
-    "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8"),
+    "algorithm_settings": ("entropy_weight=0.02",),
 }
+_BELIEFS_IN_GRIDNAVI = {**_GRIDNAVI, "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8")}
 _SPARSE = {
     "lifetime": 2,
     "cell": "linear",
