@@ -152,14 +152,14 @@ def table(loaded: list[tuple[experiment.Experiment, dict[str, Any]]]) -> str:
         ]
         optimum = _number(references["optimum"]["iqm"]) if "optimum" in references else ""
         scratch = _number(references["from_scratch"]["iqm"][-1])
-        trained = "" if one["env_steps"] is None else f"{one['env_steps'] / 1e6:.1f} M"
+        trained = "" if one["env_steps"] is None else _steps(one["env_steps"])
         cells += [""] * (steps - len(cells))
         rows.append([what.task, what.algorithm, str(len(one["seeds"])), trained, *cells, scratch, optimum])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def _steps(value: float) -> str:
-    return f"{value / 1e6:.2f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
+    return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value / 1e3:.0f} k"
 
 
 def _number(value: float) -> str:
