@@ -243,7 +243,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "tabular-mdp": {"lifetime": 10},
     },
     "mb-mpo": {
-        "mountain-car": {**_CAR_IMAGINED, "iterations": 40, "outer_decay": 40},
+        "mountain-car": {**_CAR_IMAGINED, "iterations": 30, "outer_decay": 30},
         "navigation-wind": {
             "outer_rate": 3e-3,
             "outer_rate_end": 3e-4,
@@ -263,9 +263,9 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "cartpole": {"algorithm_settings": ("imagined_steps=0",)},
         "mountain-car": {
             **_CAR_IMAGINED,
-            "episodes": 4,
-            "iterations": 60,
-            "outer_decay": 60,
+            "episodes": 10,
+            "iterations": 30,
+            "outer_decay": 30,
             "algorithm_settings": ("imagined_steps=0",),
         },
         "navigation-wind": {
@@ -283,10 +283,8 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "hidden": (64, 64),
             "trace_decay": 0.97,
             "inner_rate": 0.2,
-            "outer_rate": 1.5e-3,
+            "outer_rate": 3e-3,
             "outer_rate_end": 1.5e-4,
-            "iterations": 60,
-            "outer_decay": 60,
             "algorithm_settings": ("imagined_steps=0", "imagined_updates=5", "imagined_horizon=150"),
         },
     },
