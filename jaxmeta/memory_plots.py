@@ -36,7 +36,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         several = len({row["method"] for row in runs}) < len(runs)
         labels = [row["run"] if several and "seeds" in row else row["method"] for row in methods]
         ax.set_yticks(range(len(methods)), labels)
-        ax.set_title(setting, fontsize=8)
+        ax.set_title(setting, fontsize=8 if len(setting) < 40 else 7)
         ax.set(ylim=(-0.6, len(methods) - 0.4))
     for ax in axes.flat[len(by_setting) :]:
         ax.axis("off")
