@@ -255,6 +255,8 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "inner_rate": 0.2,
             "outer_rate": 3e-3,
             "outer_rate_end": 3e-4,
+            "iterations": 30,
+            "outer_decay": 30,
             "algorithm_settings": ("imagined_horizon=100",),
         },
     },
