@@ -85,6 +85,8 @@ ALGORITHM_PRESETS: dict[str, dict[str, Any]] = {
 }
 """Defaults of an algorithm, where they differ from those of ``Experiment``."""
 _SHORT = {"iterations": 200, "outer_decay": 200}
+# Actions of one step alone never bring the car to the goal at random.
+_CAR = {"repeat": 5, "scaled": True}
 TASK_PRESETS: dict[str, dict[str, Any]] = {
     "bernoulli-bandit": {"inner_rate": 3.0, "episodes": 1, "meta_batch": 50, **_SHORT},
     "cartpole": {"inner_rate": 0.2, "episodes": 10, "outer_rate": 1e-3, **_SHORT},
@@ -94,8 +96,7 @@ TASK_PRESETS: dict[str, dict[str, Any]] = {
     "gaussian-bandit": {"inner_rate": 2.0, "episodes": 1, "meta_batch": 50, **_SHORT},
     "gridnavi": {"inner_rate": 0.3, "outer_rate": 1e-3, **_SHORT},
     "informative-bandit": {"inner_rate": 2.0, "episodes": 5, "meta_batch": 50, **_SHORT},
-    # Actions of one step alone never bring the car to the goal at random.
-    "mountain-car": {"repeat": 5, "scaled": True, **_SHORT},
+    "mountain-car": {**_CAR, **_SHORT},
     "navigation-rotated": _SHORT,
     "navigation-wind": _SHORT,
     "pendulum": {"episodes": 10, **_SHORT},
@@ -148,8 +149,7 @@ _SPARSE = {
 _PLANNED = {
     "cartpole": {"iterations": 16, "outer_decay": 16},
     "mountain-car": {
-        "repeat": 5,
-        "scaled": True,
+        **_CAR,
         "iterations": 16,
         "outer_decay": 16,
         "algorithm_settings": ("random_iterations=4", "plan_steps=20"),
@@ -177,16 +177,14 @@ _R2D2_CARTPOLE = {
         "priority_exponent=0.0",
     ),
 }
-_CAR = {
-    "repeat": 5,
-    "scaled": True,
+_CAR_VALUES = {
+    **_CAR,
     "meta_batch": 32,
     "outer_rate": 1e-3,
     "outer_rate_end": 5e-5,
 }
 _CAR_IMAGINED = {
-    "repeat": 5,
-    "scaled": True,
+    **_CAR,
     "inner_rate": 0.2,
     "outer_rate": 3e-3,
     "outer_rate_end": 3e-4,
@@ -216,7 +214,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             ),
         },
         "mountain-car": {
-            **_CAR,
+            **_CAR_VALUES,
             "inner_rate": 0.005,
             "iterations": 150,
             "outer_decay": 150,
@@ -234,7 +232,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "cartpole": _R2D2_CARTPOLE,
         "gridnavi": {"lifetime": 4},
         "mountain-car": {
-            **_CAR,
+            **_CAR_VALUES,
             "size": 32,
             "iterations": 150,
             "outer_decay": 150,
