@@ -13,7 +13,7 @@ from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Distribution, Gaussian
 from jaxmeta.networks import MLP, RecurrentPolicy, gate_of, policy_module, undecided
 from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.tasks.wrappers import unit_scale
+from jaxmeta.tasks.wrappers import flat_bounds
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -48,7 +48,8 @@ def belief_model_for(
 ) -> BeliefModel:
     """A belief model that fits the spaces of a family of lifetimes.
 
-    All its networks see the wrapped environment's bounded observations in ``[−1, 1]``.
+    Its networks see observations as they are: where those are far from order one, such as a grid's cells,
+    ``scale_observations`` of the family helps; where bounds are far from what is met, as in the plane, it harms.
 
     Args:
       env: a family's environment, of ``as_lifetime``.
@@ -73,8 +74,7 @@ def belief_model_for(
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
     params = env.default_params
     observation = jnp.zeros(env.observation_space(params).shape)
-    _, middle, half = unit_scale(env.env.observation_space(params))
-    seen = middle.shape[0]
+    seen = flat_bounds(env.env.observation_space(params))[2]
     action_space = env.action_space(params)
     actor = policy_module(env, hidden, activation, initial_log_std, experts)
     gate = gate_of(actor)
@@ -85,9 +85,6 @@ def belief_model_for(
         "actor": (actor, "policy"),
         "critic": (MLP((*hidden, 1), activation), "policy"),
     }
-
-    def scaled(obs: Array) -> Array:
-        return jnp.concatenate([(obs[..., :seen] - middle) / half, obs[..., seen:]], axis=-1)
 
     def call(params: PyTree, name: str, x: Array) -> Any:
         module, part = networks[name]
@@ -117,7 +114,7 @@ def belief_model_for(
         return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
 
     def beside(belief: Gaussian, obs: Array) -> Array:
-        return jnp.concatenate([scaled(obs)[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
 
     def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
         inputs = beside(belief, obs)
@@ -126,24 +123,24 @@ def belief_model_for(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
 
     def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.step(params["model"]["cell"], memory, scaled(obs))
+        memory, features = cell.step(params["model"]["cell"], memory, obs)
         return *judge(params, gaussian(params, features), obs), memory
 
     def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, scaled(obs))
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
         return *judge(params, gaussian(params, features), obs), memory
 
     def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, scaled(obs))
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
         assert gate is not None
         return gate(params["policy"]["actor"], beside(gaussian(params, features), obs)), memory
 
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
-        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), scaled(obs))[1])
+        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
 
     def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
         repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
-        known = jnp.concatenate([repeated, scaled(obs)[:, :seen], encode(action)], axis=-1)
+        known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
     reads = None if gate is None else gate_fn

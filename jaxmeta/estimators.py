@@ -173,6 +173,21 @@ def critic_baseline(discount: float = 0.99, trace_decay: float = 0.95) -> Estima
     return estimate_fn
 
 
+def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
+    """``estimator`` of ``scale`` times the rewards, which themselves stay as they are.
+
+    Args:
+      estimator: fills in advantages and the critic's targets.
+      scale: of rewards.
+    """
+
+    def estimate_fn(trajectory: Trajectory) -> Trajectory:
+        reward = trajectory.reward
+        return estimator(trajectory._replace(reward=scale * reward))._replace(reward=reward)
+
+    return estimate_fn
+
+
 def n_step_targets(reward: Array, done: Array, value: Array, discount: float, steps: int) -> Array:
     """``r_t + γ r_{t+1} + … + γⁿ V(s_{t+n})`` in one sequence, cut at an end and at the end of what is known.
 

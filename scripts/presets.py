@@ -130,7 +130,11 @@ _GRIDNAVI = {
     "discount": 0.95,
     "algorithm_settings": ("entropy_weight=0.02",),
 }
-_BELIEFS_IN_GRIDNAVI = {**_GRIDNAVI, "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8")}
+_BELIEFS_IN_GRIDNAVI = {
+    **_GRIDNAVI,
+    "scaled": True,
+    "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8"),
+}
 _SPARSE = {
     "lifetime": 2,
     "cell": "linear",

@@ -51,6 +51,9 @@ def main(argv: list[str] | None = None) -> int:
             experiment.fail(f"{run} is {each.algorithm} on {each.task}; needed is {wanted}")
         if each.observed:
             experiment.fail(f"{run} was made with --observed: it cannot be set beside methods that see everything")
+        if each.repeat > 1 or (each.scaled and each.task == "bernoulli-bandit"):
+            flag = "--repeat" if each.repeat > 1 else "--scaled"
+            experiment.fail(f"{run} was made with {flag}: the other methods act in {each.task} as it is")
     from jaxmeta import memory_plots, plots, runs
     from jaxmeta.checkpoint import CheckpointError
 
@@ -102,7 +105,7 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
 
     if tasks.env.episodes != 1:
         experiment.fail("--lifetime of the run: a bandit's lifetime is one episode")
-    arms, pulls = tasks.env.env.arms, tasks.horizon
+    arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
     batch = pulled_bandits(key, arms=arms, pulls=pulls, tasks=count)
 
     def simulated(policy: Any) -> Callable[[], Any]:
@@ -135,8 +138,8 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
         experiment.fail(f"--task-settings noise={noise:g} of the run: the other methods are simulated at noise 1 only")
-    episodes, states = tasks.env.episodes, tasks.env.env.states
-    sizes = {"states": states, "actions": tasks.env.env.actions, "horizon": tasks.env.horizon, "tasks": count}
+    episodes, states = tasks.env.episodes, tasks.env.unwrapped.states
+    sizes = {"states": states, "actions": tasks.env.unwrapped.actions, "horizon": tasks.env.horizon, "tasks": count}
 
     def value(task: Any, trajectory: Any) -> Any:
         state = jnp.argmax(trajectory.obs[0, :, :states], axis=-1)
@@ -169,10 +172,10 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
     from jaxmeta.references import gridnavi as exact
     from jaxmeta.train import sample_tasks
 
-    episodes = tasks.env.episodes
+    episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
     batch = sample_tasks(key_tasks, tasks, count)
-    known = (tasks.env.env.size, tasks.env.horizon) == (5, 15) and episodes <= 4
+    known = (size, horizon) == (5, 15) and episodes <= 4
 
     def sampling() -> Any:
         simulate = jax.jit(jax.vmap(exact.posterior_sampling))
@@ -180,7 +183,7 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
 
     best = exact.bayes_optimal(episodes=episodes).returns.tolist() if known else []
     return Problem(
-        setting={"problem": "gridnavi", "episodes": episodes, "size": tasks.env.env.size, "horizon": tasks.env.horizon},
+        setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
         env=tasks.env,
         batch=batch,
         value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),

@@ -137,13 +137,16 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     from jaxmeta.references.gridnavi import goal_posterior
     from jaxmeta.tasks.grids import MOVES
 
-    horizon, size = tasks.env.horizon, tasks.env.env.size
+    horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
     obs, action = batches.obs[0, -1, 0], batches.action[0, -1, 0]
-    position = np.round(obs[:, :2]).astype(int)
+    # Cells, in whatever unit they are seen.
+    seen = tasks.env.env.observation_space(tasks.env.default_params)
+    cell = (seen.high - seen.low) / (size - 1)
+    position = np.asarray(np.round((obs[:, :2] - seen.low) / cell), int)
     arrived = np.clip(position + np.asarray(MOVES)[action], 0, size - 1)
     exact = goal_posterior(arrived, goal, size=size)
     # A cell is believed in as far as staying there is expected to pay 1 and not −0.1.
-    cells = jnp.stack(jnp.divmod(jnp.arange(size * size), size), axis=-1).astype(jnp.float32)
+    cells = seen.low + cell * jnp.stack(jnp.divmod(jnp.arange(size * size), size), axis=-1)
     staying = jnp.zeros(len(cells), jnp.int32)
     rewards = np.asarray(expected_rewards(model, theta, obs, cells, staying, key=jax.random.key(0)))
     learned = np.clip((rewards + 0.1) / 1.1, 0.0, 1.0).reshape(-1, size, size)

@@ -40,8 +40,8 @@ def check_unit(**shares: float) -> None:
             raise ValueError(f"{name}: got {value}; must be in [0, 1]")
 
 
-def check_rates(**rates: object) -> None:
+def check_positive(**values: object) -> None:
     """Raise a ``ValueError`` on a number that is not positive."""
-    for name, value in rates.items():
+    for name, value in values.items():
         if isinstance(value, (int, float)) and value <= 0:
             raise ValueError(f"{name}: got {value}; must be positive")

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete, check_least, check_rates, check_unit
+from jaxmeta.algorithms.checks import check_discrete, check_least, check_positive, check_unit
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, summarise
 from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
 from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
@@ -135,7 +135,7 @@ def maml_q(
         epsilon=epsilon,
         epsilon_end=epsilon_end,
     )
-    check_rates(inner_rate=inner_rate)
+    check_positive(inner_rate=inner_rate)
     if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
         raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")
     network = policy_for(tasks.env) if policy is None else policy

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_rates, check_weights
+from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_positive, check_weights
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
 from jaxmeta.algorithms.value_based import moved, unestimated
@@ -100,7 +100,7 @@ def mql(
     check_least(0, adaptation_steps=adaptation_steps, new_updates=new_updates, replay_updates=replay_updates)
     check_least(1, kept=kept)
     check_weights(inner_rate=inner_rate, proximal=proximal)
-    check_rates(ridge=ridge, odds_limit=odds_limit)
+    check_positive(ridge=ridge, odds_limit=odds_limit)
     if policy is None:
         policy = recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell=cell, size=size)
     shared = {

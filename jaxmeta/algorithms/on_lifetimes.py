@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxmeta.algorithms.balance import load_balancing
-from jaxmeta.algorithms.checks import check_weights
+from jaxmeta.algorithms.checks import check_positive, check_weights
 from jaxmeta.algorithms.compose import compose
-from jaxmeta.estimators import critic_baseline, standardise
+from jaxmeta.estimators import critic_baseline, scaled_rewards, standardise
 from jaxmeta.learners.gradient import act_by_mode
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
 from jaxmeta.losses import clipped
@@ -38,6 +38,7 @@ def ppo_on_lifetimes(
     entropy_weight: float,
     outer: Outer,
     estimator: Estimator | None,
+    reward_scale: float,
     task_chunk: int | None,
     auxiliaries: Sequence[Objective] = (),
     bonus: Callable[[Theta, Lifetime], Array] | None = None,
@@ -54,6 +55,7 @@ def ppo_on_lifetimes(
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
       outer: moves θ.
       estimator: advantages; by default ``critic_baseline()``.
+      reward_scale: > 0, multiplies the rewards, and bonuses, that ``estimator`` sees.
       task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
       auxiliaries: further losses of a lifetime, added.
       bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
@@ -64,8 +66,9 @@ def ppo_on_lifetimes(
       ValueError: an argument out of its range.
     """
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
+    check_positive(reward_scale=reward_scale)
     learner = recurrent_learner(acting)
-    estimator = critic_baseline() if estimator is None else estimator
+    estimator = scaled_rewards(critic_baseline() if estimator is None else estimator, reward_scale)
     task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
 
     gate = gate_of_memory(learning)

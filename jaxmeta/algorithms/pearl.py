@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_least, check_rates, check_unit, check_weights
+from jaxmeta.algorithms.checks import check_least, check_positive, check_unit, check_weights
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.value_based import unestimated
 from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
@@ -87,7 +87,7 @@ def pearl(
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, batch_tasks=batch_tasks, batch=batch, updates=updates)
     check_weights(divergence_weight=divergence_weight)
-    check_rates(temperature=temperature)
+    check_positive(temperature=temperature)
     check_unit(discount=discount)
     if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
         raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")

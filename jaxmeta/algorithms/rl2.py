@@ -22,6 +22,7 @@ def rl2(
     entropy_weight: float = 0.01,
     outer: Outer | None = None,
     estimator: Estimator | None = None,
+    reward_scale: float = 1.0,
     task_chunk: int | None = None,
     balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
@@ -42,6 +43,8 @@ def rl2(
       outer: moves θ; by default Adam at 1e-3 with gradients clipped at norm 0.5, 4 epochs of 4 minibatches: the
         tasks of a meta-batch must then be a multiple of 4.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
+      reward_scale: > 0, multiplies the rewards that advantages and values are made of, not those that are seen or
+        reported. Long returns make the critic's errors outweigh the policy's gradient: about 1 / (their deviation).
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
       balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the actor in use, across tasks.
 
@@ -65,6 +68,7 @@ def rl2(
         entropy_weight=entropy_weight,
         outer=outer,
         estimator=estimator,
+        reward_scale=reward_scale,
         task_chunk=task_chunk,
         balance_weight=balance_weight,
     )

@@ -37,6 +37,7 @@ def varibad(
     entropy_weight: float = 0.01,
     outer: Outer | None = None,
     estimator: Estimator | None = None,
+    reward_scale: float = 1.0,
     task_chunk: int | None = None,
     exploration: Exploration | None = None,
     balance_weight: float = 0.0,
@@ -61,6 +62,8 @@ def varibad(
         minibatches of gradients shortened to norm 0.5, then all else by Adam at 1e-3 in one epoch of them. Where the
         policy's rate falls, the model's must too: a policy that hardly moves cannot follow a posterior that does.
       estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
+      reward_scale: > 0, multiplies the rewards that advantages and values are made of, not those that are seen or
+        reported. Long returns make the critic's errors outweigh the policy's gradient: about 1 / (their deviation).
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
       exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
       balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the actor in use, across tasks.
@@ -86,6 +89,7 @@ def varibad(
         entropy_weight=entropy_weight,
         outer=outer,
         estimator=estimator,
+        reward_scale=reward_scale,
         task_chunk=task_chunk,
         auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
         bonus=None if exploration is None else exploration.bonus,

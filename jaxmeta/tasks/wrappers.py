@@ -1,6 +1,7 @@
 """Wrappers: gymnax environments around gymnax environments, with the same parameters."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,11 @@ class Wrapper(environment.Environment):
 
     def __init__(self, env: environment.Environment):
         self.env = env
+
+    @property
+    def unwrapped(self) -> Any:
+        """The environment under all wrappers, with the attributes of its own class."""
+        return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
 
     @property
     def default_params(self):
@@ -191,23 +197,14 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
 
 
-def unit_scale(space: spaces.Space) -> tuple[Array, Array, Array]:
-    """Which entries of a flat or discrete space have bounds; and ``middle`` and ``half``, ``[size]``.
-
-    ``(x − middle) / half`` is in ``[−1, 1]`` where there are bounds, and x elsewhere.
-    """
-    low, high, _ = flat_bounds(space)
-    # gymnax writes the largest number where there is no bound.
-    bounded = (low > -1e6) & (high < 1e6) & (high > low)
-    middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
-    return bounded, middle, half
-
-
 class ScaledObservations(ChangedObservations):
     """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
 
     def __init__(self, env: environment.Environment):
-        bounded, middle, half = unit_scale(env.observation_space(env.default_params))
+        low, high, _ = flat_bounds(env.observation_space(env.default_params))
+        # gymnax writes the largest number where there is no bound.
+        bounded = (low > -1e6) & (high < 1e6) & (high > low)
+        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
         super().__init__(env, lambda obs, params: (obs - middle) / half)
         limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
         self.space = spaces.Box(-limit, limit, limit.shape, jnp.float32)

@@ -114,6 +114,20 @@ def test_advantages_of_a_lifetime_by_hand():
     np.testing.assert_allclose(cut.advantage, row(1 - 2 / 4, -2.0, 0.0), rtol=1e-6)
 
 
+def test_values_are_of_scaled_rewards_but_what_is_seen_and_reported_is_not(lifetimes):
+    estimator = jaxmeta.critic_baseline(1.0, 1.0)
+    algorithm = jaxmeta.rl2(lifetimes, policy=network(lifetimes), estimator=estimator, reward_scale=0.25)
+    theta = algorithm.init(jax.random.key(0)).theta
+    task = lifetimes.sample(jax.random.key(2))
+    _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), theta, task)
+    batch = jax.tree.map(lambda x: np.asarray(x[-1, 0]), lifetime.trajectory)
+    distances = np.linalg.norm(batch.obs[1:STEPS, :2] - task.goal, axis=1)
+    np.testing.assert_allclose(batch.reward[: STEPS - 1], -distances, rtol=1e-5)
+    np.testing.assert_allclose(batch.obs[1:, -2], batch.reward[:-1], rtol=1e-6)
+    np.testing.assert_allclose(batch.value_target, 0.25 * np.cumsum(batch.reward[::-1])[::-1], rtol=1e-4)
+    np.testing.assert_allclose(batch.advantage, batch.value_target - batch.value, rtol=1e-4, atol=1e-6)
+
+
 def test_advantages_are_standardised_over_all_tasks(lifetimes):
     policy = network(lifetimes)
     algorithm = jaxmeta.rl2(lifetimes, policy=policy)
@@ -179,6 +193,7 @@ def test_rl2_finds_the_better_arm(better_arm):
         ({"segment": 0}, "segment: got 0; must be at least 1"),
         ({"cell": "rnn"}, "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer"),
         ({"entropy_weight": -1.0}, "entropy_weight: got -1.0; must be at least 0"),
+        ({"reward_scale": 0.0}, "reward_scale: got 0.0; must be positive"),
         ({"clip": 0.0}, "epsilon: got 0.0; must be positive"),
     ],
 )
