@@ -4,6 +4,22 @@ from typing import Any
 
 from presets import ALGORITHM_PRESETS, OWN_TASK_PRESETS
 
+# What a pull teaches pays long after it, and values of long returns must not outweigh the policy's gradient.
+_LONG_BANDIT = {
+    **ALGORITHM_PRESETS["rl2"],
+    **OWN_TASK_PRESETS["rl2"]["bernoulli-bandit"],
+    "algorithm": "rl2",
+    "task": "bernoulli-bandit",
+    "task_settings": ("arms=10", "horizon=100"),
+    "size": 64,
+    "outer_rate": 2e-3,
+    "outer_rate_end": 7e-5,
+    "discount": 0.95,
+    "trace_decay": 0.8,
+    "iterations": 450,
+    "outer_decay": 450,
+    "algorithm_settings": ("entropy_weight=0.02", "reward_scale=0.2"),
+}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "cavia-2019": {
         "algorithm": "cavia",
@@ -32,16 +48,13 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "epochs": 5,
         "iterations": 1001,
     },
-    # Lifetimes of 500 pulls, as many of them in a meta-batch as an accelerator steps together.
+    "rl2-bandit-100": _LONG_BANDIT,
+    # As many lifetimes in a meta-batch as an accelerator steps together.
     "rl2-bandit-500": {
-        **OWN_TASK_PRESETS["rl2"]["bernoulli-bandit"],
-        "algorithm": "rl2",
-        "task": "bernoulli-bandit",
+        **_LONG_BANDIT,
         "task_settings": ("arms=10", "horizon=500"),
-        "hidden": (),
         "size": 128,
         "meta_batch": 2048,
-        "max_grad_norm": 0.5,
         "iterations": 1000,
         "outer_decay": 1000,
     },

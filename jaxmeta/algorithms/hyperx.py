@@ -6,14 +6,26 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.algorithms.checks import check_weights
+from jaxmeta.algorithms.checks import check_least, check_weights
 from jaxmeta.algorithms.varibad import Exploration, varibad
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.distributions import Gaussian
 from jaxmeta.estimators import masked_mean
 from jaxmeta.networks import MLP
 from jaxmeta.objectives import batch_of, next_states
-from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, PyTree, TaskDistribution, Theta, Trajectory
+from jaxmeta.types import (
+    Array,
+    Info,
+    Key,
+    Lifetime,
+    MetaAlgorithm,
+    MetaState,
+    PyTree,
+    Task,
+    TaskDistribution,
+    Theta,
+    Trajectory,
+)
 
 
 def hyperx(
@@ -24,16 +36,17 @@ def hyperx(
     error_weight: float = 1.0,
     hidden: Sequence[int] = (64,),
     features: int = 16,
+    anneal: int | None = None,
     state_weight: float = 0.0,
     **settings: Any,
 ) -> MetaAlgorithm:
     """VariBAD with two bonuses for each step, on top of its reward while it trains.
 
     One is the novelty of where the step led, observation and posterior together: how far a network is from a random one
-    that it learns to copy on what was met (Burda et al. 2019). The other is how badly the posterior after a step
-    predicts the step itself: half its squared errors, of rewards and, by ``state_weight``, of states. Unlike theirs,
-    neither is annealed or scaled by its running deviation: both vanish as the networks learn, as long as nothing is
-    random. Where rewards are, the second stays at half their variance, and should have no weight.
+    that it learns to copy on what was met (Burda et al. 2019), in units of its running mean, so that some steps stay
+    newer than others however well the copy has become. The other is how badly the posterior after a step predicts the
+    step itself: half its squared errors, of rewards and, by ``state_weight``, of states. It vanishes as the model
+    learns, unless rewards are random: then it stays at half their variance, and should have no weight.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
@@ -42,6 +55,7 @@ def hyperx(
       error_weight: of the second, ≥ 0.
       hidden: widths of the hidden layers of the copying network and of the random one.
       features: outputs of each, ≥ 1.
+      anneal: meta-steps over which both bonuses fall linearly to nothing, ≥ 1; by default they never fall.
       state_weight: weight of the prediction of states, as in ``varibad``, ≥ 0.
       **settings: of ``varibad``.
 
@@ -51,6 +65,8 @@ def hyperx(
     check_weights(novelty_weight=novelty_weight, error_weight=error_weight)
     if features < 1:
         raise ValueError(f"features: got {features}; must be at least 1")
+    if anneal is not None:
+        check_least(1, anneal=anneal)
     model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
     network = MLP((*hidden, features))
 
@@ -75,7 +91,8 @@ def hyperx(
         if not isinstance(state_weight, (int, float)) or state_weight != 0:
             goes_on, led_to = next_states(batch.obs, batch.mask, state.shape[-1])
             error += state_weight * 0.5 * jnp.sum(jnp.square(state[:, 0] - led_to), axis=-1) * goes_on
-        return novelty_weight * novelty(theta, met[1:]) + error_weight * error
+        relative = novelty(theta, met[1:]) / theta["exploring"]["novelty"]
+        return theta["exploring"]["share"] * (novelty_weight * relative + error_weight * error)
 
     def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
         batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
@@ -89,9 +106,22 @@ def hyperx(
         obs = jnp.zeros(tasks.env.observation_space(tasks.env.default_params).shape)
         met = jnp.concatenate([obs, *jax.tree.map(lambda x: x[0], model.beliefs(theta, obs[None]))])
         nets = {name: network.init(one, met) for name, one in zip(("copy", "random"), keys, strict=True)}
-        return {**theta, "novelty": nets}
+        theta = {**theta, "novelty": nets}
+        # No gradient moves these: what novelty was of late, and how much of the bonuses is left. Of an input of zeros
+        # there may be none at all.
+        return {**theta, "exploring": {"novelty": novelty(theta, jnp.ones_like(met)), "share": jnp.ones(())}}
+
+    def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
+        new, info = algorithm.step(key, state, batch)
+        before, mean = state.theta["exploring"], info["novelty"]
+        share = before["share"] if anneal is None else jnp.maximum(before["share"] - 1.0 / anneal, 0.0)
+        # A step that was undone may have met what is no number.
+        recent = jnp.where(jnp.isfinite(mean), 0.9 * before["novelty"] + 0.1 * mean, before["novelty"])
+        exploring = {"novelty": recent, "share": share}
+        return new._replace(theta={**new.theta, "exploring": exploring}), {**info, "exploring": share}
 
     with_novelty = model._replace(policy=model.policy._replace(init=init_fn))
-    return varibad(
+    algorithm = varibad(
         tasks, model=with_novelty, exploration=Exploration(bonus, objective), state_weight=state_weight, **settings
     )
+    return algorithm._replace(step=step_fn)

@@ -1,5 +1,6 @@
 """HyperX: its bonuses by definition, what they are for, and what they leave alone."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -59,6 +60,29 @@ def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
     assert info["novelty"] > 0.0
 
 
+def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes, settings):
+    plain = jaxmeta.varibad(lifetimes, **settings)
+    falling = jaxmeta.hyperx(lifetimes, anneal=2, error_weight=0.0, **settings)
+    halved = jaxmeta.hyperx(lifetimes, novelty_weight=0.5, error_weight=0.0, **settings)
+    state, once, first = stepped(falling, lifetimes)
+    batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
+    _, second = jax.jit(falling.step)(jax.random.key(3), once, batch)
+    assert (first["exploring"], second["exploring"]) == (0.5, 0.0)
+    before, after = (each.theta["exploring"]["novelty"] for each in (state, once))
+    np.testing.assert_allclose(after, 0.9 * before + 0.1 * first["novelty"], rtol=1e-5)
+
+    def moved(algorithm, **exploring):
+        theta = {**state.theta, "exploring": {**state.theta["exploring"], **exploring}}
+        if algorithm is plain:
+            theta = {name: theta[name] for name in ("policy", "model")}
+        start = algorithm.init(jax.random.key(0))._replace(theta=theta)
+        return jax.jit(algorithm.step)(jax.random.key(1), start, batch)[0].theta["policy"]
+
+    chex.assert_trees_all_close(moved(falling, share=0.0), moved(plain), atol=1e-6)
+    chex.assert_trees_all_close(moved(falling, novelty=2.0 * before), moved(halved), atol=1e-6)
+    assert optax.global_norm(jax.tree.map(jnp.subtract, moved(falling), moved(halved))) > 1e-4
+
+
 def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
     """A bonus that undoes the rewards leaves what a critic's own values give, as if nothing had been paid."""
     undone = jaxmeta.Exploration(
@@ -106,6 +130,7 @@ def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(set
     ("given", "message"),
     [
         ({"novelty_weight": -1.0}, "novelty_weight: got -1.0; must be at least 0"),
+        ({"anneal": 0}, "anneal: got 0; must be at least 1"),
         ({"features": 0}, "features: got 0; must be at least 1"),
         ({"prefixes": 0}, "prefixes: got 0; must be at least 1"),
     ],
