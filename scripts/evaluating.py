@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,14 @@ class Evaluation:
     """Draws the held-out tasks; independent of every training seed."""
     greedy_episodes: int = 10
     """Episodes of the deterministic policy after each step."""
+    solved_above: float | None = None
+    """A return above which a task counts as solved: also print the share solved so far, by one stage or an earlier."""
 
 
 def check_evaluation(arguments: Evaluation, trained: Experiment) -> None:
     """Fail in one line on the first argument that cannot be meant, or that the run's algorithm has no use for."""
     check_numbers(arguments, steps=0, episodes=1, tasks=1, task_seed=0, greedy_episodes=1, rate_decay=0.0)
+    check_numbers(arguments, solved_above=-math.inf)
     check_use(arguments, Evaluation(), trained, " of the evaluation")
 
 
@@ -84,6 +88,8 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
     for name in without(arguments.algorithm):
         del protocol[name]
     result = {"iteration": iteration, "protocol": protocol, **result}
+    if evaluation.solved_above is not None:
+        result["solved"] = solved_so_far(result["returns"], evaluation.solved_above)
     runs.write_json(directory / "evaluation.json", result)
     print_table(result)
     title = f"{arguments.algorithm} on {arguments.task}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
@@ -93,8 +99,22 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
     print("wrote", directory / "evaluation.json", *written)
 
 
+def solved_so_far(returns: Any, level: float) -> list[list[float]]:
+    """The share of tasks whose return was above a level at one stage or an earlier, ``[seeds, stages]``.
+
+    Args:
+      returns: ``[seeds, tasks, stages]``.
+      level: of a return.
+    """
+    import numpy as np
+
+    return np.mean(np.maximum.accumulate(np.asarray(returns), axis=-1) > level, axis=1).tolist()
+
+
 def print_table(result: dict[str, Any]) -> None:
     """Interquartile means over seeds and tasks, with intervals, per adaptation step."""
+    import numpy as np
+
     count = result["tasks"]["count"]
     print(f"\nreturn on {count} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]")
     steps = range(len(result["summary"]["sampled"]["iqm"]))
@@ -110,6 +130,10 @@ def print_table(result: dict[str, Any]) -> None:
     for name in ("random_policy", "optimum"):
         if name in result["references"]:
             rows.append((name.replace("_", " "), [f"{result['references'][name]['iqm']:.2f}"]))
+    if "solved" in result:
+        stages = list(zip(*result["solved"], strict=True))
+        shares = [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in stages]
+        rows.append(("solved, all seeds", shares))
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     for name, cells in rows:
         print(f"{name:20s}" + "".join(f"{cell:>{width}s}" for cell in cells))
