@@ -163,7 +163,7 @@ def train_run(
                         iterations=iterations,
                         seconds=clock,
                         steps_per_second=rate,
-                        seconds_left=(iterations - done) * chunk.seconds / count,
+                        seconds_left=(iterations - done) * clock / done,
                         return_pre=float(np.mean(chunk.info["return_pre"][-1])),
                         return_post=float(np.mean(chunk.info["return_post"][-1])),
                         skipped=skipped,

@@ -33,6 +33,15 @@ def test_chunks_of_any_length_go_through_the_same_numbers(navigation, tiny):
     assert run._cache_size() == 1
 
 
+def test_a_chunk_is_at_most_twice_as_long_as_the_one_before(navigation, tiny):
+    """One that seems to take no time, since the device was waited for before, must not be followed by a long one."""
+    run = train.compiled_chunk(tiny, navigation, meta_batch=3, longest=4)
+    chunks = train.train_in_chunks(run, states_of(tiny), 9, longest=4, seconds_per_chunk=1e9)
+    lengths = [len(chunk.info["skipped"]) for chunk in chunks]
+    assert sum(lengths) == 9
+    assert lengths[:4] == [1, 1, 2, 4]
+
+
 def test_stopping_and_going_on_changes_no_bit(navigation, tiny):
     run = train.compiled_chunk(tiny, navigation, meta_batch=3)
     through = list(train.train_in_chunks(run, states_of(tiny), 6))[-1].state
