@@ -141,14 +141,20 @@ _SPARSE = {
     "size": 32,
     "hidden": (32,),
     "initial_log_std": -0.3,
-    "meta_batch": 64,
+    "meta_batch": 256,
     "outer_rate": 2e-3,
     "outer_rate_end": 2e-4,
     "epochs": 3,
     "minibatches": 8,
-    "iterations": 700,
-    "outer_decay": 700,
-    "algorithm_settings": ("entropy_weight=0.0",),
+    "iterations": 450,
+    "outer_decay": 450,
+    "discount": 0.98,
+    # Returns go from 0 to 85 an episode: unscaled, the critic's errors outweigh the policy's gradient.
+    "algorithm_settings": ("entropy_weight=0.006", "reward_scale=0.1"),
+}
+_SPARSE_WITH_BONUSES = {
+    **_SPARSE,
+    "algorithm_settings": (*_SPARSE["algorithm_settings"], "novelty_weight=0.005", "error_weight=0", "anneal=200"),
 }
 _PLANNED = {
     "cartpole": {"iterations": 16, "outer_decay": 16},
@@ -197,7 +203,7 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "grbal": _PLANNED,
     "hyperx": {
         "gridnavi": _BELIEFS_IN_GRIDNAVI,
-        "semicircle-sparse": _SPARSE,
+        "semicircle-sparse": _SPARSE_WITH_BONUSES,
     },
     "maml-q": {
         "cartpole": {
@@ -318,7 +324,16 @@ OWN_TASK_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "dependent-bandit": _BANDIT,
         "gridnavi": _GRIDNAVI,
-        "tabular-mdp": {"lifetime": 10, "trace_decay": 0.3},
+        "tabular-mdp": {
+            **_BANDIT,
+            "lifetime": 10,
+            "size": 64,
+            "outer_rate": 2e-3,
+            "outer_rate_end": 7e-5,
+            "discount": 0.95,
+            "trace_decay": 0.8,
+            "algorithm_settings": ("entropy_weight=0.02", "reward_scale=0.2"),
+        },
     },
     "varibad": {
         "gridnavi": _BELIEFS_IN_GRIDNAVI,
