@@ -32,7 +32,7 @@ def stepped(algorithm, tasks):
 def test_without_weight_it_is_varibad(lifetimes, settings):
     plain = jaxmeta.varibad(lifetimes, **settings)
     seeking = jaxmeta.hyperx(lifetimes, novelty_weight=0.0, error_weight=0.0, **settings)
-    weighted = jaxmeta.hyperx(lifetimes, **settings)
+    weighted = jaxmeta.hyperx(lifetimes, novelty_weight=1.0, **settings)
     theta = seeking.init(jax.random.key(0)).theta
     same = {name: theta[name] for name in ("policy", "model")}
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
@@ -62,7 +62,7 @@ def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
 
 def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes, settings):
     plain = jaxmeta.varibad(lifetimes, **settings)
-    falling = jaxmeta.hyperx(lifetimes, anneal=2, error_weight=0.0, **settings)
+    falling = jaxmeta.hyperx(lifetimes, anneal=2, novelty_weight=1.0, error_weight=0.0, **settings)
     halved = jaxmeta.hyperx(lifetimes, novelty_weight=0.5, error_weight=0.0, **settings)
     state, once, first = stepped(falling, lifetimes)
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
