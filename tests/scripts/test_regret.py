@@ -123,6 +123,8 @@ def test_bad_arguments_are_one_line(capsys, arguments, message):
     [
         ({"algorithm": "maml"}, "an algorithm with a memory on bernoulli-bandit or gridnavi or tabular-mdp"),
         ({"algorithm": "rl2", "task": "gridnavi", "observed": [0]}, "was made with --observed"),
+        ({"algorithm": "rl2", "task": "gridnavi", "repeat": 2}, "was made with --repeat"),
+        ({"algorithm": "rl2", "task": "bernoulli-bandit", "scaled": True}, "was made with --scaled"),
     ],
 )
 def test_runs_of_other_kinds_are_refused(tmp_path, capsys, arguments, message):
