@@ -19,6 +19,7 @@ from jaxmeta.types import (
     Phi,
     PyTree,
     Surrogate,
+    Task,
     Theta,
     Trajectory,
 )
@@ -141,7 +142,13 @@ def actor_critic(
 
 
 def evidence_bound(
-    model: BeliefModel, *, prefixes: int, divergence_weight: float, state_weight: float
+    model: BeliefModel,
+    *,
+    prefixes: int,
+    divergence_weight: float,
+    state_weight: float,
+    task_weight: float = 0.0,
+    task_error: Callable[[Theta, Array, Task], Array] | None = None,
 ) -> Callable[[Theta, Lifetime], tuple[Array, Info]]:
     """The negative evidence lower bound of a lifetime's rewards and states (Zintgraf et al. 2020, equation 9).
 
@@ -154,6 +161,8 @@ def evidence_bound(
       prefixes: drawn from the lifetime's steps without replacement, ≥ 1; all of them if it has fewer.
       divergence_weight: of the divergence from the prior, ≥ 0; 1 in the bound itself.
       state_weight: of the prediction of states, ≥ 0; tasks that differ only in their rewards need none.
+      task_weight: of ``task_error``, ≥ 0.
+      task_error: ``task_error(theta, latent, task)``: how badly a latent ``[L]`` tells the task, a scalar; if at all.
     """
 
     def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
@@ -180,6 +189,10 @@ def evidence_bound(
         length = jnp.maximum(jnp.sum(batch.mask), 1.0)
         info = {"reward_error": rewards / length, "belief_kl": divergence}
         loss = rewards + divergence_weight * divergence
+        if task_error is not None:
+            of_tasks = jax.vmap(task_error, (None, 0, None))(theta, latents, lifetime.task)
+            info["task_error"] = masked_mean(of_tasks, counted)
+            loss += task_weight * info["task_error"]
         if isinstance(state_weight, (int, float)) and state_weight == 0:
             # What is not used is not computed either.
             return loss, info

@@ -173,7 +173,7 @@ def collect_lifetimes(
     returns = jnp.mean(episode_returns(last), axis=-1)
     peers = (jnp.sum(returns) - returns) / max(count - 1, 1)
     phi, trajectory, peers = jax.lax.stop_gradient((phi, trajectory, peers))
-    return phi, Lifetime(trajectory, peers, spare_keys)
+    return phi, Lifetime(trajectory, peers, spare_keys, tasks)
 
 
 def collect_lifetime(

@@ -63,11 +63,13 @@ class Lifetime(NamedTuple):
       peer_return: mean return after adaptation in the meta-batch's other tasks, a scalar: a baseline that no action in
         this task has a part in. 0 where there are no others.
       key: a PRNG key that nothing else uses, for objectives that sample.
+      task: where it was collected, for objectives that learn from what only meta-training knows.
     """
 
     trajectory: Trajectory
     peer_return: Array
     key: Key
+    task: Task
 
 
 class TaskDistribution(NamedTuple):

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.beliefs import expected_rewards
+from jaxmeta.beliefs import expected_rewards, telling_tasks
 from jaxmeta.distributions import Gaussian
 
 
@@ -107,7 +107,7 @@ def test_the_bound_by_hand():
     trajectory = jaxmeta.Trajectory(
         obs, zeros, zeros, zeros, row(1.0, 5.0), zeros, zeros, row(1.0, 1.0), zeros, zeros, zeros
     )
-    lifetime = jaxmeta.Lifetime(trajectory, jnp.zeros(()), jax.random.key(0))
+    lifetime = jaxmeta.Lifetime(trajectory, jnp.zeros(()), jax.random.key(0), None)
 
     def bound(theta, lifetime, **weights):
         weights = {"divergence_weight": 0.0, "state_weight": 0.0} | weights
@@ -124,6 +124,40 @@ def test_the_bound_by_hand():
     # KL of N(1, 1) from N(0, 1) and of N(3, 1) from N(1, 1): a half, and two.
     difference = bound("uncertain", lifetime, divergence_weight=2.0) - bound("uncertain", lifetime)
     np.testing.assert_allclose(difference, 2.0 * (0.5 + 2.0) / 2, rtol=1e-5)
+    # Latents 1 and 3 miss the task, 6, by 5 and 3.
+    told = bound(
+        "certain",
+        lifetime._replace(task=jnp.array(6.0)),
+        task_weight=10.0,
+        task_error=lambda theta, latent, task: jnp.abs(latent[0] - task),
+    )
+    np.testing.assert_allclose(told - rewards, 10.0 * (5 + 3) / 2, rtol=1e-5)
+
+
+def test_a_task_is_told_by_what_differs_between_tasks(model, lifetimes):
+    """Told always the mean, the error is half the variance of two coordinates of the goal, whatever their units."""
+    for unit in (1.0, 1000.0):
+        in_unit = lifetimes._replace(sample=lambda key, unit=unit: scaled_goal(lifetimes.sample(key), unit))
+        telling, error = telling_tasks(model, in_unit)
+        params = telling.policy.init(jax.random.key(0))
+        nothing = jax.tree.map(jnp.zeros_like, params)
+        tasks = jaxmeta.sample_tasks(jax.random.key(1), in_unit, 4000)
+        errors = jax.vmap(error, (None, None, 0))(nothing, jnp.zeros(3), tasks)
+        np.testing.assert_allclose(np.mean(errors), 1.0, atol=0.06)
+        # What it tells depends on the latent.
+        assert error(params, jnp.ones(3), in_unit.sample(jax.random.key(2))) != error(
+            params, jnp.zeros(3), in_unit.sample(jax.random.key(2))
+        )
+
+
+def scaled_goal(task, unit):
+    return task.replace(goal=unit * task.goal)
+
+
+def test_tasks_that_are_all_the_same_cannot_be_told(model, lifetimes):
+    one = lifetimes._replace(sample=lambda key: lifetimes.sample(jax.random.key(0)))
+    with pytest.raises(ValueError, match=r"^tasks: they are all the same; there is nothing to tell$"):
+        jaxmeta.varibad(one, model=model, task_weight=1.0)
 
 
 def test_rewards_are_expected_over_the_posterior_after_each_step():
@@ -153,12 +187,13 @@ def test_the_policy_learns_on_the_posteriors_that_it_acted_on(model, lifetimes):
     assert distance("model") > 1e-3
 
 
-def test_varibad_finds_the_better_arm_and_predicts_it(better_arm):
+def test_varibad_finds_the_better_arm_and_predicts_and_tells_it(better_arm):
     model = jaxmeta.belief_model_for(better_arm.tasks.env, horizon=4, latent=2, size=8, hidden=(8,), decoder=(16,))
     algorithm = jaxmeta.varibad(
         better_arm.tasks,
         model=model,
         prefixes=4,
+        task_weight=1.0,
         outer=jaxmeta.in_turn("policy", *2 * [jaxmeta.by_optax(optax.adam(1e-2), 4)]),
         estimator=jaxmeta.critic_baseline(1.0, 0.5),
     )
@@ -166,12 +201,15 @@ def test_varibad_finds_the_better_arm_and_predicts_it(better_arm):
     assert np.all(late["return_post"] > 2.8), late
     # Half the variance of a reward is 1/8 for who knows nothing.
     assert np.all(late["reward_error"] < 0.1), late
+    # 1 for who knows nothing; a first pull leaves 0.36, and the prefix before it is one of four.
+    assert np.all(late["task_error"] < 0.6), late
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"prefixes": 0}, "prefixes: got 0; must be at least 1"),
+        ({"task_weight": -1.0}, "task_weight: got -1.0; must be at least 0"),
         ({"state_weight": -1.0}, "state_weight: got -1.0; must be at least 0"),
     ],
 )

@@ -7,7 +7,7 @@ import optax
 
 from jaxmeta.algorithms.checks import check_lifetimes, check_weights
 from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
-from jaxmeta.beliefs import BeliefModel, belief_model_for
+from jaxmeta.beliefs import BeliefModel, belief_model_for, telling_tasks
 from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import by_optax, in_turn
 from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
@@ -32,6 +32,7 @@ def varibad(
     prefixes: int = 4,
     divergence_weight: float = 0.01,
     state_weight: float = 0.0,
+    task_weight: float = 0.0,
     clip: float = 0.1,
     value_weight: float = 0.5,
     entropy_weight: float = 0.01,
@@ -55,6 +56,8 @@ def varibad(
       prefixes: of a lifetime, from whose posteriors all of it is predicted, ≥ 1.
       divergence_weight: weight of the posterior's divergence from the one before, ≥ 0.
       state_weight: weight of the prediction of states, ≥ 0; where tasks differ in their dynamics, 1.
+      task_weight: weight of the prediction of the task itself, which only meta-training knows, ≥ 0 (Humplik et al.
+        2019). Rewards teach a posterior nothing of what it never met: after a search in vain, not what is left.
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
@@ -72,14 +75,25 @@ def varibad(
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
     check_lifetimes(tasks)
-    check_weights(divergence_weight=divergence_weight, state_weight=state_weight)
+    check_weights(divergence_weight=divergence_weight, state_weight=state_weight, task_weight=task_weight)
     if prefixes < 1:
         raise ValueError(f"prefixes: got {prefixes}; must be at least 1")
     model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
     if outer is None:
         policy = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(7e-4, eps=1e-5))
         outer = in_turn("policy", by_optax(policy, 4, 4), by_optax(optax.adam(1e-3), 1, 4))
-    bound = evidence_bound(model, prefixes=prefixes, divergence_weight=divergence_weight, state_weight=state_weight)
+    task_error = None
+    if not isinstance(task_weight, (int, float)) or task_weight != 0:
+        # A weight that is traced, in a sweep, cannot be asked whether it is 0.
+        model, task_error = telling_tasks(model, tasks)
+    bound = evidence_bound(
+        model,
+        prefixes=prefixes,
+        divergence_weight=divergence_weight,
+        state_weight=state_weight,
+        task_weight=task_weight,
+        task_error=task_error,
+    )
     return ppo_on_lifetimes(
         tasks,
         model.policy,
