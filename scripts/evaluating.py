@@ -24,6 +24,9 @@ class Evaluation:
     """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
     """Held-out tasks."""
+    in_distribution: bool = False
+    """Unseen tasks of the distribution that training drew from, also where the family's test tasks are of another, such
+    as cartpole's out of range."""
     task_seed: int = 0
     """Draws the held-out tasks; independent of every training seed."""
     greedy_episodes: int = 10
@@ -75,6 +78,8 @@ def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evalua
         episodes=episodes,
         rate_decay=evaluation.rate_decay,
     )
+    if evaluation.in_distribution:
+        tasks = tasks._replace(sample_test=None)
     result = runs.evaluate_run(
         algorithm,
         tasks,
