@@ -6,16 +6,14 @@ from typing import Any, NamedTuple, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
-from jax.flatten_util import ravel_pytree
 
 from jaxmeta.cells import Cell, cell_for
 from jaxmeta.distributions import Distribution, Gaussian
 from jaxmeta.networks import MLP, RecurrentPolicy, gate_of, policy_module, undecided
 from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.tasks.wrappers import flat_bounds
+from jaxmeta.tasks.wrappers import flat_bounds, varying_features
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
 
@@ -178,8 +176,7 @@ def telling_tasks(
 ) -> tuple[BeliefModel, Callable[[PyTree, Array, Task], Array]]:
     """The model with a part more, ``"task"``, which tells from a latent what task it is.
 
-    What differs between tasks is learned as numbers of mean 0 and deviation 1 over 1,024 of them: all leaves of a task,
-    without those that are the same in all.
+    What varies between tasks (``varying_features``) is told as numbers of mean 0 and deviation 1 over 1,024 of them.
 
     Args:
       model: the networks.
@@ -193,16 +190,13 @@ def telling_tasks(
       ValueError: a family whose tasks are all the same.
     """
 
-    def numbers(task: Task) -> Array:
-        return ravel_pytree(jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), task))[0]
-
     with jax.ensure_compile_time_eval():
-        drawn = jax.vmap(lambda key: numbers(tasks.sample(key)))(jax.random.split(jax.random.key(0), 1024))
-    mean, deviation = np.mean(drawn, axis=0), np.std(drawn, axis=0)
-    differ = np.flatnonzero(deviation > 1e-5 * (1.0 + np.abs(mean)))
-    if not differ.size:
+        features = varying_features(tasks)
+        drawn = jax.vmap(lambda key: features(tasks.sample(key)))(jax.random.split(jax.random.key(0), 1024))
+        mean, deviation = jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0)
+    if not mean.size:
         raise ValueError("tasks: they are all the same; there is nothing to tell")
-    network = MLP((*hidden, differ.size), nn.relu)
+    network = MLP((*hidden, mean.size), nn.relu)
 
     def init_fn(key: Key) -> PyTree:
         key_model, key_task = jax.random.split(key)
@@ -212,6 +206,6 @@ def telling_tasks(
 
     def error_fn(params: PyTree, latent: Array, task: Task) -> Array:
         told = cast(Array, network.apply(params["task"], latent))
-        return 0.5 * jnp.sum(jnp.square(told - (numbers(task)[differ] - mean[differ]) / deviation[differ]))
+        return 0.5 * jnp.sum(jnp.square(told - (features(task) - mean) / deviation))
 
     return model._replace(policy=model.policy._replace(init=init_fn)), error_fn

@@ -255,7 +255,7 @@ def reveal_task(
     Raises:
       ValueError: observations that are not a ``Box`` or ``Discrete``; features that are not of rank 1.
     """
-    features = _varying_features(tasks) if features is None else features
+    features = varying_features(tasks) if features is None else features
     flat_bounds(tasks.env.observation_space(tasks.env.default_params))
     shape = jax.eval_shape(features, tasks.env.default_params).shape
     if len(shape) != 1:
@@ -291,8 +291,11 @@ def flat_observation(obs: Array, space: spaces.Space) -> Array:
     return jnp.ravel(jnp.asarray(obs, jnp.float32))
 
 
-def _varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
-    # Which numbers vary is a property of the family, found once from tasks that nobody trains on.
+def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
+    """``features(task) -> [F]``: all numbers of a task that are not the same in 16 tasks of the family.
+
+    Which ones is a property of the family, found once, from tasks that nobody trains on.
+    """
     batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
     varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
 
