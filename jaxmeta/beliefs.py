@@ -176,9 +176,9 @@ def telling_tasks(
 ) -> tuple[BeliefModel, Callable[[PyTree, Array, Task], Array]]:
     """The model with a part more, ``"task"``, which tells from a latent what task it is.
 
-    What varies between tasks (``varying_features``) is told as numbers of mean 0 and deviation 1 over 1,024 of them. They
-    are linear in the latent: where a task lies that the policy never found, but can tell by what it is not, goes on from
-    where those lie that it did, and so does what it does there.
+    What varies between tasks (``varying_features``) is told as numbers of mean 0 and deviation 1 over 1,024 of them.
+    They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in line
+    with those that it did, and so does what it does there.
 
     Args:
       model: the networks.
