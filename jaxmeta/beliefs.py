@@ -44,6 +44,7 @@ def belief_model_for(
     decoder: Sequence[int] = (64, 64),
     activation: Callable[[Array], Array] = nn.tanh,
     initial_log_std: float = 0.0,
+    bounded_mean: bool = False,
     experts: int = 1,
 ) -> BeliefModel:
     """A belief model that fits the spaces of a family of lifetimes.
@@ -61,6 +62,7 @@ def belief_model_for(
       decoder: widths of the hidden layers of the predictions.
       activation: the nonlinearity of the policy and of the critic.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      bounded_mean: of a Gaussian policy, as in ``policy_for``.
       experts: K ≥ 1 of the policy, as in ``policy_for``; their gate sees the observation and the posterior.
 
     Raises:
@@ -76,7 +78,7 @@ def belief_model_for(
     observation = jnp.zeros(env.observation_space(params).shape)
     seen = flat_bounds(env.env.observation_space(params))[2]
     action_space = env.action_space(params)
-    actor = policy_module(env, hidden, activation, initial_log_std, experts)
+    actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     gate = gate_of(actor)
     networks: dict[str, tuple[Any, str]] = {
         "posterior": (nn.Dense(2 * latent), "model"),

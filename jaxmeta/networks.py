@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.cells import Cell, cell_for
@@ -37,7 +38,10 @@ class Policy(NamedTuple):
 
 
 class GaussianPolicy(nn.Module):
-    """Mean of an MLP, or of experts, and a state-independent ``log_std`` parameter, as in Finn et al. 2017."""
+    """Mean of an MLP, or of experts, and a state-independent ``log_std`` parameter, as in Finn et al. 2017.
+
+    ``bounds``, the lowest and the highest mean of each entry, are approached by a hyperbolic tangent; ``None`` is none.
+    """
 
     action_size: int
     hidden: Sequence[int] = (100, 100)
@@ -45,11 +49,16 @@ class GaussianPolicy(nn.Module):
     initial_log_std: float = 0.0
     minimum_log_std: float = math.log(1e-6)
     experts: int = 1
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @nn.compact
     def __call__(self, obs: Array, context: Array | None = None) -> Gaussian:
         network = feedforward((*self.hidden, self.action_size), self.activation, self.experts)
         mean = network(_with_context(obs, context))
+        if self.bounds is not None:
+            low, high = jnp.array(self.bounds)
+            middle, reach = (high + low) / 2, (high - low) / 2
+            mean = middle + reach * jnp.tanh((mean - middle) / reach)
         log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,))
         return Gaussian(mean, jnp.maximum(log_std, self.minimum_log_std))
 
@@ -100,6 +109,7 @@ def policy_for(
     hidden: Sequence[int] = (100, 100),
     activation: Callable[[Array], Array] = nn.relu,
     initial_log_std: float = 0.0,
+    bounded_mean: bool = False,
     context_size: int = 0,
     experts: int = 1,
 ) -> Policy:
@@ -110,6 +120,8 @@ def policy_for(
       hidden: widths of the hidden layers.
       activation: the nonlinearity between layers.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      bounded_mean: a Gaussian's mean stays within the action space. Where actions are clipped to it, a mean far outside
+        leaves noise without effect, and exploration ends.
       context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
       experts: K ≥ 1. Above 1 the mean, or the logits, are the sum of those of K networks, weighted by a gate: one more
         network, which also sees the context and, where weights adapt, adapts as they do.
@@ -120,7 +132,7 @@ def policy_for(
     Raises:
       ValueError: a width or a number of experts below 1, a negative context size, or spaces of another kind.
     """
-    module = policy_module(env, hidden, activation, initial_log_std, experts)
+    module = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     shape = env.observation_space(env.default_params).shape
     head = lambda params: _parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
     return from_module(module, shape, head=head, context_size=context_size, gate=gate_of(module))
@@ -156,6 +168,7 @@ def recurrent_policy_for(
     hidden: Sequence[int] = (),
     activation: Callable[[Array], Array] = nn.relu,
     initial_log_std: float = 0.0,
+    bounded_mean: bool = False,
     experts: int = 1,
 ) -> RecurrentPolicy:
     """A recurrent actor and critic that fit an environment's spaces: observation, cell, one head each.
@@ -169,13 +182,14 @@ def recurrent_policy_for(
       hidden: widths of the hidden layers of each head.
       activation: the nonlinearity of those layers.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      bounded_mean: of a Gaussian policy, as in ``policy_for``.
       experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the features that the cell gives.
 
     Raises:
       ValueError: an unknown cell, a size out of its range, or spaces of another kind.
     """
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
-    actor = policy_module(env, hidden, activation, initial_log_std, experts)
+    actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     gate = gate_of(actor)
     critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
     embed = MLP(tuple(embedding), activation) if embedding else None
@@ -258,12 +272,13 @@ def policy_module(
     hidden: Sequence[int],
     activation: Callable[[Array], Array],
     initial_log_std: float,
-    experts: int = 1,
+    bounded_mean: bool,
+    experts: int,
 ) -> GaussianPolicy | CategoricalPolicy:
     """The module of ``policy_for``: Gaussian or categorical, by the action space.
 
     Raises:
-      ValueError: a width or a number of experts below 1, or spaces of another kind.
+      ValueError: a width or a number of experts below 1, a bounded mean without bounds, or spaces of another kind.
     """
     if experts < 1:
         raise ValueError(f"experts: got {experts}; must be at least 1")
@@ -276,8 +291,17 @@ def policy_module(
     if isinstance(action_space, spaces.Discrete):
         return CategoricalPolicy(action_space.n, tuple(hidden), activation, experts=experts)
     if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
-        return GaussianPolicy(action_space.shape[0], tuple(hidden), activation, initial_log_std, experts=experts)
+        bounds = _bounds_of(action_space) if bounded_mean else None
+        size = action_space.shape[0]
+        return GaussianPolicy(size, tuple(hidden), activation, initial_log_std, experts=experts, bounds=bounds)
     raise ValueError(f"env: action space is {action_space}; a policy needs Discrete, or a Box of rank 1")
+
+
+def _bounds_of(space: spaces.Box) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    if not np.all(np.isfinite([low, high])):
+        raise ValueError("bounded_mean: the action space has no bounds")
+    return tuple(low.tolist()), tuple(high.tolist())
 
 
 def gate_of(module: GaussianPolicy | CategoricalPolicy) -> Callable[..., Array] | None:

@@ -76,6 +76,7 @@ def _network(arguments: Experiment) -> dict[str, Any]:
         "hidden": arguments.hidden,
         "activation": getattr(jax.nn, arguments.activation),
         "initial_log_std": arguments.initial_log_std,
+        "bounded_mean": arguments.bounded_mean,
         "experts": arguments.experts,
     }
 

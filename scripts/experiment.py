@@ -72,6 +72,8 @@ class Experiment:
     """Nonlinearity of the policy, or of the model."""
     initial_log_std: float = -0.7
     """Initial log standard deviation of a Gaussian policy, in units of the action range."""
+    bounded_mean: bool = False
+    """A Gaussian policy's mean stays within the action range: far outside, clipped actions feel no noise."""
     experts: int = 1
     """Networks that the policy is a mixture of, weighted by a gate; 1 is a single network."""
     balance_weight: float = 0.0

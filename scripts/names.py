@@ -80,6 +80,7 @@ _PLANNING_SETTINGS = (
     "task_chunk",
     "segment",
     "initial_log_std",
+    "bounded_mean",
     "experts",
 )
 OWN_SETTINGS: dict[str, tuple[str, ...]] = {
@@ -99,6 +100,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
         "minibatches",
         "trace_decay",
         "initial_log_std",
+        "bounded_mean",
     ),
     "maml-vpg": ("inner_loss", "inner_advantages", "outer_advantages"),
     "model-maml": ("objective",),
@@ -115,6 +117,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
         "minibatches",
         "trace_decay",
         "initial_log_std",
+        "bounded_mean",
         "task_chunk",
     ),
     "promp": ("inner_loss", "inner_advantages", "outer_advantages", "objective"),

@@ -133,28 +133,32 @@ _GRIDNAVI = {
 _BELIEFS_IN_GRIDNAVI = {
     **_GRIDNAVI,
     "scaled": True,
-    "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8"),
+    "meta_batch": 256,
+    "algorithm_settings": ("clip=0.2", "entropy_weight=0.02", "prefixes=8", "reward_scale=0.2", "task_weight=1"),
 }
 _SPARSE = {
     "lifetime": 2,
+    # With a new direction in every step noise goes nowhere: no other part of the circle would ever be tried.
+    "repeat": 10,
     "cell": "linear",
     "size": 32,
     "hidden": (32,),
     "initial_log_std": -0.3,
-    "meta_batch": 256,
-    "outer_rate": 2e-3,
-    "outer_rate_end": 2e-4,
+    "bounded_mean": True,
+    "meta_batch": 512,
+    "outer_rate": 1e-3,
+    "outer_rate_end": 1e-4,
     "epochs": 3,
     "minibatches": 8,
-    "iterations": 450,
-    "outer_decay": 450,
-    "discount": 0.98,
+    "iterations": 800,
+    "outer_decay": 800,
+    "discount": 0.9,
     # Returns go from 0 to 85 an episode: unscaled, the critic's errors outweigh the policy's gradient.
-    "algorithm_settings": ("entropy_weight=0.006", "reward_scale=0.1"),
+    "algorithm_settings": ("entropy_weight=0.04", "reward_scale=0.1", "task_weight=10"),
 }
 _SPARSE_WITH_BONUSES = {
     **_SPARSE,
-    "algorithm_settings": (*_SPARSE["algorithm_settings"], "novelty_weight=0.005", "error_weight=0", "anneal=200"),
+    "algorithm_settings": (*_SPARSE["algorithm_settings"], "novelty_weight=0.005", "error_weight=0", "anneal=400"),
 }
 _PLANNED = {
     "cartpole": {"iterations": 16, "outer_decay": 16},
