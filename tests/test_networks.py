@@ -1,4 +1,6 @@
-"""Mixtures of experts: one expert is the plain network, equal experts are too, and the gate's derivative is known."""
+"""Means stay within bounds; one expert is the plain network, equal experts are too; the gate's derivative is known."""
+
+import types
 
 import chex
 import jax
@@ -34,6 +36,45 @@ def test_one_expert_is_the_network_that_old_checkpoints_hold(navigation):
     expected = jnp.tanh(obs @ first["kernel"] + first["bias"]) @ last["kernel"] + last["bias"]
     np.testing.assert_allclose(policy.apply(params, obs).mean, expected, rtol=1e-6)
     assert policy.gate is None
+
+
+@pytest.mark.parametrize("experts", [1, 3])
+def test_a_bounded_mean_stays_within_the_actions_and_moves_there_as_it_did(experts):
+    """Actions between -1 and 3: near their middle, 1, the mean is the network's own, far out it is the bound."""
+    env = jaxmeta.tasks.make("navigation").env
+    space = jaxmeta.tasks.make("navigation").env.action_space(env.default_params)
+    wide = types.SimpleNamespace(
+        default_params=env.default_params,
+        observation_space=env.observation_space,
+        action_space=lambda params: type(space)(jnp.array([-1.0, -1.0]), 3.0, space.shape, space.dtype),
+    )
+    free, bounded = (jaxmeta.policy_for(wide, hidden=(8,), experts=experts, bounded_mean=one) for one in (False, True))
+    params = free.init(jax.random.key(0))
+    chex.assert_trees_all_equal(params, bounded.init(jax.random.key(0)))
+    for obs in jnp.array([[0.3, -0.2], [3e4, -2e4]]):
+        mean, own = bounded.apply(params, obs).mean, free.apply(params, obs).mean
+        np.testing.assert_allclose(mean, 1.0 + 2.0 * np.tanh((own - 1.0) / 2.0), rtol=1e-5, atol=1e-6)
+        assert np.all(mean >= -1.0)
+        assert np.all(mean <= 3.0)
+    assert np.any(np.abs(own - 1.0) > 2.0)
+    unbounded = types.SimpleNamespace(
+        **{**vars(wide), "action_space": lambda params: type(space)(-jnp.inf, 3.0, space.shape, space.dtype)}
+    )
+    with pytest.raises(ValueError, match=r"^bounded_mean: the action space has no bounds$"):
+        jaxmeta.policy_for(unbounded, bounded_mean=True)
+
+
+def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
+    """Weights that lead far out, and the mean is still an action."""
+    obs = jnp.ones(lifetimes.env.observation_space(lifetimes.env.default_params).shape)
+    sizes = {"horizon": lifetimes.horizon, "size": 4, "hidden": (5,)}
+    for bounded in (False, True):
+        recurrent = jaxmeta.recurrent_policy_for(lifetimes.env, **sizes, bounded_mean=bounded)
+        belief = jaxmeta.belief_model_for(lifetimes.env, **sizes, bounded_mean=bounded).policy
+        for policy in (recurrent, belief):
+            params = jax.tree.map(lambda x: jnp.full_like(x, 5.0), policy.init(jax.random.key(1)))
+            mean = policy.step(params, policy.begin(params), obs)[0].mean
+            assert np.all(np.abs(mean) <= 1.0) == bounded
 
 
 def test_one_expert_has_no_gate_in_any_network(lifetimes, navigation):
