@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jaxmeta.evaluate import interquartile_mean
+from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.tasks.wrappers import PartlyObserved
 from jaxmeta.types import TaskDistribution, Trajectory
 
@@ -196,7 +197,7 @@ def can_draw_plane(tasks: TaskDistribution) -> bool:
 
 
 def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, shown: int = 8) -> Figure:
-    """Episodes before and after each adaptation step: a row a task, a column a step.
+    """Episodes before and after each adaptation step: a row a task, a column a step, or an episode of a lifetime.
 
     Args:
       tasks: the family. Where observations are points of a plane, paths and goal are drawn in it; where they are
@@ -206,6 +207,7 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
       batches: leaves ``[N, K + 1, E, T, ...]``.
       shown: episodes drawn, at most.
     """
+    tasks, batches, titles = _stages(tasks, batches)
     rows, columns = batches.mask.shape[:2]
     figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
     draw = _drawing(tasks, batch, batches)
@@ -213,12 +215,13 @@ def trajectories(tasks: TaskDistribution, batch: Any, batches: Trajectory, *, sh
         for column in range(columns):
             draw(axes[row, column], batch, batches, row, column, shown, None)
             if row == 0:
-                axes[row, column].set_title(_column_title(column))
+                axes[row, column].set_title(titles[column])
     return figure
 
 
 def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
-    """The same episodes as a GIF: tasks side by side, adaptation steps one after another."""
+    """The same episodes as a GIF: tasks side by side, adaptation steps, or a lifetime's episodes, one after another."""
+    tasks, batches, titles = _stages(tasks, batches)
     count, steps = batches.mask.shape[:2]
     draw = _drawing(tasks, batch, batches)
     longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
@@ -230,7 +233,7 @@ def animate(tasks: TaskDistribution, batch: Any, batches: Trajectory, path: str 
         for index in range(count):
             axes[0, index].clear()
             draw(axes[0, index], batch, batches, index, step, shown, time)
-        figure.suptitle(_column_title(step))
+        figure.suptitle(titles[step])
         return []
 
     FuncAnimation(figure, update, frames=frames, blit=False).save(path, writer=PillowWriter(fps=15), dpi=70)
@@ -248,8 +251,47 @@ def _drawing(tasks: TaskDistribution, batch: Any, batches: Trajectory) -> Callab
     return _draw_timeline
 
 
-def _column_title(step: int) -> str:
-    return "before adaptation" if step == 0 else f"after {step} step{'s' if step > 1 else ''}"
+def _stages(tasks: TaskDistribution, batches: Trajectory) -> tuple[TaskDistribution, Trajectory, list[str]]:
+    """The family of single episodes, what was done in each column ``[N, columns, E, T, ...]``, and their titles."""
+    if isinstance(tasks.env, LifetimeEnv):
+        batches = by_episode(tasks.env, batches)
+        titles = [f"episode {number + 1}" for number in range(batches.mask.shape[1])]
+        return tasks._replace(env=tasks.env.env), batches, titles
+    steps = range(1, batches.mask.shape[1])
+    return tasks, batches, ["before adaptation", *(f"after {step} step{'s' if step > 1 else ''}" for step in steps)]
+
+
+def by_episode(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
+    """Lifetimes as the episodes that they are made of, one after the other.
+
+    Args:
+      env: of the lifetimes.
+      batches: leaves ``[N, K + 1, E, T, ...]``.
+
+    Returns:
+      Leaves ``[N, (K + 1) * episodes, E, T / episodes, ...]``, with the wrapped environment's observations. What an
+      episode's last step led to is not among those of a lifetime: ``final_obs`` is the last that was acted on.
+    """
+    told = env.told(batches.obs)
+    ended = np.asarray(told.ended) > 0.5
+    tasks, steps, parallel, length = batches.mask.shape
+    time = np.arange(length)
+    within = time - np.maximum.accumulate(np.where(ended, time, 0), axis=-1)
+    task, step, one, when = np.nonzero(batches.mask)
+    episode = step * env.episodes + np.cumsum(ended, axis=-1)[task, step, one, when]
+    place = (task, episode, one, within[task, step, one, when])
+    shape = (tasks, steps * env.episodes, parallel, env.horizon)
+
+    def placed(leaf: Any) -> np.ndarray:
+        found = np.zeros((*shape, *np.shape(leaf)[4:]), np.asarray(leaf).dtype)
+        found[place] = np.asarray(leaf)[task, step, one, when]
+        return found
+
+    leaves = {**batches._asdict(), "obs": told.obs}
+    leaves = {name: placed(leaf) for name, leaf in leaves.items() if name != "final_obs"}
+    lasts = np.maximum(np.sum(leaves["mask"], axis=-1).astype(int) - 1, 0)
+    final = np.take_along_axis(leaves["obs"], lasts[..., None, None], axis=3)[..., 0, :]
+    return cast(Any, Trajectory)(**leaves, final_obs=final)
 
 
 def _draw_plane(ax, batch, batches, task, step, shown, until, *, limits) -> None:

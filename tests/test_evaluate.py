@@ -113,6 +113,43 @@ def test_choices_are_drawn_where_observations_are_flags():
     np.testing.assert_allclose(shares[1], (counted == 1).mean(axis=0))
 
 
+def acted_lifetimes(name, **settings):
+    """Three episodes a lifetime in two tasks, by an untrained policy."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make(name, **settings), 3)
+    algorithm = jaxmeta.rl2(
+        tasks, policy=jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell="linear", size=4)
+    )
+    theta = algorithm.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
+    keys = jax.random.split(jax.random.key(2), 2)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
+    return tasks, jax.tree.map(np.asarray, batch), jax.tree.map(np.asarray, lifetimes.trajectory)
+
+
+def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
+    tasks, _, batches = acted_lifetimes("cartpole", horizon=30)
+    episodes = plots.by_episode(tasks.env, batches)
+    assert episodes.mask.shape == (2, 3, 1, 30)
+    assert episodes.mask.sum() == batches.mask.sum()
+    lengths = episodes.mask.sum(axis=-1)
+    assert np.any(lengths != 30)
+    returns = jax.vmap(lambda batch: jaxmeta.stage_returns(tasks.env, batch))(batches)
+    np.testing.assert_allclose(episodes.reward.sum(axis=-1)[..., 0], returns)
+    assert np.all(np.abs(episodes.obs[..., 0, :]) <= 0.05)
+    np.testing.assert_array_equal(episodes.final_obs[0, 1, 0], episodes.obs[0, 1, 0, int(lengths[0, 1, 0]) - 1])
+
+
+def test_a_lifetime_in_the_plane_is_drawn_an_episode_a_column_from_the_start(tmp_path):
+    tasks, batch, batches = acted_lifetimes("semicircle-sparse", horizon=4)
+    figure = plots.trajectories(tasks, batch, batches)
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["episode 1", "episode 2", "episode 3"]
+    paths = [ax.lines[0].get_xydata() for ax in figure.axes]
+    assert len(paths) == 6
+    assert all(np.all(path[0] == 0.0) and path.shape == (5, 2) for path in paths)
+    np.testing.assert_allclose(paths[1][:4], batches.obs[0, 0, 0, 4:8, :2])
+    assert plots.animate(tasks, batch, batches, tmp_path / "moving.gif").stat().st_size > 1000
+
+
 def test_runs_are_compared_a_panel_a_task_and_a_curve_a_label(evaluation):
     figure = plots.comparison([("a", "maml", evaluation), ("a", "anil", evaluation), ("b", "maml", evaluation)])
     titles = [ax.get_title() for ax in figure.axes]
