@@ -1,6 +1,7 @@
 import copy
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -136,6 +137,9 @@ def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
     returns = jax.vmap(lambda batch: jaxmeta.stage_returns(tasks.env, batch))(batches)
     np.testing.assert_allclose(episodes.reward.sum(axis=-1)[..., 0], returns)
     assert np.all(np.abs(episodes.obs[..., 0, :]) <= 0.05)
+    twice = jax.tree.map(lambda x: np.concatenate([x, x], axis=1), batches)
+    again = plots.by_episode(tasks.env, twice)
+    chex.assert_trees_all_equal(episodes, *(jax.tree.map(lambda x, n=n: x[:, n : n + 3], again) for n in (0, 3)))
     np.testing.assert_array_equal(episodes.final_obs[0, 1, 0], episodes.obs[0, 1, 0, int(lengths[0, 1, 0]) - 1])
 
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxmeta.logging import read_csv
@@ -30,6 +31,18 @@ def test_every_algorithm_is_built_with_its_own_defaults(algorithm):
         )[0].shape
         == tasks.env.action_space(tasks.env.default_params).shape
     )
+
+
+@pytest.mark.parametrize("algorithm", ["maml", "rl2", "varibad"])
+def test_means_are_bounded_where_that_is_asked_for(algorithm):
+    """Weights that lead far out: the mode is beyond the actions, or one of them."""
+    for flag in ("--no-bounded-mean", "--bounded-mean"):
+        arguments = train.parse(["--algorithm", algorithm, "--task", "navigation", "--hidden", "8", flag]).experiment
+        tasks, built = building.build(arguments)
+        theta = jax.tree.map(lambda x: jnp.full_like(x, 5.0), built.learner.init(jax.random.key(0)))
+        obs = tasks.env.reset_env(jax.random.key(1), tasks.sample(jax.random.key(2)))[0]
+        action = built.greedy.act(jax.random.key(3), theta, built.greedy.begin(theta), obs)[0]
+        assert bool(jnp.all(jnp.abs(action) <= 1.0)) == (flag == "--bounded-mean")
 
 
 @pytest.mark.parametrize("algorithm", [name for name in names.ALGORITHMS if name not in names.PLANNING])
