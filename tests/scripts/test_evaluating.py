@@ -1,6 +1,5 @@
 """What an evaluation says besides returns."""
 
-import json
 import sys
 from pathlib import Path
 
@@ -9,16 +8,16 @@ import numpy as np
 import pytest
 
 import jaxmeta
+from jaxmeta import runs
+from jaxmeta.train import held_out_tasks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 
-import evaluate
 import evaluating
 import train
+from evaluating import Evaluation
 from experiment import Experiment
-
-VARIED = ("masscart", "masspole", "length", "force_mag", "gravity")
 
 
 def test_a_task_stays_solved_once_it_was():
@@ -49,20 +48,28 @@ def test_a_level_that_is_no_number_is_one_line(capsys):
     assert capsys.readouterr().err == "error: --solved-above: got nan; must be finite\n"
 
 
-def test_unseen_tasks_may_be_drawn_as_those_of_training(tmp_path):
-    """Half of cartpole's test tasks or more have a quantity that no training task has; none of these has."""
-    argv = ["--algorithm", "rl2", "--task", "cartpole", "--horizon", "3", "--size", "4", "--meta-batch", "16"]
-    assert train.main([*argv, "--iterations", "1", "--no-evaluate", "--out", str(tmp_path / "run")]) == 0
-    tasks = jaxmeta.sample_tasks(jax.random.key(0), jaxmeta.tasks.make("cartpole"), 4000)
+def test_unseen_tasks_may_be_drawn_as_those_of_training(tmp_path, monkeypatch):
+    """Most of cartpole's test tasks have a quantity that no training task has; none of these has."""
+
+    class Enough(Exception):
+        pass
+
+    def evaluated(algorithm, tasks, theta, **settings):
+        raise Enough(tasks)
+
+    monkeypatch.setattr(runs, "load_theta", lambda *run: (None, 1))
+    monkeypatch.setattr(runs, "evaluate_run", evaluated)
+    trained = train.parse(["--algorithm", "rl2", "--task", "cartpole", "--horizon", "3", "--size", "4"]).experiment
+    known = jaxmeta.sample_tasks(jax.random.key(0), jaxmeta.tasks.make("cartpole"), 4000)
     outside = []
-    for more in ([], ["--in-distribution"]):
-        assert evaluate.main([str(tmp_path / "run"), "--tasks", "40", "--greedy-episodes", "1", *more]) == 0
-        written = json.loads((tmp_path / "run" / "evaluation.json").read_text())
-        assert written["protocol"]["in_distribution"] == bool(more)
-        values = {name: np.array(written["tasks"]["parameters"][name]) for name in VARIED}
+    for in_distribution in (False, True):
+        with pytest.raises(Enough) as caught:
+            evaluating.evaluate_and_plot(tmp_path, trained, Evaluation(in_distribution=in_distribution))
+        batch = held_out_tasks(jax.random.key(1), caught.value.args[0], 40)
         beyond = [
-            (x < getattr(tasks, name).min() - 1e-2) | (x > getattr(tasks, name).max() + 1e-2)
-            for name, x in values.items()
+            (getattr(batch, name) < getattr(known, name).min() - 1e-2)
+            | (getattr(batch, name) > getattr(known, name).max() + 1e-2)
+            for name in ("masscart", "masspole", "length", "force_mag", "gravity")
         ]
         outside.append(np.mean(np.any(beyond, axis=0)))
     assert outside[0] > 0.5
