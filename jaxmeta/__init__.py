@@ -46,6 +46,7 @@ from jaxmeta.estimators import (
     linear_baseline,
 )
 from jaxmeta.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
+from jaxmeta.evidence import evidence_bound
 from jaxmeta.fitting import adapt_model, fit_model
 from jaxmeta.layers import Mixture
 from jaxmeta.learners import (
@@ -86,7 +87,6 @@ from jaxmeta.networks import (
 from jaxmeta.objectives import (
     actor_critic,
     after_every_step,
-    evidence_bound,
     mean_over_tasks,
     post_adaptation,
     towards_adapted,

@@ -11,7 +11,7 @@ FLOORS = {
     **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "fitting"), 1),
     **dict.fromkeys(("layers", "networks", "planning"), 1),
     **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
-    **dict.fromkeys(("rollout", "learners", "objectives", "outer"), 2),
+    **dict.fromkeys(("evidence", "rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
     **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "expert_plots", "runs"), 4),
     "model_errors": 4,

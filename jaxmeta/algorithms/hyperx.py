@@ -11,8 +11,9 @@ from jaxmeta.algorithms.varibad import Exploration, varibad
 from jaxmeta.beliefs import BeliefModel, belief_model_for
 from jaxmeta.distributions import Gaussian
 from jaxmeta.estimators import masked_mean
+from jaxmeta.evidence import is_zero, next_states
 from jaxmeta.networks import MLP
-from jaxmeta.objectives import batch_of, next_states
+from jaxmeta.objectives import batch_of
 from jaxmeta.types import (
     Array,
     Info,
@@ -87,8 +88,7 @@ def hyperx(
             theta, belief.mean[1:], batch.obs[:, None], batch.action[:, None]
         )
         error = 0.5 * jnp.square(reward[:, 0] - batch.reward)
-        # A weight that is traced, in a sweep, cannot be asked whether it is 0.
-        if not isinstance(state_weight, (int, float)) or state_weight != 0:
+        if not is_zero(state_weight):
             goes_on, led_to = next_states(batch.obs, batch.mask, state.shape[-1])
             error += state_weight * 0.5 * jnp.sum(jnp.square(state[:, 0] - led_to), axis=-1) * goes_on
         relative = novelty(theta, met[1:]) / theta["exploring"]["novelty"]

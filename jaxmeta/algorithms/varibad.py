@@ -8,7 +8,7 @@ import optax
 from jaxmeta.algorithms.checks import check_lifetimes, check_weights
 from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
 from jaxmeta.beliefs import BeliefModel, belief_model_for, telling_tasks
-from jaxmeta.objectives import evidence_bound
+from jaxmeta.evidence import evidence_bound, is_zero
 from jaxmeta.outer import by_optax, in_turn
 from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
 
@@ -83,8 +83,7 @@ def varibad(
         policy = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(7e-4, eps=1e-5))
         outer = in_turn("policy", by_optax(policy, 4, 4), by_optax(optax.adam(1e-3), 1, 4))
     task_error = None
-    if not isinstance(task_weight, (int, float)) or task_weight != 0:
-        # A weight that is traced, in a sweep, cannot be asked whether it is 0.
+    if not is_zero(task_weight):
         model, task_error = telling_tasks(model, tasks)
     bound = evidence_bound(
         model,
