@@ -96,6 +96,7 @@ from jaxmeta.objectives import (
 from jaxmeta.outer import by_optax, in_turn, trust_region
 from jaxmeta.planning import Planner, cross_entropy_method, imagined_return, random_shooting
 from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
+from jaxmeta.tabular_memory import TabularMemory, tabular_policy_for
 from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, repeat_actions, reveal_task, scale_observations
 from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
@@ -134,6 +135,7 @@ __all__ = [
     "Policy",
     "RecurrentPolicy",
     "SquashedGaussian",
+    "TabularMemory",
     "TaskDistribution",
     "TrainState",
     "Trajectory",
@@ -232,6 +234,7 @@ __all__ = [
     "score_function",
     "stage_returns",
     "standardised",
+    "tabular_policy_for",
     "tasks",
     "towards_adapted",
     "trpo_maml",

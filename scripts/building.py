@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from jaxmeta.beliefs import BeliefModel
     from jaxmeta.learners import OnlineModel
+    from jaxmeta.networks import RecurrentPolicy
     from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
@@ -85,6 +86,21 @@ def _memory(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     return {"horizon": tasks.horizon, "cell": arguments.cell, "size": arguments.size, **_network(arguments)}
 
 
+def _recurrent_policy(arguments: Experiment, tasks: TaskDistribution) -> RecurrentPolicy:
+    """What RL², R2D2 and MQL act by, in a family of lifetimes."""
+    import jaxmeta
+
+    settings = _memory(arguments, tasks)
+    if not arguments.tabular_memory:
+        return jaxmeta.recurrent_policy_for(tasks.env, **settings)
+    shared = inspect.signature(jaxmeta.tabular_policy_for).parameters
+    settings = {name: value for name, value in settings.items() if name in shared}
+    try:
+        return jaxmeta.tabular_policy_for(tasks.env, **settings)
+    except ValueError as error:
+        fail(f"--tabular-memory: {error}")
+
+
 def belief_model(arguments: Experiment, tasks: TaskDistribution) -> BeliefModel:
     """What VariBAD and HyperX learn of tasks, a family of lifetimes."""
     import jaxmeta
@@ -131,7 +147,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
 
     if arguments.algorithm in ("mql", "r2d2"):
         return {
-            "policy": jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks)),
+            "policy": _recurrent_policy(arguments, tasks),
             "segment": arguments.segment,
             "optimizer": _optimizer(arguments),
             "discount": arguments.discount,
@@ -145,7 +161,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
         policy, model = dataclasses.replace(arguments, max_grad_norm=0.5), dataclasses.replace(arguments, epochs=1)
         outer = jaxmeta.in_turn("policy", _outer(policy), _outer(model))
         return {**settings, "model": belief_model(arguments, tasks), "outer": outer}
-    policy = jaxmeta.recurrent_policy_for(tasks.env, **_memory(arguments, tasks))
+    policy = _recurrent_policy(arguments, tasks)
     return {**settings, "policy": policy, "segment": arguments.segment, "outer": _outer(arguments)}
 
 

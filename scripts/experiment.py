@@ -84,6 +84,9 @@ class Experiment:
     """Recurrent layer; an unknown name lists them all (recurrent algorithms)."""
     size: int = 128
     """Features of the recurrent layer (recurrent algorithms)."""
+    tabular_memory: bool = False
+    """A recurrent layer for each pair of observation and action, all with the same weights, where observations are
+    one-hot and actions discrete (rl2, r2d2, mql on bandits and tabular-mdp)."""
     segment: int | None = None
     """Steps differentiated together; must divide the lifetime, which is taken whole if not given (recurrent)."""
     minibatches: int = 1
@@ -180,6 +183,8 @@ def check(arguments: Experiment) -> None:
         fail(f"--balance-weight: {arguments.algorithm} has no use for it; leave it out")
     if arguments.balance_weight and arguments.experts == 1:
         fail("--balance-weight: a single network has no use for it; leave it out, or give --experts")
+    if arguments.tabular_memory and arguments.experts > 1:
+        fail("--experts: --tabular-memory has no use for them; leave one of both out")
     if not math.isfinite(arguments.initial_log_std):
         fail(f"--initial-log-std: got {arguments.initial_log_std}; must be finite")
 

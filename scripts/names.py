@@ -78,6 +78,7 @@ _PLANNING_SETTINGS = (
     "minibatches",
     "trace_decay",
     "task_chunk",
+    "tabular_memory",
     "segment",
     "initial_log_std",
     "bounded_mean",
@@ -88,7 +89,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "es-maml": ("outer", "outer_advantages", "objective", "epochs", "minibatches", "task_chunk"),
     "from-scratch": ("outer", "epochs", "minibatches"),
     "grbal": (*_PLANNING_SETTINGS, "cell", "size"),
-    "hyperx": ("outer", "segment", "max_grad_norm"),
+    "hyperx": ("outer", "tabular_memory", "segment", "max_grad_norm"),
     "maml-ppo": ("outer_advantages",),
     "maml-q": (
         "inner_loss",
@@ -124,7 +125,7 @@ OWN_SETTINGS: dict[str, tuple[str, ...]] = {
     "r2d2": ("outer", "epochs", "minibatches", "trace_decay", "task_chunk"),
     "rebal": _PLANNING_SETTINGS,
     "reptile": ("objective", "outer_advantages"),
-    "varibad": ("outer", "segment", "max_grad_norm"),
+    "varibad": ("outer", "tabular_memory", "segment", "max_grad_norm"),
 }
 """Arguments that an algorithm decides by itself: they cannot be given."""
 GRADIENT_SETTINGS = (
@@ -138,5 +139,5 @@ GRADIENT_SETTINGS = (
 )
 UNBALANCED = ("es-maml", "from-scratch", "grbal", "maml-q", "model-maml", "mql", "pearl", "r2d2", "rebal")
 """Algorithms that do not balance the use of a policy's experts."""
-RECURRENT_SETTINGS = ("lifetime", "cell", "size", "segment")
+RECURRENT_SETTINGS = ("lifetime", "cell", "size", "tabular_memory", "segment")
 """Arguments that only one kind of algorithm has."""

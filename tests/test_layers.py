@@ -9,7 +9,7 @@ ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
     "types": 0,
     **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "fitting"), 1),
-    **dict.fromkeys(("layers", "networks", "planning"), 1),
+    **dict.fromkeys(("layers", "networks", "planning", "tabular_memory"), 1),
     **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
     **dict.fromkeys(("evidence", "rollout", "learners", "objectives", "outer"), 2),
     "algorithms": 3,
