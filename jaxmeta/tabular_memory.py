@@ -167,6 +167,6 @@ def _first_observation(env: LifetimeEnv) -> Array:
         obs = env.told(env.reset_env(jax.random.key(0), env.default_params)[0]).obs
         if jnp.sum(obs == 1) != 1 or jnp.sum(obs != 0) != 1:
             raise ValueError(
-                f"env: the first observation is {obs}; a memory for each observation needs them one-hot, or constant 1"
+                "env: its first observation is not one-hot; a memory for each observation needs them to be"
             )
     return obs

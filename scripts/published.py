@@ -20,6 +20,23 @@ _LONG_BANDIT = {
     "outer_decay": 450,
     "algorithm_settings": ("entropy_weight=0.02", "reward_scale=0.2"),
 }
+# One small network for every arm, or pair: few parameters, and each lifetime is data for all of them.
+_TABULAR_MEMORY = {
+    **ALGORITHM_PRESETS["rl2"],
+    "algorithm": "rl2",
+    "tabular_memory": True,
+    "size": 16,
+    "hidden": (16,),
+    "meta_batch": 256,
+    "outer_rate": 4e-3,
+    "outer_rate_end": 1e-4,
+    "epochs": 3,
+    "minibatches": 8,
+    "trace_decay": 0.95,
+    "iterations": 200,
+    "outer_decay": 200,
+    "task_chunk": 16,
+}
 PUBLISHED: dict[str, dict[str, Any]] = {
     "cavia-2019": {
         "algorithm": "cavia",
@@ -73,6 +90,36 @@ PUBLISHED: dict[str, dict[str, Any]] = {
         "max_grad_norm": 0.5,
         "trace_decay": 0.3,
         "algorithm_settings": ("clip=0.1",),
+    },
+    "tabular-rl2-bandit-100": {
+        **_TABULAR_MEMORY,
+        "task": "bernoulli-bandit",
+        "task_settings": ("arms=10", "horizon=100"),
+        "trace_decay": 0.9,
+        "algorithm_settings": ("entropy_weight=0.005", "reward_scale=0.2"),
+    },
+    "tabular-rl2-bandit-500": {
+        **_TABULAR_MEMORY,
+        "task": "bernoulli-bandit",
+        "task_settings": ("arms=10", "horizon=500"),
+        "meta_batch": 64,
+        "iterations": 100,
+        "outer_decay": 100,
+        "discount": 0.997,
+        "task_chunk": 8,
+        "algorithm_settings": ("entropy_weight=0.005", "reward_scale=0.1"),
+    },
+    "tabular-rl2-mdp": {
+        **_TABULAR_MEMORY,
+        "task": "tabular-mdp",
+        "lifetime": 10,
+        "meta_batch": 128,
+        "outer_rate": 5e-3,
+        "discount": 0.97,
+        "trace_decay": 0.9,
+        "iterations": 100,
+        "outer_decay": 100,
+        "algorithm_settings": ("entropy_weight=0.01", "reward_scale=0.2"),
     },
     "varibad-gridnavi-2020": {
         **ALGORITHM_PRESETS["varibad"],

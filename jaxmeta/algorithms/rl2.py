@@ -35,7 +35,8 @@ def rl2(
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
       cell: a name in ``CELLS``, or a ``Cell``; used where ``policy`` is not given.
       size: features of the cell, ≥ 1; likewise.
-      policy: a recurrent actor and critic; by default the cell with a linear head for each.
+      policy: a recurrent actor and critic; by default the cell with a linear head for each. In bandits and tabular MDPs
+        ``tabular_policy_for`` learns from far fewer lifetimes.
       segment: steps that are differentiated together, ≥ 1; must divide the lifetime. By default all of them.
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.

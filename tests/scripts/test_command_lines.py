@@ -189,6 +189,15 @@ def refused(capsys, *argv):
         ("--algorithm promp --inner-loss dice", "error: --inner-loss: promp decides it by itself; leave it out"),
         ("--algorithm rl2 --inner-rate 0.2", "error: --inner-rate: rl2 has no use for it; leave it out"),
         ("--cell lstm", "error: --cell: maml has no use for it; leave it out"),
+        ("--tabular-memory", "error: --tabular-memory: maml has no use for it; leave it out"),
+        (
+            "--algorithm varibad --tabular-memory",
+            "error: --tabular-memory: varibad decides it by itself; leave it out",
+        ),
+        (
+            "--algorithm rl2 --tabular-memory --experts 2",
+            "error: --experts: --tabular-memory has no use for them; leave one of both out",
+        ),
         ("--preset promp-2018", "error: unknown preset 'promp-2018'; did you mean promp-2019"),
         ("--horizon 0", "error: --horizon: got 0; must be at least 1"),
         ("--iterations 0", "error: --iterations: got 0; must be at least 1"),

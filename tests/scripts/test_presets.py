@@ -113,7 +113,7 @@ def test_published_settings_are_taken_by_name_and_other_arguments_go_before_them
     assert {name: getattr(arguments, name) for name in expected} == expected
 
 
-@pytest.mark.parametrize("preset", ["rl2-bandit-500", "rl2-tabular-mdp", "varibad-gridnavi-2020"])
+@pytest.mark.parametrize("preset", ["rl2-bandit-500", "rl2-tabular-mdp", "tabular-rl2-mdp", "varibad-gridnavi-2020"])
 def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
     shorter = ["--iterations", "1", "--meta-batch", "4", "--minibatches", "2", "--size", "8", "--no-evaluate"]
     shorter += ["--task-settings", "horizon=20"] if preset == "rl2-bandit-500" else ["--horizon", "5"]
@@ -121,3 +121,13 @@ def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
     last = read_csv(tmp_path / preset / "metrics.csv")[-1]
     assert last["skipped"] == 0.0
     assert last["grad_norm"] > 0.0
+
+
+def test_a_tabular_memory_is_taken_and_refused_where_nothing_is_tabular(capsys):
+    argv = ["--algorithm", "r2d2", "--tabular-memory", "--size", "6", "--hidden", "5", "--horizon", "5"]
+    _, built = building.build(train.parse([*argv, "--task", "tabular-mdp", "--lifetime", "2"]).experiment)
+    theta = built.learner.init(jax.random.key(0))
+    assert built.learner.begin(theta).features.shape == (10, 5, 6)
+    with pytest.raises(SystemExit):
+        building.build(train.parse([*argv, "--task", "gridnavi"]).experiment)
+    assert capsys.readouterr().err.startswith("error: --tabular-memory: env: its first observation is not one-hot; ")
