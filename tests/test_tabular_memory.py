@@ -80,6 +80,7 @@ def test_an_entry_is_moved_by_the_steps_of_its_pair_alone(network):
     taken[states[:-1], actions[:-1]] = True
     moved = np.any(np.abs(memory.features - policy.begin(params).features) > 1e-4, axis=-1)
     np.testing.assert_array_equal(moved, taken)
+    np.testing.assert_allclose(memory.mean, jnp.mean(memory.features, axis=(0, 1)), atol=1e-6)
     # (2, 0) was taken once, with reward -1, whatever came between.
     _, _, other = run(network, observed([3, 2, 3], [2, 0, 1], [0.4, -1.0, 0.0]))
     np.testing.assert_allclose(other.features[2, 0], memory.features[2, 0], atol=1e-6)
