@@ -102,7 +102,8 @@ def tabular_policy_for(
         features = cell.step(params["entry"], cell.start(), seen)[1]
         # What an entry that was never visited gives.
         params["first"] = jnp.zeros_like(features)
-        params["norms"] = {name: norm.init(key, features) for name in ("pairs", "mean", "summary")}
+        # A normalisation's parameters are not drawn: any key gives the same.
+        params["norms"] = dict.fromkeys(("pairs", "mean", "summary"), norm.init(jax.random.key(0), features))
         params["heads"] = heads.init(key_heads, features[None], jnp.tile(features, 3))
         return params
 

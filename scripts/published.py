@@ -1,4 +1,7 @@
-"""Settings by name: of papers' experiments, and of what takes an accelerator. Nothing heavy is imported."""
+"""Settings by name: of papers' experiments, of what takes an accelerator, and of the README's long lifetimes.
+
+Nothing heavy is imported.
+"""
 
 from typing import Any
 
