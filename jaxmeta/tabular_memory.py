@@ -103,7 +103,8 @@ def tabular_policy_for(
         # What an entry that was never visited gives.
         params["first"] = jnp.zeros_like(features)
         # A normalisation's parameters are not drawn: any key gives the same.
-        params["norms"] = dict.fromkeys(("pairs", "mean", "summary"), norm.init(jax.random.key(0), features))
+        unused = jax.random.key(0)
+        params["norms"] = {name: norm.init(unused, features) for name in ("pairs", "mean", "summary")}
         params["heads"] = heads.init(key_heads, features[None], jnp.tile(features, 3))
         return params
 
