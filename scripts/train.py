@@ -26,8 +26,8 @@ class Train:
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Experiment)
     evaluation: Annotated[Evaluation, tyro.conf.arg(name="eval")] = dataclasses.field(default_factory=Evaluation)
     preset: str | None = None
-    """Settings of a paper's experiments, or of what takes an accelerator, by name; an unknown name lists them all.
-    Other arguments go before them."""
+    """Settings of a paper's experiments, of what takes an accelerator, or of a network other than a method's own, by
+    name; an unknown name lists them all. Other arguments go before them."""
     out: Path | None = None
     """The run's directory; runs/ALGORITHM-TASK if not given."""
     resume: Path | None = None

@@ -23,8 +23,8 @@ def network(request, lifetimes):
     policy = jaxmeta.tabular_policy_for(
         lifetimes.env, horizon=lifetimes.horizon, cell=request.param, size=8, hidden=(5,)
     )
-    params, leaves = policy.init(jax.random.key(0)), jax.random.key(1)
-    return policy, jax.tree.map(lambda x: x + 0.3 * jax.random.normal(leaves, x.shape), params)
+    params = policy.init(jax.random.key(0))
+    return policy, jax.tree.map(lambda x, noise: x + 0.3 * noise, params, optax.tree.random_like(jax.random.key(1), params))
 
 
 def observed(states, actions, rewards):
