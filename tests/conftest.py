@@ -5,10 +5,11 @@ import types
 from pathlib import Path
 
 # Compiling is most of what tests of short simulations take, and the least optimised code is fast enough for them: so it
-# takes a third as long, mostly by leaving fusions to LLVM alone. Read by XLA when it starts, in this process and in
+# takes a quarter as long, mostly by leaving fusions to LLVM alone. Read by XLA when it starts, in this process and in
 # those that tests start.
 QUICKLY = (
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_enable_concurrency_optimized_scheduler=false"
 )
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 

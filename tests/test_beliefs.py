@@ -27,16 +27,16 @@ def model(lifetimes):
 
 
 def collected(algorithm, tasks, count):
-    theta = algorithm.init(jax.random.key(0)).theta
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
     keys = jax.random.split(jax.random.key(2), count)
     return theta, jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)[1]
 
 
 def test_a_belief_sees_no_future(model):
-    theta = model.policy.init(jax.random.key(0))
+    theta = jax.jit(model.policy.init)(jax.random.key(0))
     obs = jax.random.normal(jax.random.key(1), (10, 7))
-    jacobian = jax.jacobian(lambda obs: model.beliefs(theta, obs).mean)(obs)
+    jacobian = jax.jit(jax.jacobian(lambda obs: model.beliefs(theta, obs).mean))(obs)
     strength = np.abs(jacobian).sum(axis=(1, 3))
     assert np.all(strength[np.triu_indices(10, 1)] == 0.0)
     assert np.all(strength[np.tril_indices(10)] > 0.0)
@@ -45,9 +45,10 @@ def test_a_belief_sees_no_future(model):
 def test_tasks_are_told_apart_by_their_rewards_alone(model, lifetimes):
     """The same random numbers in two tasks: the first action is the same, and the first reward is not."""
     algorithm = jaxmeta.varibad(lifetimes, model=model)
-    theta = algorithm.init(jax.random.key(0)).theta
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
+    adapt = jax.jit(algorithm.adapt)
     here, there = (
-        jax.tree.map(lambda x: x[0, 0], algorithm.adapt(jax.random.key(5), theta, lifetimes.sample(key))[1].trajectory)
+        jax.tree.map(lambda x: x[0, 0], adapt(jax.random.key(5), theta, lifetimes.sample(key))[1].trajectory)
         for key in jax.random.split(jax.random.key(3), 2)
     )
     chex.assert_trees_all_equal(*((each.obs[0], each.action[0], each.log_prob[0]) for each in (here, there)))
@@ -61,9 +62,9 @@ def test_the_policy_has_no_part_in_the_belief_and_the_bound_none_in_the_policy(m
     lifetime = jax.tree.map(lambda x: x[0], lifetime)
     batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
     learner = algorithm.learner
-    acting = jax.grad(lambda theta: jnp.sum(sum(learner.score(theta, learner.begin(theta), batch))))(theta)
+    acting = jax.jit(jax.grad(lambda theta: jnp.sum(sum(learner.score(theta, learner.begin(theta), batch)))))(theta)
     bound = jaxmeta.evidence_bound(model, prefixes=4, divergence_weight=1.0, state_weight=1.0)
-    inferring = jax.grad(lambda theta: bound(theta, lifetime)[0])(theta)
+    inferring = jax.jit(jax.grad(lambda theta: bound(theta, lifetime)[0]))(theta)
     for gradient, moved, still in ((acting, "policy", "model"), (inferring, "model", "policy")):
         assert optax.global_norm(gradient[moved]) > 0
         assert optax.global_norm(gradient[still]) == 0
@@ -73,11 +74,14 @@ def test_actions_begin_alike():
     """Whatever the posterior, before anything is learned."""
     family = jaxmeta.as_lifetime(jaxmeta.tasks.make("gridnavi", horizon=3), 2)
     model = jaxmeta.belief_model_for(family.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
-    theta = model.policy.init(jax.random.key(0))
+    theta = jax.jit(model.policy.init)(jax.random.key(0))
     _, lifetime = collected(jaxmeta.varibad(family, model=model), family, 1)
-    obs = lifetime.trajectory.obs[0, 0, 0]
-    distribution, _, _ = model.policy.sequence(theta, model.policy.begin(theta), obs)
-    assert np.all(distribution.entropy() > 0.999 * np.log(5))
+
+    @jax.jit
+    def entropy(obs):
+        return model.policy.sequence(theta, model.policy.begin(theta), obs)[0].entropy()
+
+    assert np.all(entropy(lifetime.trajectory.obs[0, 0, 0]) > 0.999 * np.log(5))
 
 
 def test_discrete_states_are_told_apart():
@@ -94,7 +98,7 @@ def test_a_task_is_told_by_what_differs_between_tasks(model, lifetimes):
     for unit in (1.0, 1000.0):
         in_unit = lifetimes._replace(sample=lambda key, unit=unit: scaled_goal(lifetimes.sample(key), unit))
         telling, error = telling_tasks(model, in_unit)
-        params = telling.policy.init(jax.random.key(0))
+        params, error = jax.jit(telling.policy.init)(jax.random.key(0)), jax.jit(error)
         nothing = jax.tree.map(jnp.zeros_like, params)
         tasks = jaxmeta.sample_tasks(jax.random.key(1), in_unit, 4000)
         errors = jax.vmap(error, (None, None, 0))(nothing, jnp.zeros(3), tasks)

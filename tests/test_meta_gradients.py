@@ -30,6 +30,9 @@ def measured(request):
     else:
         problem = meta_gradients.mdp_problem(key_problem, "mdp")
     sample = meta_gradients.sampler(problem.env, problem.mdp, rate=RATE, steps=STEPS, episodes=EPISODES, names=NAMES)
+    # A million trajectories are worth the time that optimising takes.
+    optimised = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
+    sample = jax.jit(sample, compiler_options=optimised | {"xla_cpu_use_fusion_emitters": True})
     truth = meta_gradients.exact(problem, RATE, STEPS)
     return request.param, meta_gradients.draw(key_sample, sample, problem, truth, REPEATS)
 

@@ -23,8 +23,11 @@ def network(request, lifetimes):
     policy = jaxmeta.tabular_policy_for(
         lifetimes.env, horizon=lifetimes.horizon, cell=request.param, size=8, hidden=(5,)
     )
-    params = policy.init(jax.random.key(0))
-    return policy, jax.tree.map(lambda x, noise: x + 0.3 * noise, params, optax.tree.random_like(jax.random.key(1), params))
+    policy = policy._replace(sequence=jax.jit(policy.sequence))
+    params = jax.jit(policy.init)(jax.random.key(0))
+    return policy, jax.tree.map(
+        lambda x, noise: x + 0.3 * noise, params, optax.tree.random_like(jax.random.key(1), params)
+    )
 
 
 def observed(states, actions, rewards):
@@ -49,7 +52,9 @@ def test_steps_are_what_a_sequence_gives_and_what_was_acted_is_replayed(network,
     algorithm = jaxmeta.rl2(lifetimes, policy=policy)
     _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), params, lifetimes.sample(jax.random.key(2)))
     trajectory = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
-    log_prob, value = algorithm.learner.score(params, algorithm.learner.begin(params), trajectory)
+    learner = algorithm.learner
+    score = jax.jit(lambda trajectory: learner.score(params, learner.begin(params), trajectory))
+    log_prob, value = score(trajectory)
     np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=1e-5)
     np.testing.assert_allclose(value, trajectory.value, atol=1e-5)
     assert np.ptp(value) > 0
@@ -89,7 +94,7 @@ def test_an_entry_is_moved_by_the_steps_of_its_pair_alone(network):
 def test_weights_fit_any_number_of_observations_and_actions(lifetimes):
     bandits = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", arms=7, horizon=5), 1)
     policies = [jaxmeta.tabular_policy_for(each.env, horizon=each.horizon) for each in (lifetimes, bandits)]
-    params, others = (policy.init(jax.random.key(0)) for policy in policies)
+    params, others = (jax.jit(policy.init)(jax.random.key(0)) for policy in policies)
     chex.assert_trees_all_equal(params, others)
     assert policies[1].begin(params).features.shape == (1, 7, 16)
 
@@ -98,7 +103,7 @@ def test_the_critic_is_no_reason_to_act_otherwise(network, lifetimes):
     policy, params = network
     obs = observed(*WALK)
     value = lambda params: jnp.sum(policy.sequence(params, policy.begin(params), obs)[1])  # noqa: E731
-    last = jax.grad(value)(params)["heads"]["params"]["Dense_0"]["kernel"]
+    last = jax.jit(jax.grad(value))(params)["heads"]["params"]["Dense_0"]["kernel"]
     np.testing.assert_array_equal(last[:, 0], 0.0)
     assert np.any(last[:, 1] != 0.0)
 

@@ -70,11 +70,16 @@ def test_the_gate_is_read_where_the_method_adapts(name, navigation, experts, col
     }[name]()
     parts = (policy, LOSS, optax.sgd(10.0 * RATE))
     adapting, gate = make(*parts), gate_of_adapted(make, *parts)
-    theta = policy.init(jax.random.key(3))
+    theta = jax.jit(policy.init)(jax.random.key(3))
     batch = jax.tree.map(lambda x: x[0, 0], collected[1].trajectory)
-    begun = adapting.begin(theta)
-    adapted = adapting.absorb(theta, begun, batch)
-    before, after = gate(theta, begun, batch.obs), gate(theta, adapted, batch.obs)
+
+    @jax.jit
+    def gates(theta):
+        begun = adapting.begin(theta)
+        adapted = adapting.absorb(theta, begun, batch)
+        return gate(theta, begun, batch.obs), gate(theta, adapted, batch.obs), adapted
+
+    before, after, adapted = gates(theta)
     chex.assert_shape((before, after), (4, 12, 3))
     assert np.abs(before - after).max() > 1e-4
     if params is None:

@@ -36,7 +36,7 @@ def inner_gradient(policy, theta, trajectory):
     def loss(params):
         return LOSS(policy.apply(params, trajectory.obs).log_prob(trajectory.action), trajectory)
 
-    return jax.grad(loss)(theta)
+    return jax.jit(jax.grad(loss))(theta)
 
 
 def test_anil_moves_the_head_by_the_whole_networks_gradient_and_nothing_else(policy, one):
@@ -153,8 +153,8 @@ def test_the_fast_weights_of_imaml_are_pulled_to_theta(policy, one):
 def test_reptile_steps_to_the_adapted_weights(policy, one):
     theta, lifetime = one
     learner = jaxmeta.gradient_learner(policy, LOSS, optax.sgd(RATE))
-    gradient = jax.grad(lambda t: jaxmeta.towards_adapted(learner, LOSS)(t, lifetime)[0])(theta)
-    adapted = replay_adaptation(learner, theta, lifetime).params
+    gradient = jax.jit(jax.grad(lambda t: jaxmeta.towards_adapted(learner, LOSS)(t, lifetime)[0]))(theta)
+    adapted = jax.jit(lambda t: replay_adaptation(learner, t, lifetime).params)(theta)
     close(gradient, jax.tree.map(jnp.subtract, theta, adapted))
 
 
@@ -162,7 +162,7 @@ def test_rematerialising_changes_no_gradient(policy, one):
     theta, lifetime = one
     plain = whole_network(policy, LOSS, optax.sgd(RATE))
     kept, again = (
-        jax.grad(lambda t, a=adapting: jaxmeta.post_adaptation(acting(a), LOSS)(t, lifetime)[0])(theta)
+        jax.jit(jax.grad(lambda t, a=adapting: jaxmeta.post_adaptation(acting(a), LOSS)(t, lifetime)[0]))(theta)
         for adapting in (plain, rematerialised(plain))
     )
     close(kept, again)
@@ -175,7 +175,7 @@ def test_the_sampling_term_is_the_score_times_the_gain_over_other_tasks(policy, 
     before, last = batch_of(lifetime, 0), batch_of(lifetime, 1)
 
     def gradient(objective):
-        return jax.grad(lambda t: objective(t, lifetime)[0])(theta)
+        return jax.jit(jax.grad(lambda t: objective(t, lifetime)[0]))(theta)
 
     with_term = gradient(jaxmeta.with_sampling_term(learner, jaxmeta.likelihood_ratio, weight=0.1))
     without = gradient(jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio))
@@ -242,18 +242,11 @@ def test_peer_returns_leave_the_own_task_out(collected):
 
 def test_peer_returns_of_a_batch(navigation, small_maml):
     theta = small_maml.init(jax.random.key(0)).theta
-    _, lifetimes = jaxmeta.collect_lifetimes(
-        jax.random.split(jax.random.key(1), 3),
-        navigation.env,
-        jaxmeta.sample_tasks(jax.random.key(2), navigation, 3),
-        small_maml.learner,
-        theta,
-        jaxmeta.linear_baseline(),
-        adaptation_steps=1,
-        episodes=2,
-        horizon=12,
-        task_chunk=1,
-    )
+    batch = jaxmeta.sample_tasks(jax.random.key(2), navigation, 3)
+    parts = (navigation.env, batch, small_maml.learner, theta, jaxmeta.linear_baseline())
+    sizes = {"adaptation_steps": 1, "episodes": 2, "horizon": 12, "task_chunk": 1}
+    collect = jax.jit(lambda keys: jaxmeta.collect_lifetimes(keys, *parts, **sizes)[1])
+    lifetimes = collect(jax.random.split(jax.random.key(1), 3))
     after = np.asarray(jaxmeta.episode_returns(lifetimes.trajectory)).mean(-1)[:, -1]
     expected = [after[[1, 2]].mean(), after[[0, 2]].mean(), after[[0, 1]].mean()]
     np.testing.assert_allclose(lifetimes.peer_return, expected, rtol=1e-5)
@@ -266,12 +259,12 @@ def test_the_inner_penalty_is_zero_at_the_policy_that_acted_and_an_estimate_of_t
     np.testing.assert_allclose(objective(theta, lifetime)[1]["inner_divergence"], 0.0, atol=1e-6)
     moved = jax.tree.map(lambda w: w + 0.1, theta)
     batch = batch_of(lifetime, 0)
-    many = policy.apply(theta, batch.obs).sample(jax.random.key(3))
     # Fresh actions at the same states, so that estimate and exact divergence are means over the same states.
-    actions = jnp.stack([policy.apply(theta, batch.obs).sample(jax.random.key(k)) for k in range(400)])
+    keys = jax.random.split(jax.random.key(3), 400)
+    actions = jax.jit(jax.vmap(lambda key: policy.apply(theta, batch.obs).sample(key)))(keys)
     now, other = policy.apply(theta, batch.obs), policy.apply(moved, batch.obs)
     log_ratio = other.log_prob(actions) - now.log_prob(actions)
-    assert many.shape == batch.action.shape
+    assert actions.shape == (400, *batch.action.shape)
     estimate = jnp.mean((jnp.expm1(log_ratio) - log_ratio) * batch.mask) / jnp.mean(batch.mask)
     exact = jnp.sum(now.kl(other) * batch.mask) / jnp.sum(batch.mask)
     np.testing.assert_allclose(estimate, exact, rtol=0.05)
@@ -305,7 +298,7 @@ def test_baselines_do_not_adapt_or_do_not_train(navigation, policy):
     new, _ = jax.jit(scratch.step)(jax.random.key(2), state, batch)
     chex.assert_trees_all_equal(new.theta, state.theta)
     single = jaxmeta.multi_task(navigation, policy=policy, episodes=2, adaptation_steps=2)
-    phi, _ = single.adapt(jax.random.key(3), state.theta, jax.tree.map(lambda x: x[0], batch))
+    phi, _ = jax.jit(single.adapt)(jax.random.key(3), state.theta, jax.tree.map(lambda x: x[0], batch))
     chex.assert_trees_all_equal(phi.params, state.theta)
 
 

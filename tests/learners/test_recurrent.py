@@ -28,7 +28,7 @@ def acted(request, lifetimes):
     """A network, its weights, and the trajectory [1, T] of one lifetime."""
     policy = network(lifetimes, request.param, embedding=(5,), hidden=(7,))
     algorithm = jaxmeta.rl2(lifetimes, policy=policy)
-    theta = algorithm.init(jax.random.key(0)).theta
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
     _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), theta, lifetimes.sample(jax.random.key(2)))
     return policy, theta, jax.tree.map(lambda x: x[-1], lifetime.trajectory)
 
@@ -61,7 +61,7 @@ def test_segments_have_the_values_of_the_whole_and_its_gradient_within_each(acte
             distribution, value, _ = replay(policy, theta, policy.begin(theta), obs)
             return value, distribution.log_prob(trajectory.action)
 
-        return total(obs), jax.jacobian(lambda obs: total(obs)[0])(obs)[0, :, 0].sum(-1)
+        return jax.jit(lambda obs: (total(obs), jax.jacobian(lambda obs: total(obs)[0])(obs)[0, :, 0].sum(-1)))(obs)
 
     (whole, gradient), (cut, cut_gradient) = run(policy), run(jaxmeta.in_segments(policy, 4))
     chex.assert_trees_all_close(whole, cut, atol=1e-5)
@@ -74,11 +74,12 @@ def test_returns_come_by_episode(lifetimes):
     algorithm = jaxmeta.rl2(lifetimes, policy=network(lifetimes))
     theta = algorithm.init(jax.random.key(0)).theta
     task = lifetimes.sample(jax.random.key(2))
-    _, lifetime = algorithm.adapt(jax.random.key(1), theta, task)
+    _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), theta, task)
     # Nothing ends early here, so an episode is STEPS steps.
     reward = np.asarray(lifetime.trajectory.reward).reshape(LIFETIME, STEPS)
     np.testing.assert_allclose(jaxmeta.stage_returns(lifetimes.env, lifetime.trajectory), reward.sum(axis=1), rtol=1e-6)
-    returns = jaxmeta.adaptation_returns(jax.random.key(3), algorithm, lifetimes, theta, task, greedy_episodes=2)
+    judged = jax.jit(lambda key: jaxmeta.adaptation_returns(key, algorithm, lifetimes, theta, task, greedy_episodes=2))
+    returns = judged(jax.random.key(3))
     assert returns["sampled"].shape == returns["deterministic"].shape == (LIFETIME,)
 
 
@@ -133,7 +134,8 @@ def test_advantages_are_standardised_over_all_tasks(lifetimes):
     algorithm = jaxmeta.rl2(lifetimes, policy=policy)
     theta = algorithm.init(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 4)
-    _, collected = jax.vmap(algorithm.adapt, (0, None, 0))(jax.random.split(jax.random.key(2), 4), theta, batch)
+    adapt = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))
+    _, collected = adapt(jax.random.split(jax.random.key(2), 4), theta, batch)
     advantage = np.asarray(standardised_together(collected).trajectory.advantage)
     np.testing.assert_allclose([advantage.mean(), advantage.std()], [0.0, 1.0], atol=1e-5)
     assert np.abs(advantage.mean(axis=(1, 2, 3))).max() > 0.05
@@ -160,20 +162,18 @@ def test_a_step_learns_from_advantages_of_one_scale(lifetimes):
 def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
     settings = {"policy": network(lifetimes), "task_chunk": 2}
     parted = jaxmeta.rl2(lifetimes, outer=jaxmeta.by_optax(optax.sgd(0.1), 1, 3), **settings)
-    seen = []
 
     def spy(theta, opt_state, objective, divergence):
         for index in range(3):
             (_, _), gradient = jax.value_and_grad(lambda theta, i=index: objective(theta, (i, 3)), has_aux=True)(theta)
             theta = jax.tree.map(lambda x, g: x - 0.1 * g, theta, gradient)
-        seen.append(theta)
         return theta, opt_state, {"loss": jnp.zeros(()), "grad_norm": jnp.zeros(())}
 
     by_hand = jaxmeta.rl2(lifetimes, outer=jaxmeta.Outer(optax.sgd(0.1).init, spy), **settings)
     state = parted.init(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 6)
-    new, _ = parted.step(jax.random.key(2), state, batch)
-    expected, _ = by_hand.step(jax.random.key(2), state, batch)
+    new, _ = jax.jit(parted.step)(jax.random.key(2), state, batch)
+    expected, _ = jax.jit(by_hand.step)(jax.random.key(2), state, batch)
     chex.assert_trees_all_close(new.theta, expected.theta, rtol=1e-5, atol=1e-7)
     with pytest.raises(ValueError, match="minibatches: got 3; must divide the 4 tasks of the meta-batch"):
         parted.step(jax.random.key(2), state, jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 4))
