@@ -24,7 +24,7 @@ def settings(lifetimes):
 
 
 def stepped(algorithm, tasks):
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(2), tasks, 8)
     return (state, *jax.jit(algorithm.step)(jax.random.key(1), state, batch))
 
@@ -33,12 +33,12 @@ def test_without_weight_it_is_varibad(lifetimes, settings):
     plain = jaxmeta.varibad(lifetimes, **settings)
     seeking = jaxmeta.hyperx(lifetimes, novelty_weight=0.0, error_weight=0.0, **settings)
     weighted = jaxmeta.hyperx(lifetimes, novelty_weight=1.0, **settings)
-    theta = seeking.init(jax.random.key(0)).theta
+    theta = jax.jit(seeking.init)(jax.random.key(0)).theta
     same = {name: theta[name] for name in ("policy", "model")}
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
     moved = {}
     for name, algorithm, start in (("plain", plain, same), ("seeking", seeking, theta), ("weighted", weighted, theta)):
-        state = algorithm.init(jax.random.key(0))._replace(theta=start)
+        state = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=start)
         new, info = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
         moved[name] = ({part: new.theta[part] for part in ("policy", "model")}, info["return_post"])
     distance = lambda a, b: optax.global_norm(jax.tree.map(jnp.subtract, moved[a][0], moved[b][0]))  # noqa: E731
@@ -75,7 +75,7 @@ def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes
         theta = {**state.theta, "exploring": {**state.theta["exploring"], **exploring}}
         if algorithm is plain:
             theta = {name: theta[name] for name in ("policy", "model")}
-        start = algorithm.init(jax.random.key(0))._replace(theta=theta)
+        start = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=theta)
         return jax.jit(algorithm.step)(jax.random.key(1), start, batch)[0].theta["policy"]
 
     chex.assert_trees_all_close(moved(falling, share=0.0), moved(plain), atol=1e-6)
@@ -116,7 +116,7 @@ def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(set
 
     weights = {"novelty_weight": 0.0, "error_weight": 2.0, "state_weight": 10.0}
     algorithm = jaxmeta.hyperx(moves, model=model, outer=settings["outer"], estimator=estimator, **weights)
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), moves, 1))
     jax.effects_barrier()
     plain, rewarded = (np.ravel(each) for each in kept)

@@ -37,7 +37,7 @@ def hybrid(tasks, model):
     """The algorithm, its state after a meta-step, what that reported, and one lifetime adapted with it."""
     algorithm = small(tasks, model, imagined_updates=2, imagined_steps=2)
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 4)
-    start = algorithm.init(jax.random.key(0))
+    start = jax.jit(algorithm.init)(jax.random.key(0))
     state, info = jax.jit(algorithm.step)(jax.random.key(2), start, batch)
     task = jax.tree.map(lambda x: x[0], batch)
     phi, lifetime = jax.jit(algorithm.adapt)(jax.random.key(3), state.theta, task)
@@ -99,7 +99,7 @@ def test_imagined_steps_count_by_their_weight(tasks, model, hybrid):
 
     def adapted(**settings):
         learner = small(tasks, model, imagined_updates=0, **settings).learner
-        return learner.absorb(state.theta, learner.begin(state.theta), batch)
+        return jax.jit(lambda theta: learner.absorb(theta, learner.begin(theta), batch))(state.theta)
 
     none, half, whole = (adapted(imagined_steps=1, imagined_weight=weight).policy.params for weight in (0.0, 0.5, 1.0))
     plain = jaxmeta.maml(tasks, policy=jaxmeta.policy_for(tasks.env, hidden=(8,)), inner_rate=0.1, episodes=2).learner
@@ -113,7 +113,7 @@ def test_imagined_steps_count_by_their_weight(tasks, model, hybrid):
 def test_no_derivative_of_the_policy_s_loss_reaches_the_model(hybrid):
     algorithm, _, state, _, _, lifetime = hybrid
     objective = jaxmeta.post_adaptation(algorithm.learner, jaxmeta.likelihood_ratio)
-    gradient = jax.grad(lambda theta: objective(theta, lifetime)[0])(state.theta)
+    gradient = jax.jit(jax.grad(lambda theta: objective(theta, lifetime)[0]))(state.theta)
     assert float(optax.global_norm(gradient["model"])) == 0.0
     assert float(optax.global_norm(gradient["policy"])) > 0.0
 
@@ -136,7 +136,7 @@ def test_an_ensemble_s_members_count_tasks_each_in_their_own_way(tasks, model):
     policy = jaxmeta.policy_for(tasks.env, hidden=(8,))
     sizes = {"episodes": 3, "members": 2, "updates": 2, "epochs": 2, "batch": 16, "starts": 4, "capacity": 8}
     algorithm = jaxmeta.mb_mpo(tasks, model=model, policy=policy, **sizes)
-    start = algorithm.init(jax.random.key(0))
+    start = jax.jit(algorithm.init)(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 3)
     state, info = jax.jit(algorithm.step)(jax.random.key(2), start, batch)
     chex.assert_tree_all_finite(info)
