@@ -119,10 +119,11 @@ def peak_resident_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def write(path: Path | None, result: dict[str, Any]) -> None:
+def write(path: Path | None, result: dict[str, Any], *, announce: bool = True) -> None:
     if path is not None:
         path.write_text(json.dumps(result, indent=1) + "\n")
-        print("wrote", path)
+        if announce:
+            print("wrote", path)
 
 
 def cold_and_cached_compile(make: Callable[[], Any]) -> tuple[float, float]:
