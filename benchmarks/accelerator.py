@@ -1,4 +1,4 @@
-"""What a few minutes on an accelerator should measure, most important first; each row is on disk as soon as it is known.
+"""What a few minutes on an accelerator should measure, most important first; a row is on disk as soon as it is known.
 
 Run on one device: ``python benchmarks/accelerator.py --json FILE``. Parts that no longer fit in ``--seconds`` are left
 out and named.
