@@ -123,7 +123,7 @@ def _grow(family: Any, batches: tuple[int, ...], arguments: Environments, *, res
     import jax
     import measure
 
-    from jaxmeta.train import sample_tasks
+    from jaxmeta.runs.loop import sample_tasks
 
     rows, slow = [], None
     for batch in sorted(batches):
@@ -221,7 +221,7 @@ def _draw(result: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from jaxmeta import plots
+    from jaxmeta.plots import curves as plots
 
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in result["families"]:

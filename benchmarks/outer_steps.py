@@ -36,7 +36,8 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     import jaxmeta
-    from jaxmeta import runs, train
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs import loop as train
 
     tasks = jaxmeta.tasks.make("navigation")
     policy = jaxmeta.policy_for(tasks.env, initial_log_std=-0.7)

@@ -34,21 +34,13 @@ from jaxmeta.algorithms import (
     trpo_maml,
     varibad,
 )
-from jaxmeta.beliefs import BeliefModel, belief_model_for
-from jaxmeta.cells import CELLS, Cell, cell_for
-from jaxmeta.contexts import ContextModel, context_model_for
-from jaxmeta.distributions import Categorical, Gaussian, SquashedGaussian
-from jaxmeta.dynamics import DynamicsModel, dynamics_model_for, interval_coverage, open_loop, sample_step, with_context
-from jaxmeta.estimators import (
+from jaxmeta.data.advantages import (
     critic_baseline,
     discounted_returns,
     generalised_advantages,
     linear_baseline,
 )
-from jaxmeta.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
-from jaxmeta.evidence import evidence_bound
-from jaxmeta.fitting import adapt_model, fit_model
-from jaxmeta.layers import Mixture
+from jaxmeta.data.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
 from jaxmeta.learners import (
     Adaptation,
     OnlineModel,
@@ -71,34 +63,42 @@ from jaxmeta.learners import (
     windowed_model,
     without_adaptation,
 )
-from jaxmeta.losses import clipped, dice, likelihood_ratio, score_function, standardised
-from jaxmeta.model_errors import model_errors
-from jaxmeta.networks import (
-    MLP,
-    CategoricalPolicy,
-    GaussianPolicy,
-    Policy,
-    RecurrentPolicy,
-    from_module,
-    in_segments,
-    policy_for,
-    recurrent_policy_for,
+from jaxmeta.models.dynamics import (
+    DynamicsModel,
+    dynamics_model_for,
+    interval_coverage,
+    open_loop,
+    sample_step,
+    with_context,
 )
-from jaxmeta.objectives import (
+from jaxmeta.models.fitting import adapt_model, fit_model
+from jaxmeta.models.planners import Planner, cross_entropy_method, imagined_return, random_shooting
+from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
+from jaxmeta.networks.cells import CELLS, Cell, cell_for
+from jaxmeta.networks.distributions import Categorical, Gaussian, SquashedGaussian
+from jaxmeta.networks.latents import ContextModel, context_model_for
+from jaxmeta.networks.layers import MLP, Mixture
+from jaxmeta.networks.policies import CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
+from jaxmeta.networks.recurrent import RecurrentPolicy, in_segments, recurrent_policy_for
+from jaxmeta.networks.tabular import TabularMemory, tabular_policy_for
+from jaxmeta.objectives.evidence import evidence_bound
+from jaxmeta.objectives.objectives import (
     actor_critic,
     after_every_step,
-    mean_over_tasks,
     post_adaptation,
     towards_adapted,
     with_inner_penalty,
     with_sampling_term,
 )
-from jaxmeta.outer import by_optax, in_turn, trust_region
-from jaxmeta.planning import Planner, cross_entropy_method, imagined_return, random_shooting
-from jaxmeta.rollout import collect_episodes, collect_lifetime, collect_lifetimes, episode_returns, stage_returns
-from jaxmeta.tabular_memory import TabularMemory, tabular_policy_for
+from jaxmeta.objectives.surrogates import clipped, dice, likelihood_ratio, score_function, standardised
+from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.in_turn import in_turn
+from jaxmeta.outer.trust_region import trust_region
+from jaxmeta.over_tasks import mean_over_tasks
+from jaxmeta.runs.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
+from jaxmeta.runs.loop import TrainState, init_state, meta_iteration, meta_train, sample_tasks
+from jaxmeta.studies.model_errors import model_errors
 from jaxmeta.tasks import as_lifetime, from_gymnax, observe_only, repeat_actions, reveal_task, scale_observations
-from jaxmeta.train import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.types import (
     Divergence,
     Learner,

@@ -12,9 +12,9 @@ from names import EXTENDS, OWN_SETTINGS, PLANNING, RECURRENT, UNBALANCED, UPDATE
 if TYPE_CHECKING:
     import optax
 
-    from jaxmeta.beliefs import BeliefModel
     from jaxmeta.learners import OnlineModel
-    from jaxmeta.networks import RecurrentPolicy
+    from jaxmeta.networks.beliefs import BeliefModel
+    from jaxmeta.networks.recurrent import RecurrentPolicy
     from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 

@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             experiment.fail(f"{flag}: {path.parent} is not a directory")
     loaded = [(experiment.load(run), evaluation(run)) for run in arguments.runs]
 
-    from jaxmeta import plots
+    from jaxmeta.plots import curves as plots
 
     print(table(loaded))
     curves = [(what.task, what.algorithm, one) for what, one in loaded]
@@ -83,7 +83,7 @@ def evaluation(run: Path) -> dict[str, Any]:
 
 def training(run: Path, what: experiment.Experiment, one: dict[str, Any]) -> tuple[str, str, list[dict[str, float]]]:
     """Task, algorithm, and the rows of ``metrics.csv``."""
-    from jaxmeta.logging import read_csv
+    from jaxmeta.runs.logging import read_csv
 
     if not (run / "metrics.csv").is_file():
         experiment.fail(f"{run} has no metrics.csv; train it with scripts/train.py")
@@ -93,7 +93,7 @@ def training(run: Path, what: experiment.Experiment, one: dict[str, Any]) -> tup
 
 def steps_table(trained: list[tuple[str, str, list[dict[str, float]]]], target: str) -> str:
     """Where each run's mean over the seeds first comes part of the way that the target's comes, in Markdown."""
-    from jaxmeta.plots import over_seeds
+    from jaxmeta.plots.curves import over_seeds
 
     heads = ["task", "algorithm", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
     rows = [heads, ["---"] * len(heads)]
@@ -132,7 +132,7 @@ def environment_steps(run: Path) -> float | None:
     """Environment steps of training, mean over the seeds, as ``metrics.csv`` counts them."""
     if not (run / "metrics.csv").is_file():
         return None
-    from jaxmeta.logging import read_csv
+    from jaxmeta.runs.logging import read_csv
 
     last = {row["seed"]: row["env_steps"] for row in read_csv(run / "metrics.csv")}
     return sum(last.values()) / len(last) if last else None

@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     trained = experiment.load(arguments.run)
     experiment.check(trained)
     evaluating.check_evaluation(arguments.evaluation, trained)
-    from jaxmeta.checkpoint import CheckpointError
-    from jaxmeta.runs import RunError
+    from jaxmeta.runs.checkpoint import CheckpointError
+    from jaxmeta.runs.directory import RunError
 
     try:
         evaluating.evaluate_and_plot(arguments.run, trained, arguments.evaluation)

@@ -65,8 +65,9 @@ def evaluation_episodes(arguments: Experiment, episodes: int | None) -> int:
 
 def evaluate_and_plot(directory: Path, arguments: Experiment, evaluation: Evaluation) -> None:
     """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
-    from jaxmeta import plots, runs
-    from jaxmeta.logging import read_csv
+    from jaxmeta.plots import curves as plots
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.logging import read_csv
 
     seeds = seed_names(arguments)
     episodes = evaluation_episodes(arguments, evaluation.episodes)

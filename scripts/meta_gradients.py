@@ -35,7 +35,7 @@ from scipy import stats
 
 import jaxmeta
 from jaxmeta import references
-from jaxmeta.distributions import Categorical
+from jaxmeta.networks.distributions import Categorical
 from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
 from jaxmeta.tasks.tabular import TabularMDP, TabularParams
 from jaxmeta.types import Array, Estimator, Key, Learner, Surrogate, Task, Trajectory

@@ -36,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
         experiment.check(each)
         if each.algorithm not in names.PLANNING:
             experiment.fail(f"{run} is {each.algorithm}; needed is one of {', '.join(names.PLANNING)}")
-    from jaxmeta import runs
-    from jaxmeta.checkpoint import CheckpointError
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.checkpoint import CheckpointError
 
     for run, each in trained:
         try:
@@ -55,9 +55,9 @@ def errors(arguments: ModelErrors, run: Path, trained: experiment.Experiment) ->
     """One row for each seed."""
     import jax
 
-    from jaxmeta import runs
-    from jaxmeta.model_errors import model_errors
-    from jaxmeta.train import held_out_tasks
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.loop import held_out_tasks
+    from jaxmeta.studies.model_errors import model_errors
 
     tasks, algorithm = building.build(trained)
     online = building.online_model(trained, tasks)

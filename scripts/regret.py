@@ -54,8 +54,10 @@ def main(argv: list[str] | None = None) -> int:
         if each.repeat > 1 or (each.scaled and each.task == "bernoulli-bandit"):
             flag = "--repeat" if each.repeat > 1 else "--scaled"
             experiment.fail(f"{run} was made with {flag}: the other methods act in {each.task} as it is")
-    from jaxmeta import memory_plots, plots, runs
-    from jaxmeta.checkpoint import CheckpointError
+    from jaxmeta.plots import curves as plots
+    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.checkpoint import CheckpointError
 
     rows: list[reference_problems.Row] = []
     for run, each in trained:
@@ -100,7 +102,7 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
     import numpy as np
 
     from jaxmeta.references import bandit_returns, bandits, bernoulli_value
-    from jaxmeta.references.common_numbers import PulledBandit, pulled_bandits
+    from jaxmeta.tasks.common_numbers import PulledBandit, pulled_bandits
     from jaxmeta.tasks.lifetimes import LifetimeEnv
 
     if tasks.env.episodes != 1:
@@ -133,7 +135,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     import jax.numpy as jnp
 
     from jaxmeta.references import mdp_optima, mdp_returns, tabular
-    from jaxmeta.references.common_numbers import random_mdps
+    from jaxmeta.tasks.common_numbers import random_mdps
 
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
@@ -170,7 +172,7 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
     import numpy as np
 
     from jaxmeta.references import gridnavi as exact
-    from jaxmeta.train import sample_tasks
+    from jaxmeta.runs.loop import sample_tasks
 
     episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
@@ -213,8 +215,8 @@ def compared(arguments: Regret, run: Path, trained: experiment.Experiment, theta
     import jax
     import numpy as np
 
+    from jaxmeta.data.rollout import collect_episodes
     from jaxmeta.references import estimate
-    from jaxmeta.rollout import collect_episodes
 
     tasks, algorithm = building.build(trained)
     key = key_of(arguments.task_seed)

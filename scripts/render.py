@@ -47,9 +47,11 @@ def main(argv: list[str] | None = None) -> int:
     import jax
     import numpy as np
 
-    from jaxmeta import memory_plots, plots, runs
-    from jaxmeta.checkpoint import CheckpointError
-    from jaxmeta.train import held_out_tasks
+    from jaxmeta.plots import curves as plots
+    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.checkpoint import CheckpointError
+    from jaxmeta.runs.loop import held_out_tasks
 
     seeds = experiment.seed_names(trained)
     try:
@@ -90,8 +92,8 @@ def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2
     """How often the best arm, the second best, … is pulled at each time, over many tasks."""
     import jax
 
-    from jaxmeta import memory_plots
-    from jaxmeta.train import held_out_tasks
+    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta.runs.loop import held_out_tasks
 
     key_tasks, key_act = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
@@ -109,8 +111,9 @@ def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[
     import jax
     import numpy as np
 
-    from jaxmeta import evaluate, expert_plots
-    from jaxmeta.train import held_out_tasks
+    from jaxmeta.plots import experts as expert_plots
+    from jaxmeta.runs import evaluate
+    from jaxmeta.runs.loop import held_out_tasks
 
     def used(key: Any, theta: Any, task: Any) -> Any:
         return evaluate.adapted_expert_use(key, algorithm, theta, task)
@@ -132,8 +135,8 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     import jax.numpy as jnp
     import numpy as np
 
-    from jaxmeta import memory_plots
-    from jaxmeta.beliefs import expected_rewards
+    from jaxmeta.networks.beliefs import expected_rewards
+    from jaxmeta.plots import memory as memory_plots
     from jaxmeta.references.gridnavi import goal_posterior
     from jaxmeta.tasks.grids import MOVES
 

@@ -122,8 +122,8 @@ def prepare(arguments: Train) -> Path:
 
 
 def run(arguments: Train, directory: Path) -> int:
-    from jaxmeta import runs
-    from jaxmeta.checkpoint import CheckpointError
+    from jaxmeta.runs import directory as runs
+    from jaxmeta.runs.checkpoint import CheckpointError
 
     started = time.perf_counter()
     what, seeds = arguments.experiment, experiment.seed_names(arguments.experiment)

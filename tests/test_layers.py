@@ -7,14 +7,16 @@ import jaxmeta
 
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
-    "types": 0,
-    **dict.fromkeys(("beliefs", "cells", "contexts", "distributions", "dynamics", "fitting"), 1),
-    **dict.fromkeys(("layers", "networks", "planning", "tabular_memory"), 1),
-    **dict.fromkeys(("buffers", "estimators", "losses", "propensity", "references", "tasks"), 1),
-    **dict.fromkeys(("evidence", "rollout", "learners", "objectives", "outer"), 2),
-    "algorithms": 3,
-    **dict.fromkeys(("train", "evaluate", "checkpoint", "logging", "plots", "memory_plots", "expert_plots", "runs"), 4),
-    "model_errors": 4,
+    **dict.fromkeys(("types", "parts", "registry", "checks", "spaces", "over_tasks"), 0),
+    "references": 1,
+    "tasks": 2,
+    **dict.fromkeys(("networks", "data"), 3),
+    **dict.fromkeys(("objectives", "outer", "models"), 4),
+    "learners": 5,
+    "algorithms": 6,
+    "runs": 7,
+    **dict.fromkeys(("studies", "plots"), 8),
+    "commands": 9,
 }
 
 

@@ -4,9 +4,9 @@ import jax
 import optax
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.distributions import Distribution
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks import Policy
+from jaxmeta.networks.distributions import Distribution
+from jaxmeta.networks.policies import Policy
 from jaxmeta.types import Array, MetaAlgorithm, PyTree, Surrogate, TaskDistribution, Theta
 
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.algorithms.compose import default_task_chunk
-from jaxmeta.objectives import batch_of, replay_adaptation
+from jaxmeta.objectives.objectives import batch_of, replay_adaptation
 from jaxmeta.types import Array, Gate, Info, Learner, Lifetime, Regulariser, Theta
 
 

@@ -4,7 +4,7 @@ import optax
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import whole_network, without_adaptation
-from jaxmeta.outer import by_optax
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 

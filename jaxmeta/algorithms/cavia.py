@@ -7,7 +7,7 @@ import optax
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks import Policy, policy_for
+from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.types import MetaAlgorithm, Surrogate, TaskDistribution
 
 

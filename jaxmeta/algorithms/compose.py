@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
-from jaxmeta import objectives
 from jaxmeta.algorithms.contract import check_contract
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes, stage_returns
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, stage_returns
+from jaxmeta.objectives import objectives
 from jaxmeta.types import (
     Array,
     Estimator,

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 
-from jaxmeta.rollout import collect_episodes, collect_lifetime
+from jaxmeta.data.rollout import collect_episodes, collect_lifetime
 from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
 
 

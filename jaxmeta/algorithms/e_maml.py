@@ -3,8 +3,8 @@
 import functools
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.losses import likelihood_ratio, score_function, standardised
-from jaxmeta.objectives import with_sampling_term
+from jaxmeta.objectives.objectives import with_sampling_term
+from jaxmeta.objectives.surrogates import likelihood_ratio, score_function, standardised
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 

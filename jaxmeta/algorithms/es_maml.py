@@ -9,10 +9,10 @@ import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import STANDARDISED
-from jaxmeta.estimators import linear_baseline
+from jaxmeta.data.advantages import linear_baseline
+from jaxmeta.data.rollout import collect_lifetime, episode_returns
 from jaxmeta.learners.gradient import act_by_mode, acting, gate_of_adapted, whole_network
-from jaxmeta.networks import Policy, policy_for
-from jaxmeta.rollout import collect_lifetime, episode_returns
+from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.types import (
     Array,
     Estimator,

@@ -7,15 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_unit
+from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.value_based import unestimated
-from jaxmeta.buffers import Buffer, append, draw, empty_buffer
-from jaxmeta.cells import Cell
-from jaxmeta.learners.online_models import OnlineModel, recurrent_model, steps_of, windowed_model
+from jaxmeta.checks import check_least, check_unit
+from jaxmeta.data.buffers import Buffer, append, draw, empty_buffer
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, transitions_of
 from jaxmeta.learners.planning import planning_learner
-from jaxmeta.planning import Planner, cross_entropy_method
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes, transitions_of
+from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
+from jaxmeta.models.planners import Planner, cross_entropy_method
+from jaxmeta.networks.cells import Cell
 from jaxmeta.types import (
     Array,
     Info,

@@ -6,14 +6,14 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.algorithms.checks import check_least, check_weights
 from jaxmeta.algorithms.varibad import Exploration, varibad
-from jaxmeta.beliefs import BeliefModel, belief_model_for
-from jaxmeta.distributions import Gaussian
-from jaxmeta.estimators import masked_mean
-from jaxmeta.evidence import is_zero, next_states
-from jaxmeta.networks import MLP
-from jaxmeta.objectives import batch_of
+from jaxmeta.checks import check_least, check_weights
+from jaxmeta.data.advantages import masked_mean
+from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
+from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.networks.layers import MLP
+from jaxmeta.objectives.evidence import is_zero, next_states
+from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.types import (
     Array,
     Info,

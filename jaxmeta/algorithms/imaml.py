@@ -7,9 +7,9 @@ from jax.flatten_util import ravel_pytree
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, FastWeights
-from jaxmeta.losses import score_function, standardised
-from jaxmeta.networks import Policy
-from jaxmeta.outer import conjugate_gradient
+from jaxmeta.networks.policies import Policy
+from jaxmeta.objectives.surrogates import score_function, standardised
+from jaxmeta.outer.trust_region import conjugate_gradient
 from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
 
 INNER_LOSS = standardised(score_function)

@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks import Policy
+from jaxmeta.networks.policies import Policy
 from jaxmeta.types import Array, Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
 
 FEATURES = 4

@@ -7,7 +7,7 @@ import optax
 
 from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.compose import compose
-from jaxmeta.estimators import linear_baseline
+from jaxmeta.data.advantages import linear_baseline
 from jaxmeta.learners.gradient import (
     MakeAdaptation,
     act_by_mode,
@@ -16,10 +16,11 @@ from jaxmeta.learners.gradient import (
     gate_of_adapted,
     whole_network,
 )
-from jaxmeta.losses import clipped, likelihood_ratio, score_function, standardised
-from jaxmeta.networks import Policy, policy_for
-from jaxmeta.objectives import post_adaptation
-from jaxmeta.outer import by_optax, trust_region
+from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.objectives.objectives import post_adaptation
+from jaxmeta.objectives.surrogates import clipped, likelihood_ratio, score_function, standardised
+from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.trust_region import trust_region
 from jaxmeta.types import Array, Estimator, Learner, MetaAlgorithm, Objective, Outer, Surrogate, TaskDistribution
 
 STANDARDISED = standardised(likelihood_ratio)

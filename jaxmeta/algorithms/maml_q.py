@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete, check_least, check_positive, check_unit
+from jaxmeta.algorithms.checks import check_discrete
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, summarise
 from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
-from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
+from jaxmeta.checks import check_least, check_positive, check_unit
+from jaxmeta.data.buffers import append, draw, empty_buffer, importance_weights, reprioritise
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
 from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
-from jaxmeta.networks import Policy, policy_for
-from jaxmeta.objectives import mean_over_tasks
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.over_tasks import mean_over_tasks
 from jaxmeta.types import (
     Array,
     Info,

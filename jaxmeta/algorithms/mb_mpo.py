@@ -7,17 +7,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_least
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.buffers import Buffer, Transitions, append, draw_places, empty_buffer
-from jaxmeta.dynamics import DynamicsModel, dynamics_model_for
-from jaxmeta.estimators import linear_baseline
-from jaxmeta.fitting import fit_model
-from jaxmeta.networks import Policy, policy_for
-from jaxmeta.outer import by_optax
-from jaxmeta.rollout import collect_lifetimes, transitions_of
-from jaxmeta.tasks.learned import ImaginedTask, imagined_tasks
+from jaxmeta.checks import check_least
+from jaxmeta.data.advantages import linear_baseline
+from jaxmeta.data.buffers import Buffer, Transitions, append, draw_places, empty_buffer
+from jaxmeta.data.rollout import collect_lifetimes, transitions_of
+from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
+from jaxmeta.models.fitting import fit_model
+from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
+from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import (
     Array,
     Estimator,

@@ -7,22 +7,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_least, check_weights
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import STANDARDISED, maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
-from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
-from jaxmeta.dynamics import DynamicsModel, dynamics_model_for
-from jaxmeta.estimators import linear_baseline
-from jaxmeta.fitting import adapt_model
+from jaxmeta.checks import check_least, check_weights
+from jaxmeta.data.advantages import linear_baseline
+from jaxmeta.data.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
 from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, whole_network
 from jaxmeta.learners.imagination import imagining
-from jaxmeta.networks import Policy, policy_for
-from jaxmeta.objectives import post_adaptation
-from jaxmeta.outer import by_optax
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes
-from jaxmeta.tasks.learned import ImaginedTask, imagined_tasks
+from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
+from jaxmeta.models.fitting import adapt_model
+from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
+from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.objectives.objectives import post_adaptation
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import (
     Array,
     Divergence,

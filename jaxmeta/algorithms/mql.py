@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxmeta.algorithms.checks import check_least, check_lifetimes, check_positive, check_weights
+from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
 from jaxmeta.algorithms.value_based import moved, unestimated
-from jaxmeta.buffers import draw
-from jaxmeta.cells import Cell
-from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
-from jaxmeta.propensity import effective_sample_size, new_task_odds
-from jaxmeta.rollout import collect_lifetime
+from jaxmeta.checks import check_least, check_positive, check_weights
+from jaxmeta.data.buffers import draw
+from jaxmeta.data.rollout import collect_lifetime
+from jaxmeta.networks.cells import Cell
+from jaxmeta.networks.recurrent import RecurrentPolicy, recurrent_policy_for
+from jaxmeta.objectives.propensity import effective_sample_size, new_task_odds
 from jaxmeta.types import (
     Array,
     Info,

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 import jax
 
 from jaxmeta.algorithms.balance import load_balancing
-from jaxmeta.algorithms.checks import check_positive, check_weights
 from jaxmeta.algorithms.compose import compose
-from jaxmeta.estimators import critic_baseline, scaled_rewards, standardise
+from jaxmeta.checks import check_positive, check_weights
+from jaxmeta.data.advantages import critic_baseline, scaled_rewards, standardise
 from jaxmeta.learners.gradient import act_by_mode
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
-from jaxmeta.losses import clipped
-from jaxmeta.networks import RecurrentPolicy
-from jaxmeta.objectives import actor_critic
+from jaxmeta.networks.recurrent import RecurrentPolicy
+from jaxmeta.objectives.objectives import actor_critic
+from jaxmeta.objectives.surrogates import clipped
 from jaxmeta.types import (
     Array,
     Estimator,

@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_least, check_positive, check_unit, check_weights
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.value_based import unestimated
-from jaxmeta.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
-from jaxmeta.contexts import ContextModel, context_model_for, prior, update_belief
-from jaxmeta.distributions import Gaussian
+from jaxmeta.checks import check_least, check_positive, check_unit, check_weights
+from jaxmeta.data.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, transitions_of
 from jaxmeta.learners.context import acted_by, context_learner
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes, transitions_of
+from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.networks.latents import ContextModel, context_model_for, prior, update_belief
 from jaxmeta.types import (
     Array,
     Info,

@@ -5,9 +5,9 @@ import functools
 import optax
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.losses import clipped, likelihood_ratio, standardised
-from jaxmeta.objectives import with_inner_penalty
-from jaxmeta.outer import by_optax
+from jaxmeta.objectives.objectives import with_inner_penalty
+from jaxmeta.objectives.surrogates import clipped, likelihood_ratio, standardised
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 

@@ -4,16 +4,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete, check_least, check_lifetimes, check_unit
+from jaxmeta.algorithms.checks import check_discrete, check_lifetimes
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
 from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
-from jaxmeta.buffers import append, draw, empty_buffer, importance_weights, reprioritise
-from jaxmeta.cells import Cell
+from jaxmeta.checks import check_least, check_unit
+from jaxmeta.data.buffers import append, draw, empty_buffer, importance_weights, reprioritise
+from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_q_learner
-from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
-from jaxmeta.objectives import batch_of
-from jaxmeta.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.networks.cells import Cell
+from jaxmeta.networks.recurrent import RecurrentPolicy, recurrent_policy_for
+from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, MetaState, Phi, Task, TaskDistribution, Theta
 
 

@@ -3,8 +3,8 @@
 import optax
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.objectives import towards_adapted
-from jaxmeta.outer import by_optax
+from jaxmeta.objectives.objectives import towards_adapted
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 

@@ -4,9 +4,9 @@ import optax
 
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
-from jaxmeta.cells import Cell
-from jaxmeta.networks import RecurrentPolicy, in_segments, recurrent_policy_for
-from jaxmeta.outer import by_optax
+from jaxmeta.networks.cells import Cell
+from jaxmeta.networks.recurrent import RecurrentPolicy, in_segments, recurrent_policy_for
+from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import Estimator, MetaAlgorithm, Outer, TaskDistribution
 
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.algorithms.checks import check_least
-from jaxmeta.estimators import n_step_targets, rescaled, unscaled
+from jaxmeta.checks import check_least
+from jaxmeta.data.advantages import n_step_targets, rescaled, unscaled
 from jaxmeta.learners.recurrent import duelling
-from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
 
 

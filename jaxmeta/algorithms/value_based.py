@@ -5,7 +5,7 @@ from typing import NamedTuple, cast
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.buffers import Buffer
+from jaxmeta.data.buffers import Buffer
 from jaxmeta.types import Array, PyTree, Trajectory
 
 

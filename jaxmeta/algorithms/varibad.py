@@ -5,11 +5,13 @@ from typing import NamedTuple
 
 import optax
 
-from jaxmeta.algorithms.checks import check_lifetimes, check_weights
+from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
-from jaxmeta.beliefs import BeliefModel, belief_model_for, telling_tasks
-from jaxmeta.evidence import evidence_bound, is_zero
-from jaxmeta.outer import by_optax, in_turn
+from jaxmeta.checks import check_weights
+from jaxmeta.networks.beliefs import BeliefModel, belief_model_for, telling_tasks
+from jaxmeta.objectives.evidence import evidence_bound, is_zero
+from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.in_turn import in_turn
 from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
 
 

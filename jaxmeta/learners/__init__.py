@@ -16,7 +16,11 @@ from jaxmeta.learners.gradient import (
     whole_network,
     without_adaptation,
 )
-from jaxmeta.learners.online_models import (
+from jaxmeta.learners.planning import planning_learner
+from jaxmeta.learners.q_learning import q_learner
+from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
+from jaxmeta.learners.uniform import uniform_learner
+from jaxmeta.models.online import (
     OnlineModel,
     online_model_for,
     recurrent_model,
@@ -24,10 +28,6 @@ from jaxmeta.learners.online_models import (
     steps_of,
     windowed_model,
 )
-from jaxmeta.learners.planning import planning_learner
-from jaxmeta.learners.q_learning import q_learner
-from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
-from jaxmeta.learners.uniform import uniform_learner
 
 __all__ = [
     "Adaptation",

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.distributions import Distribution
-from jaxmeta.networks import Policy
+from jaxmeta.networks.distributions import Distribution
+from jaxmeta.networks.policies import Policy
 from jaxmeta.types import Array, Gate, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
 
 

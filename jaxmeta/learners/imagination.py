@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.distributions import Distribution
-from jaxmeta.dynamics import DynamicsModel
-from jaxmeta.fitting import adapt_model
+from jaxmeta.data.rollout import collect_episodes, transitions_of
 from jaxmeta.learners.gradient import Adaptation, FastWeights, acting
-from jaxmeta.rollout import collect_episodes, transitions_of
-from jaxmeta.tasks.learned import ImaginedTask
+from jaxmeta.models.dynamics import DynamicsModel
+from jaxmeta.models.fitting import adapt_model
+from jaxmeta.models.imagined_tasks import ImaginedTask
+from jaxmeta.networks.distributions import Distribution
 from jaxmeta.types import Array, Estimator, Key, Phi, PyTree, TaskDistribution, Theta, Trajectory
 
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
-from jaxmeta.learners.online_models import OnlineModel
-from jaxmeta.planning import Planner, imagined_return
+from jaxmeta.models.online import OnlineModel
+from jaxmeta.models.planners import Planner, imagined_return
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.buffers import places_at
-from jaxmeta.estimators import n_step_returns, rescaled, unscaled
-from jaxmeta.networks import Policy
-from jaxmeta.rollout import next_observations
+from jaxmeta.data.advantages import n_step_returns, rescaled, unscaled
+from jaxmeta.data.buffers import places_at
+from jaxmeta.data.rollout import next_observations
+from jaxmeta.networks.policies import Policy
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.distributions import Distribution
 from jaxmeta.learners.gradient import act_by_sample
-from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.networks.distributions import Distribution
+from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.types import Array, Gate, Key, Learner, Phi, Theta, Trajectory
 
 

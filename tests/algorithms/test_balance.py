@@ -14,7 +14,7 @@ from jaxmeta.algorithms.anil import head_only
 from jaxmeta.algorithms.balance import imbalance
 from jaxmeta.algorithms.cavia import context_only
 from jaxmeta.learners import acting, gate_of_adapted, gradient_learner, whole_network
-from jaxmeta.objectives import batch_of, replay_adaptation
+from jaxmeta.objectives.objectives import batch_of, replay_adaptation
 
 RATE = 0.3
 LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)

@@ -16,7 +16,7 @@ from jaxmeta.algorithms.imaml import proximal
 from jaxmeta.algorithms.learned_rule import FEATURES, Rule, ruled
 from jaxmeta.algorithms.meta_sgd import learned_rates
 from jaxmeta.learners import acting, rematerialised, whole_network
-from jaxmeta.objectives import batch_of, replay_adaptation
+from jaxmeta.objectives.objectives import batch_of, replay_adaptation
 
 RATE = 0.3
 LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)

@@ -9,9 +9,9 @@ import pytest
 
 import jaxmeta
 from jaxmeta.algorithms.mb_mpo import draw_starts, experience_of
-from jaxmeta.buffers import append, empty_buffer
+from jaxmeta.data.buffers import append, empty_buffer
 from jaxmeta.learners.imagination import key_from
-from jaxmeta.tasks.learned import ImaginedTask, imagined_tasks
+from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
 
 HORIZON = 5
 

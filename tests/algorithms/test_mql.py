@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.objectives import batch_of
+from jaxmeta.objectives.objectives import batch_of
 
 
 @pytest.fixture(scope="module")

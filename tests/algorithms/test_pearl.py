@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.contexts import Belief, prior, update_belief
-from jaxmeta.rollout import transitions_of
+from jaxmeta.data.rollout import transitions_of
+from jaxmeta.networks.latents import Belief, prior, update_belief
 
 HORIZON = 6
 

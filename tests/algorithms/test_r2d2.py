@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.estimators import n_step_targets, rescaled, unscaled
+from jaxmeta.data.advantages import n_step_targets, rescaled, unscaled
 
 
 @pytest.fixture(scope="module")

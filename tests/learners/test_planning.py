@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import jaxmeta
+from jaxmeta.data.rollout import transitions_of
 from jaxmeta.learners import online_model_for, step_between, steps_of
-from jaxmeta.rollout import transitions_of
 
 STEPS, EPISODES = 5, 2
 PLANNER = functools.partial(jaxmeta.cross_entropy_method, horizon=3, candidates=6, elites=2, iterations=1)

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.estimators import rescaled, unscaled
+from jaxmeta.data.advantages import rescaled, unscaled
 from jaxmeta.learners.q_learning import at_shares, n_step_transitions, targets
 from jaxmeta.types import Trajectory
 

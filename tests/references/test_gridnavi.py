@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxmeta import tasks
-from jaxmeta.references import gridnavi, spatial
+from jaxmeta.references import gridnavi
+from jaxmeta.studies import spatial
 
 
 def expectimax(size, horizon, episodes):

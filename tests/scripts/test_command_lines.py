@@ -16,8 +16,8 @@ import jax
 import pytest
 
 import jaxmeta
-from jaxmeta import runs
-from jaxmeta.checkpoint import Checkpoints
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs.checkpoint import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -268,7 +268,7 @@ def test_no_checkpoints_is_one_line(finished, tmp_path):
 FULL_DISK = """
 import resource, sys
 import jax.numpy as jnp, numpy as np
-from jaxmeta.checkpoint import Checkpoints, CheckpointError
+from jaxmeta.runs.checkpoint import Checkpoints, CheckpointError
 checkpoints = Checkpoints(sys.argv[1])
 checkpoints.save(1, {"x": jnp.asarray(np.random.default_rng(0).normal(size=10_000))}, {})
 checkpoints.wait()

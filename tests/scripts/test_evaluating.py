@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta import runs
-from jaxmeta.train import held_out_tasks
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs.loop import held_out_tasks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 

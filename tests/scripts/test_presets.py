@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxmeta.logging import read_csv
+from jaxmeta.runs.logging import read_csv
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi_bayes_optimal
-from jaxmeta.references.common_numbers import pulled_bandits
+from jaxmeta.tasks.common_numbers import pulled_bandits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 

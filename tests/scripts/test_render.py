@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 import render
 
 import jaxmeta
-from jaxmeta import memory_plots
+from jaxmeta.plots import memory as memory_plots
 
 
 def test_beliefs_are_drawn_by_cell_in_whatever_unit_cells_are_seen(monkeypatch):

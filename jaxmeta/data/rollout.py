@@ -1,0 +1,236 @@
+"""The only environment-time scan: ``E`` parallel episodes in one task; and lifetimes of ``K + 1`` such batches."""
+
+import chex
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment
+
+from jaxmeta.data.buffers import Transitions
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
+
+
+def collect_episodes(
+    key: Key,
+    env: environment.Environment,
+    task: Task,
+    learner: Learner,
+    theta: Theta,
+    phi: Phi,
+    *,
+    episodes: int,
+    horizon: int,
+) -> tuple[Trajectory, Phi]:
+    """Act for ``episodes`` parallel episodes of at most ``horizon`` steps each in one task.
+
+    An episode that ends early is padded with ``mask`` 0 up to the horizon; one that does not is truncated there.
+    Parallel episodes share one fast state, so with ``episodes > 1`` the learner's ``act`` must leave it as it is.
+
+    Args:
+      key: PRNG key.
+      env: a gymnax environment; ``reset_env`` and ``step_env`` are used, so nothing resets by itself.
+      task: the environment's parameters.
+      learner: acts through ``learner.act``.
+      theta: slow weights.
+      phi: fast state.
+      episodes: E ≥ 1.
+      horizon: T ≥ 1, in environment steps.
+
+    Returns:
+      The trajectory, leaves ``[E, T, ...]``, its advantages zero; and the fast state after the last step.
+
+    Raises:
+      ValueError: ``episodes`` or ``horizon`` below 1, or a fast state moved by parallel episodes.
+    """
+    for name, value in (("episodes", episodes), ("horizon", horizon)):
+        if value < 1:
+            raise ValueError(f"{name}: got {value}; must be at least 1")
+
+    def advance(key, phi, state, obs, alive):
+        key_act, key_env = jax.random.split(key)
+        action, log_prob, value, phi = learner.act(key_act, theta, phi, obs)
+        next_obs, next_state, reward, terminated, _ = env.step_env(key_env, state, action, task)
+        truncated = env.is_truncated(next_state, task) & ~terminated
+        # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
+        next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_state, state)
+        next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
+        step = (obs, action, log_prob, value, reward, terminated, truncated, alive)
+        return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
+
+    # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
+    # layer's matrix product into E small ones.
+    advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
+
+    empty = jnp.zeros((episodes, 0))
+
+    def scan_step(carry, inputs):
+        phi, state, obs, alive = carry
+        key_time, last = inputs
+        phi_next, state, obs, alive, step = advance_all(jax.random.split(key_time, episodes), phi, state, obs, alive)
+        if episodes == 1:
+            phi_next = jax.tree.map(lambda x: x[0], phi_next)
+        obs_t, action, log_prob, value, reward, terminated, truncated, mask = step
+        mask = mask.astype(jnp.float32)
+        stored = Trajectory(
+            obs=obs_t,
+            action=action,
+            log_prob=log_prob,
+            value=value,
+            reward=reward.astype(jnp.float32) * mask,
+            terminated=terminated * mask,
+            truncated=jnp.maximum(truncated, last & ~terminated) * mask,
+            mask=mask,
+            # Filled in below: they have no time axis, or are not known yet.
+            final_obs=empty,
+            advantage=empty,
+            value_target=empty,
+        )
+        return (phi_next, state, obs, alive), stored
+
+    key_reset, key_steps = jax.random.split(key)
+    obs, state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key_reset, episodes), task)
+    state = jax.tree.map(jnp.asarray, state)
+    carry = (phi, state, obs, jnp.ones(episodes, bool))
+    inputs = (jax.random.split(key_steps, horizon), jnp.arange(horizon) == horizon - 1)
+    try:
+        (phi, _, final_obs, _), stored = jax.lax.scan(scan_step, carry, inputs)
+    except ValueError as error:
+        if "out_axes" not in str(error):
+            raise
+        raise ValueError(
+            f"episodes: got {episodes}, but the learner's act moves its fast state; such a learner needs episodes=1 "
+            "(more tasks give more parallel lifetimes)"
+        ) from error
+    stored = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), stored)
+    zeros = jnp.zeros_like(stored.reward)
+    return stored._replace(final_obs=final_obs, advantage=zeros, value_target=zeros), phi
+
+
+def collect_lifetimes(
+    keys: Key,
+    env: environment.Environment,
+    tasks: Task,
+    learner: Learner,
+    theta: Theta,
+    estimator: Estimator,
+    *,
+    adaptation_steps: int,
+    episodes: int,
+    horizon: int,
+    task_chunk: int = 1,
+) -> tuple[Phi, Lifetime]:
+    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, no gradient kept.
+
+    All tasks act together; they absorb ``task_chunk`` at a time, because the activations of a large batch would leave
+    the cache.
+
+    Args:
+      keys: PRNG keys, ``[N]``.
+      env: a gymnax environment.
+      tasks: the environment's parameters, leaves ``[N, ...]``.
+      learner: acts and absorbs.
+      theta: slow weights.
+      estimator: fills in the advantages of each batch of episodes.
+      adaptation_steps: K ≥ 0.
+      episodes: E ≥ 1, in each of the ``K + 1`` batches.
+      horizon: T ≥ 1, in environment steps.
+      task_chunk: tasks that absorb together, ≥ 1.
+
+    Returns:
+      The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
+
+    Raises:
+      ValueError: a count out of its range.
+    """
+    for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("task_chunk", task_chunk, 1)):
+        if value < least:
+            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    count = keys.shape[0]
+    *_, spare_keys = all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
+    step_keys = all_keys[:-1]
+
+    size = min(task_chunk, count)
+
+    def in_chunks(function, data):
+        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
+        return jax.lax.map(function, data, batch_size=size if size > 1 else None)
+
+    def collect_one(key, task, phi):
+        return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
+
+    def collect(keys, phi):
+        trajectory, phi = jax.vmap(collect_one)(keys, tasks, phi)
+        return in_chunks(estimator, trajectory), phi
+
+    def adaptation_step(phi, keys):
+        trajectory, phi = collect(keys, phi)
+        return in_chunks(lambda x: learner.absorb(theta, *x), (phi, trajectory)), trajectory
+
+    phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
+    phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])
+    last, phi = collect(step_keys[-1], phi)
+    trajectory = jax.tree.map(lambda xs, x: jnp.concatenate([jnp.moveaxis(xs, 0, 1), x[:, None]], axis=1), before, last)
+    returns = jnp.mean(episode_returns(last), axis=-1)
+    peers = (jnp.sum(returns) - returns) / max(count - 1, 1)
+    phi, trajectory, peers = jax.lax.stop_gradient((phi, trajectory, peers))
+    return phi, Lifetime(trajectory, peers, spare_keys, tasks)
+
+
+def collect_lifetime(
+    key: Key,
+    env: environment.Environment,
+    task: Task,
+    learner: Learner,
+    theta: Theta,
+    estimator: Estimator,
+    **sizes: int,
+) -> tuple[Phi, Lifetime]:
+    """``collect_lifetimes`` of one task: ``key`` and ``task`` without the leading axis, and the results likewise."""
+    one_key, one_task = jax.tree.map(lambda x: jnp.asarray(x)[None], (key, task))
+    results = collect_lifetimes(one_key, env, one_task, learner, theta, estimator, **sizes)
+    return jax.tree.map(lambda x: x[0], results)
+
+
+def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array:
+    """Mean undiscounted return at each stage of learning in one task, ``[stages]``.
+
+    The stages are the batches of episodes, each after one more adaptation step; or, in a ``LifetimeEnv``, the episodes
+    of the batches' lifetimes, one after the other.
+
+    Args:
+      env: a gymnax environment.
+      trajectory: leaves ``[K + 1, E, T, ...]``.
+    """
+    if not isinstance(env, LifetimeEnv):
+        return jnp.mean(episode_returns(trajectory), axis=-1)
+    by_episode = jax.vmap(jax.vmap(lambda obs, reward: env.episode_returns(obs, reward)))
+    return jnp.mean(by_episode(trajectory.obs, trajectory.reward * trajectory.mask), axis=1).reshape(-1)
+
+
+def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:
+    """Discounted sum of rewards of each episode, ``[..., E]`` from a reward of ``[..., E, T]``."""
+    chex.assert_equal_shape([trajectory.reward, trajectory.mask])
+    weights = discount ** jnp.arange(trajectory.reward.shape[-1])
+    return jnp.sum(trajectory.reward * trajectory.mask * weights, axis=-1)
+
+
+def next_observations(trajectory: Trajectory) -> Array:
+    """What each step led to, ``[..., E, T, ...]``: of a real step always a real observation."""
+    time = trajectory.mask.ndim - 1
+    # A finished episode stays where it ended, so that the next entry is always where a step led to.
+    last = jnp.expand_dims(trajectory.final_obs, time)
+    return jnp.concatenate([jax.lax.slice_in_dim(trajectory.obs, 1, None, axis=time), last], axis=time)
+
+
+def transitions_of(trajectory: Trajectory) -> Transitions:
+    """All steps of a trajectory, ``[..., E, T, ...]``, one after the other, leaves ``[M, ...]``."""
+    lead = trajectory.mask.ndim
+    stored = Transitions(
+        trajectory.obs,
+        trajectory.action,
+        trajectory.reward,
+        next_observations(trajectory),
+        trajectory.terminated,
+        trajectory.mask,
+    )
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), stored)

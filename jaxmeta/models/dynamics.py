@@ -1,0 +1,252 @@
+"""Models of how a task moves and rewards, fitted to transitions. Pure functions of parameters; ensembles are vmaps."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from jaxmeta.data.advantages import masked_mean
+from jaxmeta.data.buffers import Transitions
+from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.networks.layers import MLP
+from jaxmeta.types import Array, Key, PyTree
+
+
+class Scale(NamedTuple):
+    """Mean and standard deviation of each entry, ``[D]``: what is fitted is ``(x − mean) / deviation``."""
+
+    mean: Array
+    deviation: Array
+
+
+class Prediction(NamedTuple):
+    """What a step is expected to do.
+
+    Attributes:
+      outcome: of ``[next_obs − obs, reward]`` in the environment's units, ``[..., O + 1]``.
+      ending: log-odds that the environment ends with it, ``[...]``.
+    """
+
+    outcome: Gaussian
+    ending: Array
+
+
+class DynamicsModel(NamedTuple):
+    """A model of an environment as pure functions.
+
+    Attributes:
+      init: ``init(key) -> params``.
+      predict: ``predict(params, obs, action) -> Prediction``; leads ``[...]``.
+      loss: ``loss(params, transitions, weight) -> scalar``, the negative log-likelihood, a weighted mean over ``[M]``.
+      error: the same of half the squared error of the normalised targets in place of the likelihood: what a few plain
+        gradient steps can descend, since its slope does not grow with how certain the model is.
+      scaled: ``scaled(params, transitions, weight) -> params`` whose inputs and targets are normalised by those
+        transitions, whose log-odds of an end start at theirs, and whose predictions of the next observation stay in the
+        box that holds theirs.
+      bounded: ``bounded(params, obs) -> obs`` put into that box.
+    """
+
+    init: Callable[[Key], PyTree]
+    predict: Callable[[PyTree, Array, Array], Prediction]
+    loss: Callable[[PyTree, Transitions, Array], Array]
+    error: Callable[[PyTree, Transitions, Array], Array]
+    scaled: Callable[[PyTree, Transitions, Array], PyTree]
+    bounded: Callable[[PyTree, Array], Array]
+
+
+def dynamics_model_for(
+    env: Environment,
+    *,
+    hidden: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = nn.silu,
+    probabilistic: bool = True,
+    context: int = 0,
+    ends_seen: bool = True,
+) -> DynamicsModel:
+    """A network that predicts a step's change of the observation, its reward, and whether it ends the episode.
+
+    Inputs and targets are normalised. The probabilistic form has a variance for each entry, between bounds that are
+    learned (Chua et al. 2018, appendix A.1: pulled together with weight 0.01); the other's loss is half the squared
+    error of the normalised targets, up to a constant, and its predictions claim to be certain.
+
+    Args:
+      env: with flat observations ``[O]``; actions are one-hot if they are discrete.
+      hidden: widths of the hidden layers; none makes a linear model.
+      activation: the nonlinearity between layers.
+      probabilistic: whether the variance is predicted.
+      context: C ≥ 0 entries that follow the observation in the input, as they are; not predicted.
+      ends_seen: whether the data says where a step that ended the episode led to; where it does not, only the reward
+        and the end of such a step are learned, and ``next_obs`` there may be anything.
+
+    Raises:
+      ValueError: a size out of its range, or spaces of another kind.
+    """
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    if context < 0:
+        raise ValueError(f"context: got {context}; must be at least 0")
+    observations, actions = env.observation_space(env.default_params), env.action_space(env.default_params)
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
+        raise ValueError(f"env: observation space is {observations}; a model needs a Box of rank 1")
+    discrete = isinstance(actions, spaces.Discrete)
+    if not discrete and not (isinstance(actions, spaces.Box) and len(actions.shape) == 1):
+        raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
+    seen, acted = observations.shape[0], actions.n if discrete else actions.shape[0]
+    network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1)), activation)
+    # A network of its own: an end is one bit, whose slope would drown in that of the densities.
+    ending_network = MLP((*hidden, 1), activation)
+
+    def init_fn(key: Key) -> PyTree:
+        key_outcome, key_ending = jax.random.split(key)
+        inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
+        params = {
+            "outcome": network.init(key_outcome, jnp.zeros(seen + context + acted)),
+            "ending": ending_network.init(key_ending, jnp.zeros(seen + context + acted)),
+            "scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())},
+            "box": {"low": jnp.full(seen, -jnp.inf, jnp.float32), "high": jnp.full(seen, jnp.inf, jnp.float32)},
+        }
+        if probabilistic:
+            params["bounds"] = {
+                name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))
+            }
+        return params
+
+    def inputs_of(obs: Array, action: Array) -> Array:
+        action = jax.nn.one_hot(action, acted) if discrete else jnp.asarray(action, jnp.float32)
+        return jnp.concatenate([obs[..., :seen], action], axis=-1)
+
+    def targets_of(data: Transitions) -> Array:
+        return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
+
+    def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
+        """The prediction in normalised units."""
+        scales = jax.lax.stop_gradient(params["scale"])
+        inputs = (inputs_of(obs, action) - scales["inputs"].mean) / scales["inputs"].deviation
+        inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
+        said = cast(Array, network.apply(params["outcome"], inputs))
+        ending = scales["ending"] + cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
+        mean = said[..., : seen + 1]
+        if not probabilistic:
+            return Gaussian(mean, jnp.zeros_like(mean)), ending
+        low, high = params["bounds"]["low"], params["bounds"]["high"]
+        log_std = high - jax.nn.softplus(high - said[..., seen + 1 :])
+        return Gaussian(mean, low + jax.nn.softplus(log_std - low)), ending
+
+    def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
+        outcome, ending = normalised(params, obs, action)
+        scale = jax.lax.stop_gradient(params["scale"]["targets"])
+        # The other form claims no error at all.
+        log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(scale.deviation)
+        return Prediction(Gaussian(scale.mean + scale.deviation * outcome.mean, log_std), ending)
+
+    def compared(params: PyTree, data: Transitions) -> tuple[Gaussian, Array, Array]:
+        scale = jax.lax.stop_gradient(params["scale"]["targets"])
+        targets = (targets_of(data) - scale.mean) / scale.deviation
+        return *normalised(params, data.obs, data.action), targets
+
+    def summed(each: Array, terminated: Array) -> Array:
+        """Over the entries of an outcome, without those of a state that was not seen."""
+        state = jnp.sum(each[..., :-1], axis=-1)
+        return each[..., -1] + (state if ends_seen else jnp.where(terminated > 0, 0.0, state))
+
+    def error_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
+        outcome, ending, targets = compared(params, data)
+        squares = summed(0.5 * jnp.square(outcome.mean - targets), data.terminated)
+        return masked_mean(squares + optax.sigmoid_binary_cross_entropy(ending, data.terminated), weight)
+
+    def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
+        outcome, ending, targets = compared(params, data)
+        each = -Gaussian(outcome.mean[..., None], outcome.log_std[..., None]).log_prob(targets[..., None])
+        surprise = summed(each, data.terminated) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
+        loss = masked_mean(surprise, weight)
+        if probabilistic:
+            loss += 0.01 * jnp.sum(params["bounds"]["high"] - params["bounds"]["low"])
+        return loss
+
+    def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
+        arrived = weight if ends_seen else weight * (1.0 - data.terminated)
+
+        def scale_of(x: Array, weight: Array) -> Scale:
+            mean = jax.vmap(masked_mean, (1, None))(x, weight)
+            deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
+            # What never varies is left in its own units.
+            return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
+
+        inputs = scale_of(inputs_of(data.obs, data.action), weight)
+        # What is not known yet ends as often as the data does, with half an end more than was seen.
+        ends, steps = jnp.sum(weight * data.terminated), jnp.sum(weight)
+        often = jnp.log(ends + 0.5) - jnp.log(steps - ends + 0.5)
+        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived), "ending": often}
+        real = arrived[:, None] > 0
+        low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
+        high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)
+        return {**params, "scale": scale, "box": {"low": low, "high": high}}
+
+    def bounded_fn(params: PyTree, obs: Array) -> Array:
+        return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
+
+    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
+
+
+def with_context(model: DynamicsModel, context: Array) -> DynamicsModel:
+    """The model whose observations come without their context, which is ``context`` ``[C]`` for all of them."""
+
+    def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
+        beside = jnp.broadcast_to(context, (*obs.shape[:-1], *context.shape))
+        return model.predict(params, jnp.concatenate([obs, beside], axis=-1), action)
+
+    return model._replace(predict=predict_fn)
+
+
+def sample_step(
+    key: Key, model: DynamicsModel, params: PyTree, obs: Array, action: Array
+) -> tuple[Array, Array, Array]:
+    """One imagined step from ``obs`` ``[O]``: the next observation ``[O]``, the reward and whether it ended."""
+    key_outcome, key_end = jax.random.split(key)
+    prediction = model.predict(params, obs, action)
+    outcome = prediction.outcome.sample(key_outcome)
+    ended = jax.random.bernoulli(key_end, jax.nn.sigmoid(prediction.ending))
+    return model.bounded(params, obs + outcome[..., :-1]), outcome[..., -1], ended
+
+
+def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) -> tuple[Array, Array, Array]:
+    """Mean predictions along a sequence of actions, each from the prediction before.
+
+    Args:
+      model: the functions.
+      params: its parameters.
+      obs: where it starts, ``[O]``.
+      actions: ``[H, ...]``.
+
+    Returns:
+      Observations after each action ``[H, O]``, rewards ``[H]``, and the probability of not having ended before each
+      action ``[H]``.
+    """
+
+    def step_fn(carry: tuple[Array, Array], action: Array):
+        obs, alive = carry
+        prediction = model.predict(params, obs, action)
+        mean = prediction.outcome.mean
+        following = model.bounded(params, obs + mean[..., :-1])
+        return (following, alive * jax.nn.sigmoid(-prediction.ending)), (following, mean[..., -1], alive)
+
+    return jax.lax.scan(step_fn, (obs, jnp.ones(())), actions)[1]
+
+
+def interval_coverage(outcome: Gaussian, targets: Array, weight: Array, *, level: float) -> Array:
+    """Share of targets in the central interval that should hold ``level`` of them, for each entry ``[D]``.
+
+    Args:
+      outcome: predicted, ``[M, D]``.
+      targets: ``[M, D]``.
+      weight: ``[M]``.
+      level: in (0, 1).
+    """
+    width = jax.scipy.stats.norm.ppf(0.5 + 0.5 * level)
+    inside = jnp.abs(targets - outcome.mean) <= width * jnp.exp(outcome.log_std)
+    return jax.vmap(masked_mean, (1, None))(inside.astype(jnp.float32), weight)

@@ -1,0 +1,216 @@
+"""Networks that infer what task they are in: a recurrent posterior over a latent, and predictions from it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.environment import Environment
+
+from jaxmeta.networks.cells import Cell, cell_for
+from jaxmeta.networks.distributions import Distribution, Gaussian
+from jaxmeta.networks.layers import MLP
+from jaxmeta.networks.policies import gate_of, policy_module
+from jaxmeta.networks.recurrent import RecurrentPolicy, undecided
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks.wrappers import flat_bounds, varying_features
+from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
+
+
+class BeliefModel(NamedTuple):
+    """A posterior over what sets tasks apart, what it predicts, and a policy that acts on it.
+
+    Attributes:
+      policy: its parameters are all of the model's, ``{"model": ..., "policy": ...}``. It sees the observation and the
+        posterior's mean and log standard deviation, as constants: no gradient of its own reaches the posterior.
+      beliefs: ``beliefs(params, obs) -> Gaussian`` over latents ``[T, L]``, the posterior after each of ``[T, O]``.
+      predict: ``predict(params, latent, obs, action) -> (reward, next_obs)`` for one latent ``[L]``: ``[T]`` and
+        ``[T, I]``, the wrapped environment's observations.
+    """
+
+    policy: RecurrentPolicy
+    beliefs: Callable[[PyTree, Array], Gaussian]
+    predict: Callable[[PyTree, Array, Array, Array], tuple[Array, Array]]
+
+
+def belief_model_for(
+    env: Environment,
+    *,
+    horizon: int,
+    latent: int = 5,
+    cell: str | Cell = "gru",
+    size: int = 64,
+    hidden: Sequence[int] = (64,),
+    decoder: Sequence[int] = (64, 64),
+    activation: Callable[[Array], Array] = nn.tanh,
+    initial_log_std: float = 0.0,
+    bounded_mean: bool = False,
+    experts: int = 1,
+) -> BeliefModel:
+    """A belief model that fits the spaces of a family of lifetimes.
+
+    Its networks see observations as they are: where those are far from order one, such as a grid's cells,
+    ``scale_observations`` of the family helps; where bounds are far from what is met, as in the plane, it harms.
+
+    Args:
+      env: a family's environment, of ``as_lifetime``.
+      horizon: steps in a lifetime, ≥ 1.
+      latent: L ≥ 1, dimensions of the latent.
+      cell: of the posterior: a name in ``CELLS``, or a ``Cell``.
+      size: features of the cell, ≥ 1; used where ``cell`` is a name.
+      hidden: widths of the hidden layers of the policy and of the critic.
+      decoder: widths of the hidden layers of the predictions.
+      activation: the nonlinearity of the policy and of the critic.
+      initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      bounded_mean: of a Gaussian policy, as in ``policy_for``.
+      experts: K ≥ 1 of the policy, as in ``policy_for``; their gate sees the observation and the posterior.
+
+    Raises:
+      ValueError: ``latent`` below 1, an unknown cell, an environment that is not one of lifetimes, or spaces of another
+        kind.
+    """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    if latent < 1:
+        raise ValueError(f"latent: got {latent}; must be at least 1")
+    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    params = env.default_params
+    observation = jnp.zeros(env.observation_space(params).shape)
+    seen = flat_bounds(env.env.observation_space(params))[2]
+    action_space = env.action_space(params)
+    actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
+    gate = gate_of(actor)
+    networks: dict[str, tuple[Any, str]] = {
+        "posterior": (nn.Dense(2 * latent), "model"),
+        "reward": (MLP((*decoder, 1), nn.relu), "model"),
+        "state": (MLP((*decoder, seen), nn.relu), "model"),
+        "actor": (actor, "policy"),
+        "critic": (MLP((*hidden, 1), activation), "policy"),
+    }
+
+    def call(params: PyTree, name: str, x: Array) -> Any:
+        module, part = networks[name]
+        return module.apply(params[part][name], x)
+
+    def encode(action: Array) -> Array:
+        if isinstance(action_space, spaces.Discrete):
+            return jax.nn.one_hot(action, action_space.n)
+        return action
+
+    def init_fn(key: Key) -> PyTree:
+        key_cell, *keys = jax.random.split(key, 1 + len(networks))
+        memory = cell.init(key_cell, observation.shape[0])
+        features = cell.step(memory, cell.start(), observation)[1]
+        action = encode(jnp.zeros(action_space.shape, jnp.int32 if isinstance(action_space, spaces.Discrete) else None))
+        known = jnp.zeros(latent + seen + action.shape[0])
+        acted_on = jnp.zeros(seen + 2 * latent)
+        inputs = {"posterior": features, "reward": known, "state": known, "actor": acted_on, "critic": acted_on}
+        params: PyTree = {"model": {"cell": memory}, "policy": {}}
+        for key, (name, (module, part)) in zip(keys, networks.items(), strict=True):
+            params[part][name] = module.init(key, inputs[name])
+        params["policy"]["actor"] = undecided(params["policy"]["actor"], len(hidden))
+        return params
+
+    def gaussian(params: PyTree, features: Array) -> Gaussian:
+        mean, log_std = jnp.split(call(params, "posterior", features), 2, axis=-1)
+        return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
+
+    def beside(belief: Gaussian, obs: Array) -> Array:
+        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+
+    def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
+        inputs = beside(belief, obs)
+        value = call(params, "critic", inputs)[..., 0]
+        distribution = call(params, "actor", inputs)
+        return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
+
+    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.step(params["model"]["cell"], memory, obs)
+        return *judge(params, gaussian(params, features), obs), memory
+
+    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        return *judge(params, gaussian(params, features), obs), memory
+
+    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        assert gate is not None
+        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs)), memory
+
+    def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
+        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
+
+    def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
+        repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
+        known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
+        return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
+
+    reads = None if gate is None else gate_fn
+    policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn, reads)
+    return BeliefModel(policy, beliefs_fn, predict_fn)
+
+
+def expected_rewards(
+    model: BeliefModel, params: PyTree, obs: Array, where: Array, action: Array, *, key: Key, samples: int = 64
+) -> Array:
+    """What the posterior after each step of a lifetime expects of actions elsewhere.
+
+    Args:
+      model: the networks.
+      params: their parameters.
+      obs: of the lifetime, ``[T, O]``.
+      where: the wrapped environment's observations that are asked about, ``[C, I]``.
+      action: taken there, ``[C, ...]``.
+      key: draws latents.
+      samples: latents drawn from each posterior, ≥ 1.
+
+    Returns:
+      Mean predicted rewards ``[T, C]``.
+    """
+    belief = model.beliefs(params, obs)
+    latents = jax.vmap(belief.sample)(jax.random.split(key, samples))
+    predicted = jax.vmap(jax.vmap(lambda latent: model.predict(params, latent, where, action)[0]))(latents)
+    return jnp.mean(predicted, axis=0)
+
+
+def telling_tasks(
+    model: BeliefModel, tasks: TaskDistribution
+) -> tuple[BeliefModel, Callable[[PyTree, Array, Task], Array]]:
+    """The model with a part more, ``"task"``, which tells from a latent what task it is.
+
+    What varies between tasks (``varying_features``) is told as numbers of mean 0 and deviation 1 over 1,024 of them.
+    They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in line
+    with those that it did, and so does what it does there.
+
+    Args:
+      model: the networks.
+      tasks: a family of lifetimes.
+
+    Returns:
+      The model, and ``error(params, latent, task)``: half the squared errors, summed over the numbers.
+
+    Raises:
+      ValueError: a family whose tasks are all the same.
+    """
+
+    with jax.ensure_compile_time_eval():
+        features = varying_features(tasks)
+        drawn = jax.vmap(lambda key: features(tasks.sample(key)))(jax.random.split(jax.random.key(0), 1024))
+        mean, deviation = jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0)
+    if not mean.size:
+        raise ValueError("tasks: they are all the same; there is nothing to tell")
+    network = nn.Dense(mean.size)
+
+    def init_fn(key: Key) -> PyTree:
+        key_model, key_task = jax.random.split(key)
+        params = model.policy.init(key_model)
+        obs = jnp.zeros((1, *tasks.env.observation_space(tasks.env.default_params).shape))
+        return {**params, "task": network.init(key_task, model.beliefs(params, obs).mean[0])}
+
+    def error_fn(params: PyTree, latent: Array, task: Task) -> Array:
+        told = cast(Array, network.apply(params["task"], latent))
+        return 0.5 * jnp.sum(jnp.square(told - (features(task) - mean) / deviation))
+
+    return model._replace(policy=model.policy._replace(init=init_fn)), error_fn

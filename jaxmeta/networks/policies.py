@@ -1,0 +1,205 @@
+"""Policy networks: flax modules that map observations ``[..., O]`` to an action distribution with the same lead."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import environment, spaces
+
+from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
+from jaxmeta.networks.layers import Mixture, feedforward
+from jaxmeta.types import Array, Key, PyTree
+
+
+class Policy(NamedTuple):
+    """A policy as two pure functions; anything with these two fits, flax or not.
+
+    Attributes:
+      init: ``init(key) -> params``.
+      apply: ``apply(params, obs) -> distribution``; ``obs`` is ``[..., O]``. With a context,
+        ``apply(params, obs, context)``, where ``context`` is ``[C]``, the same for all observations.
+      head: ``head(params) -> pytree of bool`` of the same structure: which parameters are the output layer's; ``None``
+        where nobody says.
+      context_size: C, the length of the context that ``apply`` takes as well; 0 where it takes none.
+      gate: of a mixture of K experts, their probabilities ``[..., K]`` from what ``apply`` takes; ``None`` of one
+        network.
+    """
+
+    init: Callable[[Key], PyTree]
+    apply: Callable[..., Distribution]
+    head: Callable[[PyTree], PyTree] | None = None
+    context_size: int = 0
+    gate: Callable[..., Array] | None = None
+
+
+class GaussianPolicy(nn.Module):
+    """Mean of an MLP, or of experts, and a state-independent ``log_std`` parameter, as in Finn et al. 2017.
+
+    ``bounds``, the lowest and the highest mean of each entry, are approached by a hyperbolic tangent; ``None`` is none.
+    """
+
+    action_size: int
+    hidden: Sequence[int] = (100, 100)
+    activation: Callable[[Array], Array] = nn.relu
+    initial_log_std: float = 0.0
+    minimum_log_std: float = math.log(1e-6)
+    experts: int = 1
+    bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+    @nn.compact
+    def __call__(self, obs: Array, context: Array | None = None) -> Gaussian:
+        network = feedforward((*self.hidden, self.action_size), self.activation, self.experts)
+        mean = network(_with_context(obs, context))
+        if self.bounds is not None:
+            low, high = jnp.array(self.bounds)
+            middle, reach = (high + low) / 2, (high - low) / 2
+            mean = middle + reach * jnp.tanh((mean - middle) / reach)
+        log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,))
+        return Gaussian(mean, jnp.maximum(log_std, self.minimum_log_std))
+
+
+class CategoricalPolicy(nn.Module):
+    """Logits of an MLP, or of experts."""
+
+    num_actions: int
+    hidden: Sequence[int] = (100, 100)
+    activation: Callable[[Array], Array] = nn.relu
+    experts: int = 1
+
+    @nn.compact
+    def __call__(self, obs: Array, context: Array | None = None) -> Categorical:
+        network = feedforward((*self.hidden, self.num_actions), self.activation, self.experts)
+        return Categorical(network(_with_context(obs, context)))
+
+
+def from_module(
+    module: Any,
+    observation_shape: Sequence[int],
+    *,
+    head: Callable[[PyTree], PyTree] | None = None,
+    context_size: int = 0,
+    gate: Callable[..., Array] | None = None,
+) -> Policy:
+    """A ``Policy`` from a flax linen module that maps observations to a distribution.
+
+    Args:
+      module: called with observations, and with a context if there is one.
+      observation_shape: of one observation.
+      head: ``head(params) -> pytree of bool``, which parameters are the output layer's.
+      context_size: length of the context, ≥ 0.
+      gate: probabilities of the module's experts, if it has any.
+
+    Raises:
+      ValueError: ``context_size`` below 0.
+    """
+    if context_size < 0:
+        raise ValueError(f"context_size: got {context_size}; must be at least 0")
+    inputs = (jnp.zeros(tuple(observation_shape)), *([jnp.zeros(context_size)] if context_size else []))
+    return Policy(lambda key: module.init(key, *inputs), module.apply, head, context_size, gate)
+
+
+def policy_for(
+    env: environment.Environment,
+    *,
+    hidden: Sequence[int] = (100, 100),
+    activation: Callable[[Array], Array] = nn.relu,
+    initial_log_std: float = 0.0,
+    bounded_mean: bool = False,
+    context_size: int = 0,
+    experts: int = 1,
+) -> Policy:
+    """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
+
+    Args:
+      env: a gymnax environment.
+      hidden: widths of the hidden layers.
+      activation: the nonlinearity between layers.
+      initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
+      bounded_mean: a Gaussian's mean stays within the action space. Where actions are clipped to it, a mean far outside
+        leaves noise without effect, and exploration ends.
+      context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
+      experts: K ≥ 1. Above 1 the mean, or the logits, are the sum of those of K networks, weighted by a gate: one more
+        network, which also sees the context and, where weights adapt, adapts as they do.
+
+    Returns:
+      The policy. Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
+
+    Raises:
+      ValueError: a width or a number of experts below 1, a negative context size, or spaces of another kind.
+    """
+    module = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
+    shape = env.observation_space(env.default_params).shape
+    head = lambda params: parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
+    return from_module(module, shape, head=head, context_size=context_size, gate=gate_of(module))
+
+
+def policy_module(
+    env: environment.Environment,
+    hidden: Sequence[int],
+    activation: Callable[[Array], Array],
+    initial_log_std: float,
+    bounded_mean: bool,
+    experts: int,
+) -> GaussianPolicy | CategoricalPolicy:
+    """The module of ``policy_for``: Gaussian or categorical, by the action space.
+
+    Raises:
+      ValueError: a width or a number of experts below 1, a bounded mean without bounds, or spaces of another kind.
+    """
+    if experts < 1:
+        raise ValueError(f"experts: got {experts}; must be at least 1")
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    params = env.default_params
+    action_space, observation_space = env.action_space(params), env.observation_space(params)
+    if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 1:
+        raise ValueError(f"env: observation space is {observation_space}; a policy needs a Box of rank 1")
+    if isinstance(action_space, spaces.Discrete):
+        return CategoricalPolicy(action_space.n, tuple(hidden), activation, experts=experts)
+    if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
+        bounds = _bounds_of(action_space) if bounded_mean else None
+        size = action_space.shape[0]
+        return GaussianPolicy(size, tuple(hidden), activation, initial_log_std, experts=experts, bounds=bounds)
+    raise ValueError(f"env: action space is {action_space}; a policy needs Discrete, or a Box of rank 1")
+
+
+def _bounds_of(space: spaces.Box) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
+    if not np.all(np.isfinite([low, high])):
+        raise ValueError("bounded_mean: the action space has no bounds")
+    return tuple(low.tolist()), tuple(high.tolist())
+
+
+def gate_of(module: GaussianPolicy | CategoricalPolicy) -> Callable[..., Array] | None:
+    """``gate(params, obs, context=None) -> [..., K]`` of a policy module's parameters; ``None`` for one expert."""
+    if module.experts == 1:
+        return None
+    mixture = Mixture(module.experts, (*module.hidden, 1), module.activation)
+
+    def gate_fn(params: PyTree, obs: Array, context: Array | None = None) -> Array:
+        inputs = _with_context(obs, context)
+        return cast(Array, mixture.apply({"params": params["params"]["Mixture_0"]}, inputs, method="probabilities"))
+
+    return gate_fn
+
+
+def parameters_under(params: PyTree, names: set[str]) -> PyTree:
+    """A pytree of bool: which parameters are those of modules, or themselves, of these names."""
+    named = lambda path, _: any(getattr(part, "key", None) in names for part in path)  # noqa: E731
+    return jax.tree_util.tree_map_with_path(named, params)
+
+
+def _with_context(obs: Array, context: Array | None) -> Array:
+    """Observations ``[..., O]`` with the context ``[C]`` beside each."""
+    if context is None:
+        return obs
+    return jnp.concatenate([obs, jnp.broadcast_to(context, (*obs.shape[:-1], context.shape[-1]))], axis=-1)
+
+
+def count_parameters(params: PyTree) -> int:
+    """Number of scalars in a parameter pytree."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,174 @@
+"""A memory for each pair of an observation and an action, all with the same weights, where both are discrete."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, cast
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from gymnax.environments import environment, spaces
+
+from jaxmeta.networks.cells import Cell, cell_for
+from jaxmeta.networks.distributions import Categorical
+from jaxmeta.networks.recurrent import RecurrentPolicy
+from jaxmeta.tasks.lifetimes import LifetimeEnv, Told
+from jaxmeta.types import Array, Key, PyTree
+
+
+class TabularMemory(NamedTuple):
+    """What is remembered of a lifetime with S observations and A actions.
+
+    Attributes:
+      summary: carry of the cell that sees every step.
+      entries: carries of the cells that see the steps of one pair each, leaves ``[S, A, ...]``.
+      features: what those cells gave last, ``[S, A, H]``.
+      mean: of the features over all pairs, ``[H]``.
+      before: index of the observation that the next action is taken at.
+    """
+
+    summary: PyTree
+    entries: PyTree
+    features: Array
+    mean: Array
+    before: Array
+
+
+class _Heads(nn.Module):
+    """Logit and value of each action, ``[..., A, 2]``: an MLP of its own features and of what all actions share."""
+
+    hidden: Sequence[int]
+    activation: Callable[[Array], Array]
+
+    @nn.compact
+    def __call__(self, own: Array, shared: Array) -> Array:
+        widths = (*self.hidden, 2)
+        # The last layer's a hundredth as large: all actions are about as likely at first (``networks.undecided``).
+        scales = (*[1.0] * len(self.hidden), 1e-4)
+        inits = [nn.initializers.variance_scaling(scale, "fan_avg", "uniform") for scale in scales]
+        (width, init), *rest = zip(widths, inits, strict=True)
+        x = nn.Dense(width, kernel_init=init, name="own")(own)
+        x += nn.Dense(width, kernel_init=init, use_bias=False, name="shared")(shared)[..., None, :]
+        for width, init in rest:
+            x = nn.Dense(width, kernel_init=init)(self.activation(x))
+        return x
+
+
+def tabular_policy_for(
+    env: environment.Environment,
+    *,
+    horizon: int,
+    cell: str | Cell = "gru",
+    size: int = 16,
+    hidden: Sequence[int] = (16,),
+    activation: Callable[[Array], Array] = nn.relu,
+) -> RecurrentPolicy:
+    """A recurrent actor and critic for which observations and actions have no names.
+
+    One cell sees the rewards and ends of all steps. Another one, with a carry for each pair of an observation and an
+    action, sees them in the steps that began with its pair. The logit ``l_a`` and the value ``q_a`` of an action are
+    the same function for every action: of the features of its pair, their mean over the actions at this observation
+    and over all pairs, and the features of the first cell. The critic is ``V = Σ_a softmax(l)_a q_a``.
+
+    So the policy is equivariant to permutations of the actions at each observation, and of the observations: what is
+    learned of one pair holds for all, and the same weights fit any number of either (symmetries as those of Kirsch et
+    al. 2022). What leads from one observation to the next is not remembered.
+
+    Args:
+      env: of lifetimes, with discrete actions and one-hot observations, or a constant 1: tabular MDPs, bandits.
+      horizon: steps in a lifetime, ≥ 1; a transformer remembers as many.
+      cell: a name in ``CELLS``, or a ``Cell``; for both cells.
+      size: H ≥ 1, features that each cell gives; used where ``cell`` is a name.
+      hidden: widths of the hidden layers of the function of each action.
+      activation: the nonlinearity of those layers.
+
+    Raises:
+      ValueError: an unknown cell, a size out of its range, or an environment of another kind.
+    """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    action_space = env.action_space(env.default_params)
+    if not isinstance(action_space, spaces.Discrete):
+        raise ValueError(f"env: action space is {action_space}; a memory for each action needs Discrete")
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    observations, actions = _first_observation(env).shape[0], action_space.n
+    heads, norm = _Heads(tuple(hidden), activation), nn.LayerNorm()
+    seen = jnp.zeros(3)
+
+    def init_fn(key: Key) -> PyTree:
+        key_summary, key_entry, key_heads = jax.random.split(key, 3)
+        params = {"summary": cell.init(key_summary, seen.shape[0]), "entry": cell.init(key_entry, seen.shape[0])}
+        features = cell.step(params["entry"], cell.start(), seen)[1]
+        # What an entry that was never visited gives.
+        params["first"] = jnp.zeros_like(features)
+        # A normalisation's parameters are not drawn: any key gives the same.
+        unused = jax.random.key(0)
+        params["norms"] = {name: norm.init(unused, features) for name in ("pairs", "mean", "summary")}
+        params["heads"] = heads.init(key_heads, features[None], jnp.tile(features, 3))
+        return params
+
+    def begin_fn(params: PyTree) -> TabularMemory:
+        each = lambda x: jnp.broadcast_to(x, (observations, actions, *x.shape))  # noqa: E731
+        entries = jax.tree.map(each, cell.start())
+        return TabularMemory(cell.start(), entries, each(params["first"]), params["first"], jnp.zeros((), jnp.int32))
+
+    def visit(params: PyTree, memory: TabularMemory, told: Told, x: Array) -> tuple[TabularMemory, tuple[Array, Array]]:
+        """The memory with the last step in its pair's entry; the features at this observation, and of all pairs."""
+        pair = (memory.before, told.action)
+        carry, features = cell.step(params["entry"], jax.tree.map(lambda table: table[pair], memory.entries), x)
+        # Before the first action there is no step: an index that is out of range is dropped.
+        where = (memory.before, jnp.where(told.acted > 0, told.action, actions))
+        put = lambda table, new: table.at[where].set(new, mode="drop")  # noqa: E731
+        change = told.acted * (features - memory.features[pair]) / (observations * actions)
+        here = jnp.argmax(told.obs)
+        memory = memory._replace(
+            entries=jax.tree.map(put, memory.entries, carry),
+            features=put(memory.features, features),
+            mean=memory.mean + change,
+            before=here,
+        )
+        return memory, (memory.features[here], memory.mean)
+
+    def judge(params: PyTree, pairs: Array, mean: Array, summary: Array) -> tuple[Categorical, Array]:
+        normalised = lambda name, x: cast(Array, norm.apply(params["norms"][name], x))  # noqa: E731
+        pairs = normalised("pairs", pairs)
+        shared = (jnp.mean(pairs, axis=-2), normalised("mean", mean), normalised("summary", summary))
+        outputs = cast(Array, heads.apply(params["heads"], pairs, jnp.concatenate(shared, axis=-1)))
+        logits, values = outputs[..., 0], outputs[..., 1]
+        # The critic's error is no reason to act otherwise.
+        weights = jax.lax.stop_gradient(jax.nn.softmax(logits))
+        return Categorical(logits), jnp.sum(weights * values, axis=-1)
+
+    def read(obs: Array) -> tuple[Told, Array]:
+        told = env.told(obs)
+        return told, jnp.stack([told.reward, told.ended, told.acted], axis=-1)
+
+    def step_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
+        told, x = read(obs)
+        carry, summary = cell.step(params["summary"], memory.summary, x)
+        memory, (pairs, mean) = visit(params, memory, told, x)
+        return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
+
+    def sequence_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
+        told, xs = read(obs)
+        carry, summary = cell.sequence(params["summary"], memory.summary, xs)
+        memory, (pairs, mean) = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (told, xs))
+        return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
+
+    return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
+
+
+def _first_observation(env: LifetimeEnv) -> Array:
+    """The part of a lifetime's first observation that the wrapped environment gives.
+
+    Raises:
+      ValueError: it is not one-hot.
+    """
+    with jax.ensure_compile_time_eval():
+        obs = env.told(env.reset_env(jax.random.key(0), env.default_params)[0]).obs
+        if jnp.sum(obs == 1) != 1 or jnp.sum(obs != 0) != 1:
+            raise ValueError(
+                "env: its first observation is not one-hot; a memory for each observation needs them to be"
+            )
+    return obs

@@ -1,0 +1,225 @@
+"""What the outer loop minimises: functions of ``theta`` and one task's lifetime, and their mean over tasks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.data.advantages import masked_mean
+from jaxmeta.networks.distributions import Distribution
+from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, sum_in_chunk
+from jaxmeta.types import (
+    Array,
+    Divergence,
+    Info,
+    Learner,
+    Lifetime,
+    Objective,
+    Phi,
+    Surrogate,
+    Theta,
+    Trajectory,
+)
+
+
+def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
+    """The ``index``-th batch of episodes of a lifetime, leaves ``[E, T, ...]``."""
+    return jax.tree.map(lambda x: x[index], lifetime.trajectory)
+
+
+def replay_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> Phi:
+    """The fast state after all but the last batch were absorbed, as a differentiable function of ``theta``."""
+    before = jax.tree.map(lambda x: x[:-1], lifetime.trajectory)
+    # A loop of the program, not of its text: the size of the program does not grow with K, and what a learner computes
+    # again for the gradient (``rematerialised``) is not merged with what it computed before.
+    return jax.lax.scan(lambda phi, batch: (learner.absorb(theta, phi, batch), None), learner.begin(theta), before)[0]
+
+
+def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
+    """``surrogate`` on the last batch, under the policy that adaptation leads to (Finn et al. 2017, equation 4)."""
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        phi = replay_adaptation(learner, theta, lifetime)
+        last = batch_of(lifetime, -1)
+        log_prob, _ = learner.score(theta, phi, last)
+        return surrogate(log_prob, last), {}
+
+    return objective_fn
+
+
+def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
+    """Mean of ``surrogate`` after each of the ``K`` adaptation steps, on the batch that step's policy collected.
+
+    The multi-step loss of Antoniou et al. 2019 (MAML++, equation 3) with equal weights: a policy that is good after one
+    step stays good after the next. With ``K = 1`` it is ``post_adaptation``.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        phi, steps = learner.begin(theta), lifetime.trajectory.mask.shape[0] - 1
+        loss = jnp.zeros(())
+        for step in range(1, steps + 1):
+            phi = learner.absorb(theta, phi, batch_of(lifetime, step - 1))
+            batch = batch_of(lifetime, step)
+            loss += surrogate(learner.score(theta, phi, batch)[0], batch) / steps
+        return loss, {}
+
+    return objective_fn
+
+
+def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:
+    """``post_adaptation`` and credit for the data that adaptation was done on: E-MAML (Stadie et al. 2018, equation 7).
+
+    Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it
+    and ``b`` that of the other tasks in the meta-batch. At weight 1, with a learner whose inner loss takes the data as
+    given (``score_function``), the gradient is that of the expected return after adaptation on as many episodes.
+    """
+    after = post_adaptation(learner, surrogate)
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        loss, info = after(theta, lifetime)
+        last = batch_of(lifetime, -1)
+        # In the units of the surrogate, which is a mean over steps: returns divided by an episode's length.
+        gain = jnp.sum(last.reward * last.mask) / last.mask.shape[0] - lifetime.peer_return
+        length = jnp.maximum(jnp.sum(last.mask) / last.mask.shape[0], 1.0)
+        for phi, batch in before_adaptation(learner, theta, lifetime):
+            log_prob, _ = learner.score(theta, phi, batch)
+            loss -= weight * gain / length * jnp.sum(log_prob * batch.mask)
+        return loss, info
+
+    return objective_fn
+
+
+def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:
+    """``post_adaptation`` and ``weight · KL(π_acted ‖ π)`` on the data before adaptation: ProMP's.
+
+    Over several outer steps on one meta-batch the policies that adaptation starts from must not leave those that
+    collected (Rothfuss et al. 2019, equation 13). The divergence is estimated from the actions taken, as the mean of
+    ``r − 1 − log r`` with ``r = π(a|s) / π_acted(a|s)``: unbiased and never negative.
+    """
+    after = post_adaptation(learner, surrogate)
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        loss, info = after(theta, lifetime)
+        divergence = jnp.zeros(())
+        for phi, batch in before_adaptation(learner, theta, lifetime):
+            log_ratio = (learner.score(theta, phi, batch)[0] - batch.log_prob) * batch.mask
+            divergence += masked_mean(jnp.expm1(log_ratio) - log_ratio, batch.mask)
+        return loss + weight * divergence, {**info, "inner_divergence": divergence}
+
+    return objective_fn
+
+
+def actor_critic(
+    evaluate: Callable[[Theta, Phi, Trajectory], tuple[Distribution, Array]],
+    begin: Callable[[Theta], Phi],
+    surrogate: Surrogate,
+    *,
+    value_weight: float,
+    entropy_weight: float,
+) -> Objective:
+    """``surrogate + c_v ½ (V − target)² − c_e H`` on a lifetime, as in Schulman et al. 2017 (equation 9).
+
+    Args:
+      evaluate: ``(theta, phi, trajectory) -> (distribution, value)`` at the stored observations.
+      begin: ``begin(theta) -> phi``, with which the lifetime began.
+      surrogate: of the policy.
+      value_weight: c_v ≥ 0.
+      entropy_weight: c_e ≥ 0.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        batch = batch_of(lifetime, -1)
+        distribution, value = evaluate(theta, begin(theta), batch)
+        error = 0.5 * masked_mean(jnp.square(value - batch.value_target), batch.mask)
+        entropy = masked_mean(distribution.entropy(), batch.mask)
+        loss = surrogate(distribution.log_prob(batch.action), batch)
+        return loss + value_weight * error - entropy_weight * entropy, {"value_error": error, "entropy": entropy}
+
+    return objective_fn
+
+
+def towards_adapted(learner: Learner, surrogate: Surrogate) -> Objective:
+    """``½ ‖θ − stop(φ_K)‖²``, whose gradient is Reptile's step, ``θ − φ_K`` (Nichol et al. 2018, algorithm 1).
+
+    The learner's fast weights must be of theta's structure; ``surrogate`` has no part in it.
+    """
+
+    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        adapted = jax.lax.stop_gradient(replay_adaptation(learner, theta, lifetime)).params
+        squares = jax.tree.map(lambda slow, fast: jnp.sum(jnp.square(slow - fast)), theta, adapted)
+        return 0.5 * jax.tree.reduce(jnp.add, squares), {}
+
+    return objective_fn
+
+
+def before_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> list[tuple[Phi, Trajectory]]:
+    """The batches that were absorbed, each with the fast state that acted in it, as functions of ``theta``."""
+    phi, pairs = learner.begin(theta), []
+    for step in range(lifetime.trajectory.mask.shape[0] - 1):
+        batch = batch_of(lifetime, step)
+        pairs.append((phi, batch))
+        phi = learner.absorb(theta, phi, batch)
+    return pairs
+
+
+def adapted_divergence(
+    learner: Learner,
+    distribution: Callable[[Theta, Phi, Array], Any],
+    theta: Theta,
+    lifetimes: Lifetime,
+    task_chunk: int,
+) -> Divergence:
+    """Mean KL from the post-adaptation policies of ``theta`` to those of another theta, at the last batch's states.
+
+    Args:
+      learner: replays the adaptation.
+      distribution: ``(theta, phi, obs) -> action distribution``.
+      theta: the slow weights that collected.
+      lifetimes: leaves ``[N, K + 1, E, T, ...]``.
+      task_chunk: tasks evaluated together.
+    """
+
+    def adapted(theta: Theta, lifetime: Lifetime) -> Distribution:
+        phi = replay_adaptation(learner, theta, lifetime)
+        return distribution(theta, phi, batch_of(lifetime, -1).obs)
+
+    def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime) -> Array:
+        return masked_mean(reference.kl(now), batch_of(lifetime, -1).mask)
+
+    references = jax.lax.map(lambda lifetime: adapted(theta, lifetime), lifetimes, batch_size=task_chunk)
+
+    def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution) -> tuple[Array, Info]:
+        return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}
+
+    def value_fn(new_theta: Theta) -> Array:
+        return mean_over_tasks(one_value, task_chunk)(new_theta, lifetimes, references)[0]
+
+    def one_curvature(vector: Theta, lifetime: Lifetime) -> tuple[Theta, Info]:
+        # The gradient of the KL vanishes where the two policies are equal, so its Hessian there is exactly JᵀFJ, with J
+        # the derivative through the adaptation and F the Hessian in the distribution's own parameters. That spares the
+        # third derivatives which forward-over-reverse would compute only to multiply them by zero.
+        def adapt(theta: Theta) -> Distribution:
+            return adapted(theta, lifetime)
+
+        now, moved = jax.jvp(adapt, (theta,), (vector,))
+        gradient = jax.grad(lambda other: mean_kl(now, other, lifetime))
+        cotangent = jax.jvp(gradient, (now,), (moved,))[1]
+        return jax.vjp(adapt, theta)[1](cotangent)[0], {}
+
+    def curvature_fn(vector: Theta, every: int) -> Theta:
+        thinned = jax.vmap(lambda lifetime: every_nth_step(lifetime, every))(lifetimes)
+        chunk = task_chunk * every
+        return mean_over_chunks(lambda tasks: sum_in_chunk(one_curvature, vector, tasks), (thinned,), chunk)[0]
+
+    return Divergence(value_fn, curvature_fn)
+
+
+def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
+    """A lifetime thinned to every ``every``-th time step, for curvature estimates that need not see all the data."""
+
+    def thin(name: str, leaf: Array) -> Array:
+        return leaf if name == "final_obs" else leaf[:, :, ::every]
+
+    fields = {name: thin(name, leaf) for name, leaf in lifetime.trajectory._asdict().items()}
+    return lifetime._replace(trajectory=Trajectory(**fields))

@@ -1,0 +1,99 @@
+"""Policy-gradient surrogates: ``surrogate(log_prob, trajectory) -> loss``, for the inner and the outer loop alike.
+
+All have the same gradient at the policy that acted, ``−mean over real steps of ∇log π · A``; they differ in their
+second derivative, which is what an adaptation step is differentiated through. ``log_prob`` is ``[E, T]``.
+"""
+
+import chex
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.data.advantages import masked_mean, standardise
+from jaxmeta.types import Array, Surrogate, Trajectory
+
+
+def score_function(log_prob: Array, trajectory: Trajectory) -> Array:
+    """``−mean log π(a|s) · A`` (REINFORCE, as in Finn et al. 2017).
+
+    Its second derivative drops the dependence of the sampled data on the policy: a biased meta-gradient.
+    """
+    chex.assert_equal_shape([log_prob, trajectory.advantage])
+    return -masked_mean(log_prob * trajectory.advantage, trajectory.mask)
+
+
+def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
+    """``−mean π(a|s) / π_acted(a|s) · A``: the low-variance-curvature surrogate of Rothfuss et al. 2019 (equation 10).
+
+    The ratio is to the stored log-probabilities, so it stays right when ``theta`` moves on from the policy that acted.
+    """
+    chex.assert_equal_shape([log_prob, trajectory.advantage])
+    ratio = jnp.exp(_masked(log_prob - trajectory.log_prob, trajectory))
+    return -masked_mean(ratio * trajectory.advantage, trajectory.mask)
+
+
+def clipped(epsilon: float = 0.2) -> Surrogate:
+    """PPO's pessimistic clipped ratio, Schulman et al. 2017 (equation 7), for several outer steps on one batch."""
+    if isinstance(epsilon, (int, float)) and epsilon <= 0:
+        raise ValueError(f"epsilon: got {epsilon}; must be positive")
+
+    def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
+        chex.assert_equal_shape([log_prob, trajectory.advantage])
+        ratio = jnp.exp(_masked(log_prob - trajectory.log_prob, trajectory))
+        bounded = jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon)
+        gain = jnp.minimum(ratio * trajectory.advantage, bounded * trajectory.advantage)
+        return -masked_mean(gain, trajectory.mask)
+
+    return surrogate_fn
+
+
+def dice(trace_decay: float = 1.0) -> Surrogate:
+    """Loaded DiCE, Farquhar et al. 2019 (equation 13), on the stored advantages.
+
+    ``−mean [□(w_t) − □(v_t)] A_t`` with ``w_t = λ w_{t−1} + log π_t`` and ``v_t = w_t − log π_t``, where ``□(x) =
+    exp(x − stop(x))``. With λ = 1 every derivative is unbiased (DiCE, Foerster et al. 2018, with a baseline); λ = 0 is
+    the low-variance-curvature surrogate; between them, bias is traded for variance.
+
+    Args:
+      trace_decay: λ in [0, 1], how far back in the episode an action is given second-order credit.
+    """
+    if isinstance(trace_decay, (int, float)) and not 0.0 <= trace_decay <= 1.0:
+        raise ValueError(f"trace_decay: got {trace_decay}; must be in [0, 1]")
+
+    def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
+        chex.assert_equal_shape([log_prob, trajectory.advantage])
+        log_prob = log_prob * trajectory.mask
+
+        def accumulate(trace, log_prob_t):
+            trace = trace_decay * trace + log_prob_t
+            return trace, trace
+
+        _, trace = jax.lax.scan(accumulate, jnp.zeros_like(log_prob[:, 0]), log_prob.T)
+        with_action = trace.T
+        gain = _magic_box(with_action) - _magic_box(with_action - log_prob)
+        return -masked_mean(gain * trajectory.advantage, trajectory.mask)
+
+    return surrogate_fn
+
+
+def standardised(surrogate: Surrogate) -> Surrogate:
+    """The same surrogate on advantages with mean 0 and standard deviation 1 over the batch's real steps.
+
+    In an inner loss it makes the step's length independent of the scale of a task's rewards. In an outer loss it makes
+    all tasks count alike, however far they are from solved.
+    """
+
+    def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
+        advantage = standardise(trajectory.advantage, trajectory.mask)
+        return surrogate(log_prob, trajectory._replace(advantage=advantage))
+
+    return surrogate_fn
+
+
+def _magic_box(x: Array) -> Array:
+    # Value 1, derivative that of x: the subtraction cancels the value and leaves the dependence on the policy.
+    return jnp.exp(x - jax.lax.stop_gradient(x))
+
+
+def _masked(x: Array, trajectory: Trajectory) -> Array:
+    # Padding is masked before the exponential: exp of a stray difference could overflow, and inf · 0 is NaN.
+    return jnp.where(trajectory.mask > 0, x, 0.0)

@@ -1,0 +1,70 @@
+"""The only place where "for every task of the meta-batch" is spelled: chunks of tasks, one after another."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from jaxmeta.types import Array, Info, PyTree, Theta
+
+
+def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
+    """The mean of a one-task function over tasks, with its gradient taken inside chunks of tasks.
+
+    Differentiating a mean over all tasks keeps every task's activations until the backward pass. Here each chunk is
+    differentiated where it is evaluated and only the sum is carried on, so memory does not grow with the tasks, and a
+    chunk's activations stay in cache. The result may be differentiated once in reverse mode, and in forward mode over
+    that (Hessian-vector products); there is no derivative with respect to the data.
+
+    Args:
+      function: ``function(theta, *data) -> (scalar, Info)`` of one task.
+      task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller.
+
+    Returns:
+      ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
+
+    Raises:
+      ValueError: ``task_chunk`` below 1.
+    """
+    if task_chunk < 1:
+        raise ValueError(f"task_chunk: got {task_chunk}; must be at least 1")
+
+    @jax.custom_vjp
+    def mean(theta, data):
+        return mean_over_chunks(lambda chunk: sum_in_chunk(function, theta, chunk), data, task_chunk)
+
+    def forward(theta, data):
+        def chunk_gradient(chunk):
+            return jax.value_and_grad(lambda theta: sum_in_chunk(function, theta, chunk), has_aux=True)(theta)
+
+        return mean_over_chunks(chunk_gradient, data, task_chunk)
+
+    def backward(gradient, cotangents):
+        return jax.tree.map(lambda g: g * cotangents[0], gradient), None
+
+    mean.defvjp(forward, backward)
+    return lambda theta, *data: mean(theta, data)
+
+
+def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTree, ...]) -> PyTree:
+    """Sum over tasks of ``function(theta, *data)``, all tasks at once."""
+    if jax.tree.leaves(data)[0].shape[0] == 1:
+        # Without a batch axis of one, which some compilers turn into slower matrix products.
+        return function(theta, *jax.tree.map(lambda x: x[0], data))
+    results = jax.vmap(function, (None, *(0,) * len(data)))(theta, *data)
+    return jax.tree.map(lambda x: jnp.sum(x, axis=0), results)
+
+
+def mean_over_chunks(function: Callable[[PyTree], PyTree], data: PyTree, chunk: int) -> PyTree:
+    """Mean over ``N`` of ``function``, which sums over the chunk of ``data`` that it is given, in a scan's carry."""
+    count = jax.tree.leaves(data)[0].shape[0]
+    chunk = min(chunk, count)
+    whole = count - count % chunk
+    chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // chunk, chunk, *x.shape[1:]), data)
+    add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
+    first = jax.eval_shape(function, jax.tree.map(lambda x: x[0], chunks))
+    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+    total, _ = jax.lax.scan(lambda total, part: (add(total, function(part)), None), total, chunks)
+    if whole < count:
+        total = add(total, function(jax.tree.map(lambda x: x[whole:], data)))
+    return jax.tree.map(lambda x: x / count, total)

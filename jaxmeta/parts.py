@@ -1,0 +1,326 @@
+"""Parts: a factory and settings for it, not yet built. A factory's signature is the only list of its settings.
+
+A run is a tree of parts. A factory's keyword-only parameters are its settings, with their types and defaults; its
+docstring is their help; its positional parameters are what the caller knows, such as the environment. A parameter whose
+type is a *kind* that the registry knows (``Outer``, ``Policy``, ...) is filled by one of the factories registered for
+that kind, whose own parameters are settings one level down.
+"""
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxmeta import registry
+
+USE = "use"
+"""The key of a part's tree that names its factory."""
+
+
+class SettingError(ValueError):
+    """A setting that is not known, or whose value does not fit; the message begins with its full path."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A factory and settings for it, not yet built.
+
+    Attributes:
+      factory: its keyword-only parameters are the settings.
+      settings: by name; those that are left out have the factory's own defaults.
+      path: where the part stands in a tree of settings, for error messages.
+    """
+
+    factory: Callable[..., Any]
+    settings: Mapping[str, Any]
+    path: str = ""
+
+
+def part(factory: Callable[..., Any], **settings: Any) -> Any:
+    """A factory and settings for it, to be built later by ``built``.
+
+    Args:
+      factory: what builds the part.
+      **settings: some of its keyword-only parameters; traced numbers are passed on as they are.
+
+    Returns:
+      A ``Part``, typed ``Any`` so that it can be the default of a parameter of the built type.
+
+    Raises:
+      SettingError: a setting that the factory does not have.
+    """
+    for name in settings:
+        check_name(name, parameters(factory), registry.name_of(factory))
+    return Part(factory, settings)
+
+
+def built(value: Any, *context: Any) -> Any:
+    """``value`` itself if it is built already, else what its part makes.
+
+    Args:
+      value: a part, or anything else.
+      *context: positional arguments, of which the factory gets as many as it takes.
+
+    Raises:
+      SettingError: the factory refuses a setting; the message begins with the setting's full path.
+    """
+    if not isinstance(value, Part):
+        return value
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    places = [one for one in inspect.signature(value.factory).parameters.values() if one.kind in kinds]
+    try:
+        return value.factory(*context[: len(places)], **value.settings)
+    except ValueError as error:
+        if not value.path or isinstance(error, SettingError):
+            raise
+        raise SettingError(f"{value.path}.{error}") from error
+
+
+def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Any]:
+    """Mark a factory whose ``**settings`` are those of ``base``, but for its own and those that it decides itself.
+
+    Args:
+      base: the factory that ``**settings`` are handed to.
+      without: settings of ``base`` that the new factory gives itself.
+    """
+
+    def mark(factory: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(factory)
+        own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
+        hints = _hints(factory)
+        own = {name: one.replace(annotation=hints.get(name, one.annotation)) for name, one in own.items()}
+        inherited = {name: one for name, one in parameters(base).items() if name not in own and name not in without}
+        factory.__dict__["__signature__"] = signature.replace(parameters=[*own.values(), *inherited.values()])
+        factory.__dict__["extended"] = base
+        return factory
+
+    return mark
+
+
+def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """A factory's settings: its keyword-only parameters, their annotations resolved."""
+    hints = _hints(factory)
+    return {
+        name: one.replace(annotation=hints.get(name, one.annotation))
+        for name, one in inspect.signature(factory).parameters.items()
+        if one.kind is one.KEYWORD_ONLY
+    }
+
+
+def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    target = factory if inspect.isroutine(factory) else type(factory).__call__
+    return typing.get_type_hints(target, include_extras=True)
+
+
+def descriptions(factory: Callable[..., Any]) -> dict[str, str]:
+    """What a factory's docstring, and those of the factories that it extends, say of each argument."""
+    import docstring_parser
+
+    found: dict[str, str] = {}
+    each: Any = factory
+    while each is not None:
+        for one in docstring_parser.parse(inspect.getdoc(each) or "").params:
+            found.setdefault(one.arg_name, " ".join((one.description or "").split()))
+        each = getattr(each, "extended", None)
+    return found
+
+
+def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
+    """Raise a ``SettingError`` on a setting that is not known, with the near names.
+
+    Args:
+      name: the setting, with or without a path before it.
+      known: settings there are.
+      where: what has them, for the message.
+    """
+    known = tuple(known)
+    leaf = name.rpartition(".")[2]
+    if leaf not in known:
+        has = f"{where} has {', '.join(known)}" if known else f"{where} has no settings"
+        raise SettingError(f"{name}: unknown setting{registry.hint(leaf, known)} {has}")
+
+
+def kind_of(annotation: Any) -> str | None:
+    """The registered kind that a parameter's type names, if any."""
+    for one in typing.get_args(annotation) or (annotation,):
+        name = getattr(one, "__name__", None)
+        if name is not None and one is not Part and name in registry.kinds():
+            return name
+    return None
+
+
+def plain_type(annotation: Any) -> Any:
+    """The part of a parameter's type that can be written down: numbers, text, truth values, tuples, choices, ``None``.
+
+    ``None`` where there is no such part: the setting can be given in Python only.
+    """
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    plain = [one for one in members if _is_plain(one)]
+    if not [one for one in plain if one is not type(None)]:
+        return None
+    return typing.Union[tuple(plain)]  # noqa: UP007  (built at run time)
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+
+
+def _is_plain(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin is tuple:
+        return all(one is Ellipsis or _is_plain(one) for one in typing.get_args(annotation))
+    return annotation in (int, float, bool, str, type(None)) or origin is typing.Literal
+
+
+def checked(path: str, value: Any, annotation: Any) -> Any:
+    """A setting's value as its type has it: a list becomes a tuple, a whole number a ``float`` where that is asked for.
+
+    Raises:
+      SettingError: a value of another type.
+    """
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    for one in members:
+        origin, arguments = typing.get_origin(one), typing.get_args(one)
+        if origin is typing.Literal and value in arguments:
+            return value
+        if origin is tuple and isinstance(value, (tuple, list)):
+            each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+            if len(each) == len(value):
+                return tuple(checked(path, x, kind) for x, kind in zip(value, each, strict=True))
+        if one is type(None) and value is None:
+            return None
+        if one is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if one in (int, bool, str) and type(value) is one:
+            return value
+    raise SettingError(f"{path}: got {value!r}; must be {described(annotation)}")
+
+
+def described(annotation: Any) -> str:
+    """A type in words: "a number", "a whole number or none"."""
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    found = []
+    for one in members:
+        arguments = typing.get_args(one)
+        if typing.get_origin(one) is typing.Literal:
+            found.append(f"one of {', '.join(map(str, arguments))}")
+        elif typing.get_origin(one) is tuple:
+            inner = words.get(arguments[0], "values").removeprefix("a ")
+            found.append(f"a list of {inner}s" if arguments[-1] is Ellipsis else f"{len(arguments)} {inner}s")
+        else:
+            found.append(words.get(one, str(one)))
+    return " or ".join(found)
+
+
+def default_tree(factory: Callable[..., Any]) -> dict[str, Any]:
+    """All settings of a factory that can be written down, at their defaults; parts as tables with ``use``."""
+    tree: dict[str, Any] = {}
+    for name, one in parameters(factory).items():
+        if kind_of(one.annotation) is not None:
+            tree[name] = _default_of_part(one)
+        elif plain_type(one.annotation) is not None:
+            tree[name] = one.default
+    return tree
+
+
+def _default_of_part(parameter: inspect.Parameter, use: str | None = None) -> Any:
+    """The tree of a part: the parameter's default, or where another factory is used that factory's defaults."""
+    kind = kind_of(parameter.annotation)
+    assert kind is not None
+    default = parameter.default
+    own = registry.name_of(default.factory, kind) if isinstance(default, Part) else None
+    if use is None and own is None:
+        return None
+    factory = registry.factory(kind, use or own)
+    tree = {USE: use or own, **default_tree(factory)}
+    if use in (None, own):
+        tree = overlay(factory, tree, default.settings)
+    return tree
+
+
+def overlay(factory: Callable[..., Any], tree: Mapping[str, Any], given: Mapping[str, Any], path: str = "") -> Any:
+    """A complete tree with some settings replaced by those that are given, checked against the signatures.
+
+    Args:
+      factory: whose settings they are.
+      tree: complete, from ``default_tree``.
+      given: settings by name. A part is a table of its settings, with ``use`` where another factory fills it; or the
+        name of a factory alone; or a ``Part``.
+      path: of the tree in a larger one, for messages.
+
+    Raises:
+      SettingError: a setting that is not known, or whose value does not fit.
+    """
+    known = parameters(factory)
+    tree = dict(tree)
+    for name, value in given.items():
+        full = f"{path}.{name}" if path else name
+        if name == USE:
+            continue
+        check_name(full, tree, registry.name_of(factory))
+        kind, annotation = kind_of(known[name].annotation), known[name].annotation
+        if kind is None:
+            tree[name] = checked(full, value, plain_type(annotation))
+            continue
+        if isinstance(value, Part):
+            value = {USE: registry.name_of(value.factory, kind), **value.settings}
+        elif isinstance(value, str):
+            value = {USE: value}
+        if value is None and type(None) in typing.get_args(annotation):
+            tree[name] = None
+            continue
+        if not isinstance(value, Mapping):
+            choices = ", ".join(registry.kinds()[kind])
+            raise SettingError(f"{full}: got {value!r}; must be one of {choices}, or a table of its settings")
+        use = value.get(USE)
+        if use is not None:
+            registry.check(full, use, registry.kinds()[kind])
+        start = tree[name]
+        if start is None or (use is not None and use != start[USE]):
+            start = _default_of_part(known[name], use)
+        if start is None:
+            raise SettingError(f"{full}.{USE}: not given; must be one of {', '.join(registry.kinds()[kind])}")
+        tree[name] = overlay(registry.factory(kind, start[USE]), start, value, full)
+    return tree
+
+
+def as_part(factory: Callable[..., Any], tree: Mapping[str, Any], path: str = "") -> Any:
+    """The part that a complete tree stands for; its own parts are parts too, each knowing its path."""
+    known = parameters(factory)
+    settings: dict[str, Any] = {}
+    for name, value in tree.items():
+        if name == USE:
+            continue
+        full = f"{path}.{name}" if path else name
+        kind = kind_of(known[name].annotation)
+        settings[name] = (
+            value if kind is None or value is None else as_part(registry.factory(kind, value[USE]), value, full)
+        )
+    return Part(factory, settings, path)
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with dotted names as nested tables: ``{"outer.rate": 1}`` as ``{"outer": {"rate": 1}}``."""
+    tree: dict[str, Any] = {}
+    for name, value in flat.items():
+        first, _, rest = name.partition(".")
+        value = nested(value) if isinstance(value, Mapping) else value
+        value = nested({rest: value}) if rest else value
+        there = tree.get(first)
+        if isinstance(there, str) and isinstance(value, Mapping):
+            there = {USE: there}
+        if isinstance(value, str) and isinstance(there, Mapping):
+            value = {USE: value}
+        tree[first] = _merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
+    return tree
+
+
+def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    both = dict(first)
+    for name, value in second.items():
+        there = both.get(name)
+        both[name] = _merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
+    return both

@@ -1,0 +1,283 @@
+"""What there is by name: methods, families of tasks, and the factories that fill parts. Nothing heavy is imported.
+
+One row each. A package adds rows by an entry point of the group ``jaxmeta`` (a function that is called without
+arguments and registers), a script by ``--import FILE``, a notebook by calling ``method``, ``family`` or
+``part_factory``.
+"""
+
+import difflib
+import functools
+import importlib
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+
+class RegistryError(ValueError):
+    """A name that nobody registered, or that is taken."""
+
+
+class Row(NamedTuple):
+    """One method, family or factory.
+
+    Attributes:
+      target: ``module:function``, imported when it is first asked for; or the function itself.
+      summary: one line.
+    """
+
+    target: str | Callable[..., Any]
+    summary: str = ""
+
+
+_METHODS = {
+    "anil": ("anil:anil", "MAML that adapts the network's head only (Raghu et al. 2020)"),
+    "cavia": ("cavia:cavia", "MAML that adapts a context input only (Zintgraf et al. 2019)"),
+    "e-maml": ("e_maml:e_maml", "MAML with credit for exploration (Stadie et al. 2018)"),
+    "es-maml": ("es_maml:es_maml", "MAML by evolution strategies (Song et al. 2020)"),
+    "fomaml": ("maml:fomaml", "first-order MAML (Finn et al. 2017)"),
+    "from-scratch": ("baselines:from_scratch", "no meta-training: a baseline"),
+    "grbal": ("grbal:grbal", "planning, its model adapted by gradients (Nagabandi et al. 2019)"),
+    "hyperx": ("hyperx:hyperx", "VariBAD with exploration bonuses (Zintgraf et al. 2021)"),
+    "imaml": ("imaml:imaml", "MAML by implicit gradients (Rajeswaran et al. 2019)"),
+    "learned-rule": ("learned_rule:learned_rule", "MAML with a learned update rule"),
+    "maml": ("maml:maml", "model-agnostic meta-learning (Finn et al. 2017)"),
+    "maml-ppo": ("maml:maml_ppo", "MAML with a clipped outer loss"),
+    "maml-q": ("maml_q:maml_q", "MAML of action values, with replay"),
+    "maml-vpg": ("maml:maml_vpg", "MAML with biased score-function losses"),
+    "mb-mpo": ("mb_mpo:mb_mpo", "MAML across an ensemble of models (Clavera et al. 2018)"),
+    "meta-sgd": ("meta_sgd:meta_sgd", "MAML with learned step sizes (Li et al. 2017)"),
+    "model-maml": ("model_maml:model_maml", "MAML with a model that adapts to each task"),
+    "mql": ("mql:mql", "meta-Q-learning (Fakoor et al. 2020)"),
+    "multi-task": ("baselines:multi_task", "one policy that never adapts: a baseline"),
+    "oracle": ("baselines:oracle", "one policy that is told the task: an upper bound"),
+    "pearl": ("pearl:pearl", "soft actor-critic told an inferred latent (Rakelly et al. 2019)"),
+    "promp": ("promp:promp", "proximal meta-policy search (Rothfuss et al. 2019)"),
+    "r2d2": ("r2d2:r2d2", "recurrent Q-learning with replay (Kapturowski et al. 2019)"),
+    "rebal": ("grbal:rebal", "planning with a recurrent model (Nagabandi et al. 2019)"),
+    "reptile": ("reptile:reptile", "towards adapted weights (Nichol et al. 2018)"),
+    "rl2": ("rl2:rl2", "a recurrent policy that learns by acting (Duan et al. 2016)"),
+    "trpo-maml": ("maml:trpo_maml", "MAML with a trust region (Finn et al. 2017)"),
+    "varibad": ("varibad:varibad", "a policy told a learned posterior (Zintgraf et al. 2020)"),
+}
+METHODS: dict[str, Row] = {
+    name: Row(f"jaxmeta.algorithms.{target}", summary) for name, (target, summary) in _METHODS.items()
+}
+_FAMILIES = {
+    "acrobot": ("classic_control:acrobot", "two links with lengths, masses and torque of their own"),
+    "bernoulli-bandit": ("bandits:bernoulli_bandit", "arms that pay 0 or 1 (Duan et al. 2016)"),
+    "cartpole": Row(
+        "jaxmeta.tasks.classic_control:cartpole", "a pole with masses, length, force and gravity of its own"
+    ),
+    "contextual-bandit": Row(
+        "jaxmeta.tasks.contextual_bandit:contextual_bandit", "arms whose probabilities depend on a context"
+    ),
+    "dark-key-to-door": Row(
+        "jaxmeta.tasks.memory:dark_key_to_door", "find an unseen key, then its door (Laskin et al. 2022)"
+    ),
+    "dependent-bandit": Row(
+        "jaxmeta.tasks.bandits:dependent_bandit", "two arms that pay with p and 1 − p (Wang et al. 2016)"
+    ),
+    "dorfman-semicircle": Row(
+        "jaxmeta.tasks.point_robots:dorfman_semicircle", "a goal on a half circle, reward near it (Dorfman et al. 2021)"
+    ),
+    "four-rooms": ("four_rooms:four_rooms", "one of 103 goal cells in four rooms"),
+    "frozen-lake": ("frozen_lake:frozen_lake", "a random map with holes"),
+    "gaussian-bandit": ("bandits:gaussian_bandit", "arms with normal rewards"),
+    "gridnavi": ("grids:gridnavi", "an unseen goal cell on a 5 x 5 grid (Zintgraf et al. 2020)"),
+    "informative-bandit": Row(
+        "jaxmeta.tasks.bandits:informative_bandit", "one of ten arms pays; an eleventh tells which (Wang et al. 2016)"
+    ),
+    "meta-maze": Row(
+        "jaxmeta.tasks.meta_maze:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"
+    ),
+    "mountain-car": ("classic_control:mountain_car", "a car with gravity, force and goal of its own"),
+    "mountain-car-continuous": Row(
+        "jaxmeta.tasks.classic_control:mountain_car_continuous", "the same, with a continuous force"
+    ),
+    "navigation": ("point_robots:navigation", "a point robot and an unseen goal (Finn et al. 2017)"),
+    "navigation-rotated": Row(
+        "jaxmeta.tasks.point_robots:navigation_rotated", "the same, with actions turned by an angle"
+    ),
+    "navigation-wind": ("point_robots:navigation_wind", "the same, with a drift"),
+    "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
+    "semicircle-dense": Row(
+        "jaxmeta.tasks.point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"
+    ),
+    "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
+    "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),
+    "tabular-mdp": Row(
+        "jaxmeta.tasks.tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"
+    ),
+}
+FAMILIES: dict[str, Row] = {
+    name: Row(f"jaxmeta.tasks.{target}", summary) for name, (target, summary) in _FAMILIES.items()
+}
+PARTS: dict[str, dict[str, Row]] = {
+    "Outer": {
+        "adam": Row("jaxmeta.outer.descent:adam"),
+        "sgd": Row("jaxmeta.outer.descent:sgd"),
+        "trust-region": Row("jaxmeta.outer.trust_region:trust_region"),
+        "none": Row("jaxmeta.outer.descent:no_step"),
+    },
+    "GradientTransformation": {
+        "adam": Row("jaxmeta.outer.descent:adam_updates"),
+        "sgd": Row("jaxmeta.outer.descent:sgd_updates"),
+    },
+    "Estimator": {
+        "linear-baseline": Row("jaxmeta.data.advantages:linear_baseline"),
+        "critic-baseline": Row("jaxmeta.data.advantages:critic_baseline"),
+    },
+    "Surrogate": {
+        "likelihood-ratio": Row("jaxmeta.objectives.surrogates:ratio_surrogate"),
+        "score-function": Row("jaxmeta.objectives.surrogates:score_surrogate"),
+        "dice": Row("jaxmeta.objectives.surrogates:dice_surrogate"),
+        "clipped": Row("jaxmeta.objectives.surrogates:clipped_surrogate"),
+    },
+    "ObjectiveMaker": {
+        "post-adaptation": Row("jaxmeta.objectives.objectives:after_adaptation"),
+        "after-every-step": Row("jaxmeta.objectives.objectives:during_adaptation"),
+    },
+    "Policy": {"mlp": Row("jaxmeta.networks.policies:policy_for")},
+    "RecurrentPolicy": {
+        "recurrent": Row("jaxmeta.networks.recurrent:recurrent_policy_for"),
+        "tabular": Row("jaxmeta.networks.tabular:tabular_policy_for"),
+    },
+    "BeliefModel": {"belief": Row("jaxmeta.networks.beliefs:belief_model_for")},
+    "LatentModel": {"latent": Row("jaxmeta.networks.latents:latent_model_for")},
+    "DynamicsModel": {"ensemble": Row("jaxmeta.models.dynamics:dynamics_model_for")},
+    "Planner": {
+        "cross-entropy": Row("jaxmeta.models.planners:cross_entropy_method"),
+        "random-shooting": Row("jaxmeta.models.planners:random_shooting"),
+    },
+}
+"""Factories by the kind of part that they fill, which is the name of a type."""
+
+
+def method(name: str, target: str | Callable[..., Any], summary: str = "") -> None:
+    """Add a method: a builder ``(tasks, *, settings) -> MetaAlgorithm``.
+
+    Raises:
+      RegistryError: the name is taken.
+    """
+    _add("method", METHODS, name, Row(target, summary))
+
+
+def family(name: str, target: str | Callable[..., Any], summary: str = "") -> None:
+    """Add a family of tasks: a factory ``(*, settings) -> TaskDistribution``.
+
+    Raises:
+      RegistryError: the name is taken.
+    """
+    _add("family", FAMILIES, name, Row(target, summary))
+
+
+def part_factory(kind: str, name: str, target: str | Callable[..., Any], summary: str = "") -> None:
+    """Add a factory that fills parts of a kind, which is the name of a type, such as ``Policy``.
+
+    Raises:
+      RegistryError: the name is taken.
+    """
+    _add(f"{kind} part", PARTS.setdefault(kind, {}), name, Row(target, summary))
+
+
+def _add(what: str, table: dict[str, Row], name: str, row: Row) -> None:
+    if name in table and table[name].target != row.target:
+        raise RegistryError(f"{what} {name!r} is registered already; choose another name")
+    table[name] = row
+
+
+def kinds() -> dict[str, dict[str, Row]]:
+    """Factories by the kind of part that they fill."""
+    _entry_points()
+    return PARTS
+
+
+def methods() -> dict[str, Row]:
+    """All methods by name, those of installed packages among them."""
+    _entry_points()
+    return dict(sorted(METHODS.items()))
+
+
+def families() -> dict[str, Row]:
+    """All families of tasks by name, those of installed packages among them."""
+    _entry_points()
+    return dict(sorted(FAMILIES.items()))
+
+
+@functools.cache
+def _entry_points() -> None:
+    from importlib.metadata import entry_points
+
+    for one in entry_points(group="jaxmeta"):
+        one.load()()
+
+
+def builder(name: str) -> Callable[..., Any]:
+    """A method's builder, imported now.
+
+    Raises:
+      RegistryError: nobody registered the name.
+    """
+    check("method", name, methods())
+    return _imported(METHODS[name].target)
+
+
+def family_factory(name: str) -> Callable[..., Any]:
+    """A family's factory, imported now.
+
+    Raises:
+      RegistryError: nobody registered the name.
+    """
+    check("family", name, families())
+    return _imported(FAMILIES[name].target)
+
+
+def factory(kind: str, name: str) -> Callable[..., Any]:
+    """A factory of parts of a kind, imported now.
+
+    Raises:
+      RegistryError: nobody registered the name.
+    """
+    check(kind, name, kinds()[kind])
+    return _imported(PARTS[kind][name].target)
+
+
+def _imported(target: str | Callable[..., Any]) -> Callable[..., Any]:
+    if not isinstance(target, str):
+        return target
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def name_of(function: Callable[..., Any], kind: str | None = None) -> str:
+    """The name that a factory is registered by, else its own.
+
+    Args:
+      function: a builder or a factory.
+      kind: of part; a factory of a part must then be registered.
+
+    Raises:
+      RegistryError: ``kind`` is given and the factory is not registered for it.
+    """
+    path = f"{function.__module__}:{function.__qualname__}"
+    tables = (METHODS, FAMILIES, *PARTS.values()) if kind is None else (PARTS[kind],)
+    for table in tables:
+        for name, row in table.items():
+            if row.target is function or row.target == path:
+                return name
+    if kind is not None:
+        way = f"jaxmeta.registry.part_factory({kind!r}, name, it)"
+        raise RegistryError(f"{path}: not registered as a {kind}; call {way}")
+    return function.__name__
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean ...?"`` with the names that are spelled alike, or ``"."``."""
+    near = difflib.get_close_matches(name, list(known), n=2, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else "."
+
+
+def check(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise a ``RegistryError`` on a name that is not known, with the near ones."""
+    known = list(known)
+    if name not in known:
+        raise RegistryError(f"{what}: unknown name {name!r}{hint(str(name), known)} Known: {', '.join(known)}")

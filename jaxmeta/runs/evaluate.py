@@ -1,0 +1,167 @@
+"""Evaluation on held-out tasks: return per adaptation step, reference lines, and intervals."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.algorithms.balance import expert_use
+from jaxmeta.learners.uniform import uniform_learner
+from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.data.rollout import collect_episodes, stage_returns
+from jaxmeta.types import Array, Key, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
+
+
+def adaptation_returns(
+    key: Key,
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    theta: Theta,
+    task: Task,
+    *,
+    greedy_episodes: int = 10,
+) -> dict[str, Array]:
+    """Return before and after each adaptation step in one task, undiscounted, mean over episodes.
+
+    In a family of lifetimes it is the return of each episode, one after the other.
+
+    Args:
+      key: PRNG key.
+      algorithm: its ``adapt`` decides the number of steps K and the episodes of each.
+      tasks: the family, for its environment and horizon.
+      theta: slow weights.
+      task: one task.
+      greedy_episodes: episodes of the deterministic policy, which adapts on the sampled policy's data.
+
+    Returns:
+      ``sampled`` and ``deterministic``, each ``[K + 1]``, or ``[episodes]``.
+    """
+    key_adapt, key_greedy = jax.random.split(key)
+    _, lifetime = algorithm.adapt(key_adapt, theta, task)
+    sampled = stage_returns(tasks.env, lifetime.trajectory)
+    phi, greedy = algorithm.learner.begin(theta), []
+
+    def act_greedily(key: Key, phi: Phi) -> Array:
+        sizes = {"episodes": 1, "horizon": tasks.horizon}
+        trajectory, _ = collect_episodes(key, tasks.env, task, algorithm.greedy, theta, phi, **sizes)
+        return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
+
+    batches = lifetime.trajectory.mask.shape[0]
+    for step, key_step in enumerate(jax.random.split(key_greedy, batches)):
+        returns = jax.vmap(act_greedily, (0, None))(jax.random.split(key_step, greedy_episodes), phi)
+        greedy.append(jnp.mean(returns, axis=0))
+        phi = algorithm.learner.absorb(theta, phi, batch_of(lifetime, step))
+    return {"sampled": sampled, "deterministic": jnp.concatenate(greedy)}
+
+
+def adapted_expert_use(key: Key, algorithm: MetaAlgorithm, theta: Theta, task: Task) -> Array:
+    """Mean probability of each expert over what is collected in one task after adaptation, ``[experts]``.
+
+    Args:
+      key: PRNG key.
+      algorithm: its ``adapt`` decides how much is adapted and collected.
+      theta: slow weights.
+      task: one task.
+
+    Raises:
+      ValueError: an algorithm whose policy is a single network.
+    """
+    if algorithm.gate is None:
+        raise ValueError("algorithm: its policy has no experts; use policy_for(env, experts=...)")
+    _, lifetime = algorithm.adapt(key, theta, task)
+    return expert_use(algorithm.learner, algorithm.gate, theta, lifetime)
+
+
+def specialisation(use: np.ndarray) -> float:
+    """What the task tells of the expert that acts, in nats: the entropy of mean use less the mean entropy of use.
+
+    0 where all tasks use the experts alike, ``log K`` where each keeps to one and all are used evenly.
+
+    Args:
+      use: of experts by tasks, ``[N, K]``, rows sum to 1.
+    """
+    entropy = lambda p: -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=-1)  # noqa: E731
+    use = np.asarray(use, np.float64)
+    return float(entropy(use.mean(axis=0)) - entropy(use).mean())
+
+
+def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> Array:
+    """Mean undiscounted return of an episode of uniformly random actions in one task, a scalar."""
+    learner = uniform_learner(tasks.env)
+    trajectory, _ = collect_episodes(key, tasks.env, task, learner, (), (), episodes=episodes, horizon=tasks.horizon)
+    return jnp.mean(stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory)))
+
+
+def over_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
+    """``mapped(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
+    count = jax.tree.leaves(batch)[0].shape[0]
+
+    def mapped(theta: Theta) -> Any:
+        inputs = (jax.random.split(key, count), batch)
+        return jax.lax.map(lambda x: function(x[0], theta, x[1]), inputs, batch_size=min(task_chunk, count))
+
+    return jax.jit(mapped)
+
+
+def interquartile_mean(x: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
+    """Mean of the middle half of the values along ``axis`` (all axes by default), as in Agarwal et al. 2021.
+
+    A quarter of the values, rounded down, is dropped at each end.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    axes = tuple(range(x.ndim)) if axis is None else ((axis,) if isinstance(axis, int) else axis)
+    x = np.moveaxis(x, axes, range(len(axes)))
+    x = np.sort(x.reshape(-1, *x.shape[len(axes) :]), axis=0)
+    dropped = x.shape[0] // 4
+    return x[dropped : x.shape[0] - dropped].mean(axis=0)
+
+
+def bootstrap_interval(
+    returns: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap interval of the interquartile mean over seeds and tasks.
+
+    Seeds are drawn with replacement, and so are tasks, both as wholes: the interval speaks of new seeds and new tasks,
+    and keeps what the returns of one seed have in common.
+
+    Args:
+      returns: ``[S, N, ...]``.
+      level: coverage in (0, 1).
+      resamples: bootstrap samples.
+      seed: of the resampling.
+
+    Returns:
+      The lower and the upper end, each ``[...]``.
+    """
+    returns = np.asarray(returns)
+    generator = np.random.default_rng(seed)
+    seeds, tasks = returns.shape[:2]
+    samples = [
+        interquartile_mean(
+            returns[generator.integers(seeds, size=seeds)][:, generator.integers(tasks, size=tasks)], axis=(0, 1)
+        )
+        for _ in range(resamples)
+    ]
+    tail = 100.0 * (1.0 - level) / 2.0
+    low, high = np.percentile(samples, [tail, 100.0 - tail], axis=0)
+    return low, high
+
+
+def summary(returns: np.ndarray) -> dict[str, list[float]]:
+    """Interquartile mean, its 95 % interval, and mean, per adaptation step, of returns ``[S, N, K + 1]``."""
+    low, high = bootstrap_interval(returns)
+    return {
+        "iqm": interquartile_mean(returns, axis=(0, 1)).tolist(),
+        "low": low.tolist(),
+        "high": high.tolist(),
+        "mean": np.mean(returns, axis=(0, 1)).tolist(),
+    }
+
+
+INTERVAL = {
+    "level": 0.95,
+    "statistic": "interquartile mean over seeds and tasks",
+    "method": "percentile bootstrap, 1000 resamples, seeds and tasks each drawn with replacement",
+}

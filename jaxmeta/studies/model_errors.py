@@ -1,0 +1,135 @@
+"""How well a model that adapts predicts unseen tasks: a step ahead and several, before and after adaptation."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments.environment import Environment
+
+from jaxmeta.data.rollout import transitions_of
+from jaxmeta.models.dynamics import interval_coverage, open_loop
+from jaxmeta.models.online import OnlineModel, steps_of
+from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.types import Array, PyTree, Trajectory
+
+LEVELS = (0.5, 0.9)
+
+
+def model_errors(
+    env: Environment, online: OnlineModel, params: PyTree, trajectories: Trajectory, *, horizon: int = 10
+) -> dict[str, Any]:
+    """Errors of predictions at each step of stored lifetimes, along the actions that were taken.
+
+    Of a horizon h, the error is that of the observation after h steps, in an open loop, from each step whose next h
+    stay in its episode, in units of the standard deviation of the change over h steps in the same data: the root of the
+    mean over entries of the mean square. To predict the mean change scores 1. Entries that never change are left out.
+    A reward's error is that of the next step, in units of the rewards' standard deviation.
+
+    Before adaptation: as if the lifetime began with each step's observation. After: as adapted to all that came before
+    that step in the lifetime, nothing at its first.
+
+    Args:
+      env: of lifetimes.
+      online: the model, and how it adapts.
+      params: its parameters.
+      trajectories: one lifetime in each task, leaves ``[N, 1, T, ...]``.
+      horizon: H ≥ 1, steps ahead beside one.
+
+    Returns:
+      ``steps``, how many predictions of a step were compared, and for ``before`` and ``after`` the errors ``one_step``,
+      ``horizon`` and ``reward``, and the shares of next steps' entries inside the central intervals that should hold
+      ``coverage_50`` and ``coverage_90`` of them.
+
+    Raises:
+      ValueError: a horizon out of its range, or an environment that is not one of lifetimes.
+    """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    if not 1 <= horizon <= trajectories.mask.shape[-1]:
+        raise ValueError(
+            f"horizon: got {horizon}; must be from 1 to the lifetime's {trajectories.mask.shape[-1]} steps"
+        )
+    compared = jax.jit(partial(_compared, env, online, params, horizon=horizon))
+    each: dict[str, Any] = jax.tree.map(np.asarray, jax.lax.map(compared, trajectories))
+    changes, reward = each.pop("changes"), each.pop("reward")
+    unit = {ahead: _deviation(*changes[ahead]) for ahead in ("one_step", "horizon")}
+    reward_unit = _deviation(*reward)
+
+    def judged(said: dict[str, Any]) -> dict[str, float]:
+        errors = {ahead: _scaled(said[ahead], unit[ahead]) for ahead in ("one_step", "horizon")}
+        errors["reward"] = _scaled(said["reward"], reward_unit)
+        moving, weight = unit["one_step"] > 0, changes["one_step"][1].sum(axis=1)
+        for name in (f"coverage_{100 * level:.0f}" for level in LEVELS):
+            # A lifetime of which nothing counts has no share.
+            shares = np.where(weight > 0, said[name][:, moving].mean(axis=1), 0.0)
+            errors[name] = float(np.sum(shares * weight) / max(np.sum(weight), 1.0))
+        return errors
+
+    steps = int(changes["one_step"][1].sum())
+    return {"steps": steps, "before": judged(each["before"]), "after": judged(each["after"])}
+
+
+def _compared(
+    env: LifetimeEnv, online: OnlineModel, params: PyTree, trajectory: Trajectory, *, horizon: int
+) -> dict[str, Any]:
+    """What one lifetime ``[1, T, ...]`` shows: squared errors and changes ``[T, D]``, and which of them count."""
+    data = transitions_of(trajectory)
+    steps = steps_of(env, data)
+    arrived = steps.mask * (1.0 - steps.terminated)
+    action, led_to, goes_on = (
+        jnp.pad(x, ((0, horizon - 1), *(((0, 0),) * (x.ndim - 1)))) for x in (steps.action, steps.next_obs, arrived)
+    )
+
+    def ahead(memory: PyTree, obs: Array, actions: Array) -> tuple[Array, Array, Gaussian]:
+        model, adapted = online.adapted(params, memory)
+        path, _, _ = open_loop(model, adapted, obs, actions)
+        return path[0], path[-1], model.predict(adapted, obs, actions[0]).outcome
+
+    def step_fn(memory: PyTree, inputs: tuple[Array, Array]):
+        time, obs = inputs
+        memory = online.observe(params, memory, obs)
+        fresh = online.observe(params, online.begin(), env.as_first(obs))
+        actions = jax.lax.dynamic_slice_in_dim(action, time, horizon)
+        seen = env.told(obs).obs
+        return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
+
+    index = jnp.arange(steps.mask.shape[0])
+    _, said = jax.lax.scan(step_fn, online.begin(), (index, data.obs))
+    later = led_to[horizon - 1 :]
+    all_go_on = jnp.min(jnp.stack([goes_on[index + each] for each in range(horizon)]), axis=0)
+    changes = {"one_step": (steps.next_obs - steps.obs, arrived), "horizon": (later - steps.obs, all_go_on)}
+    targets = jnp.concatenate([steps.next_obs - steps.obs, steps.reward[:, None]], axis=-1)
+
+    def errors(near: Array, far: Array, outcome: Gaussian) -> dict[str, Any]:
+        covered = {
+            f"coverage_{100 * level:.0f}": interval_coverage(outcome, targets, arrived, level=level)[:-1]
+            for level in LEVELS
+        }
+        return {
+            "one_step": (jnp.square(near - steps.next_obs), arrived),
+            "horizon": (jnp.square(far - later), all_go_on),
+            "reward": (jnp.square(outcome.mean[:, -1:] - steps.reward[:, None]), steps.mask),
+            **covered,
+        }
+
+    compared = {name: errors(*each) for name, each in said.items()}
+    return {**compared, "changes": changes, "reward": (steps.reward[:, None], steps.mask)}
+
+
+def _deviation(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Standard deviation of each entry ``[D]`` over tasks and times ``[N, T, D]``; 0 where it is rounding."""
+    counted = np.asarray(x, np.float64)[weight > 0]
+    if not counted.size:
+        return np.zeros(x.shape[-1])
+    deviation = counted.std(axis=0)
+    return np.where(deviation > 1e-6, deviation, 0.0)
+
+
+def _scaled(errors: tuple[np.ndarray, np.ndarray], unit: np.ndarray) -> float:
+    """Root of the mean over entries of the mean square, in units of ``unit`` ``[D]``; NaN where nothing counts."""
+    (squares, weight), moving = errors, unit > 0
+    counted = np.asarray(squares, np.float64)[weight > 0][:, moving] / unit[moving] ** 2
+    return float(np.sqrt(counted.mean())) if counted.size else float("nan")

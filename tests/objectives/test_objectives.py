@@ -1,0 +1,175 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import jaxmeta
+from jaxmeta.objectives import objectives
+from jaxmeta.objectives.objectives import batch_of
+
+
+@pytest.fixture(scope="module")
+def objective(small_maml):
+    return jaxmeta.post_adaptation(small_maml.learner, jaxmeta.likelihood_ratio)
+
+
+def graded(objective, chunk, theta, lifetimes):
+    """The mean over tasks and its gradient, as one vector."""
+    mean = jaxmeta.mean_over_tasks(objective, chunk)
+    value, gradient = jax.jit(jax.value_and_grad(lambda theta: mean(theta, lifetimes)[0]))(theta)
+    return value, ravel_pytree(gradient)[0]
+
+
+def gradient_of(objective, chunk, theta, lifetimes):
+    return graded(objective, chunk, theta, lifetimes)[1]
+
+
+def close(one, other, tolerance=1e-4):
+    assert np.linalg.norm(one - other) <= tolerance * np.linalg.norm(other)
+
+
+@pytest.fixture(scope="module")
+def plainly_graded(collected, objective):
+    theta, lifetimes = collected
+
+    def plain(theta):
+        return jnp.mean(jax.vmap(objective, (None, 0))(theta, lifetimes)[0])
+
+    value, gradient = jax.jit(jax.value_and_grad(plain))(theta)
+    return value, ravel_pytree(gradient)[0]
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 99])
+def test_chunked_gradients_equal_the_gradient_of_the_plain_mean(collected, objective, plainly_graded, chunk):
+    value, gradient = graded(objective, chunk, *collected)
+    close(gradient, plainly_graded[1])
+    np.testing.assert_allclose(value, plainly_graded[0], atol=1e-6)
+
+
+def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, objective):
+    theta, lifetimes = collected
+    with jax.enable_x64(True):
+        widen = lambda x: x.astype(jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x  # noqa: E731
+        double = jax.tree.map(widen, (theta, lifetimes))
+        flat, unravel = ravel_pytree(double[0])
+
+        def loss_at(flat):
+            return jaxmeta.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0]
+
+        loss, gradient = jax.jit(loss_at), jax.jit(jax.grad(loss_at))(flat)
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            direction = jnp.asarray(rng.normal(size=flat.shape))
+            difference = (loss(flat + 1e-5 * direction) - loss(flat - 1e-5 * direction)) / 2e-5
+            np.testing.assert_allclose(difference, jnp.vdot(gradient, direction), rtol=1e-6)
+
+
+def test_second_order_terms_are_there(collected, navigation, policy, objective):
+    theta, lifetimes = collected
+    first = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1)
+    without = gradient_of(jaxmeta.post_adaptation(first.learner, jaxmeta.likelihood_ratio), 1, theta, lifetimes)
+    whole = gradient_of(objective, 1, theta, lifetimes)
+    assert np.linalg.norm(without - whole) > 1e-2 * np.linalg.norm(whole)
+
+
+def test_first_order_gradient_is_the_gradient_at_the_adapted_weights(collected, navigation, policy):
+    theta, lifetimes = collected
+    learner = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1).learner
+    lifetime = jax.tree.map(lambda x: x[2], lifetimes)
+    objective = jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio)
+    got = jax.jit(jax.grad(lambda theta: objective(theta, lifetime)[0]))(theta)
+    phi = jax.jit(lambda theta: learner.absorb(theta, learner.begin(theta), batch_of(lifetime, 0)))(theta)
+    last = batch_of(lifetime, -1)
+
+    def loss(params):
+        return jaxmeta.likelihood_ratio(learner.score(theta, phi._replace(params=params), last)[0], last)
+
+    close(ravel_pytree(got)[0], ravel_pytree(jax.jit(jax.grad(loss))(phi.params))[0], 1e-5)
+
+
+def test_permuting_tasks_permutes_losses_and_keeps_the_mean(collected, objective):
+    theta, lifetimes = collected
+    order = jnp.array([3, 0, 4, 1, 2])
+    permuted = jax.tree.map(lambda x: x[order], lifetimes)
+    each = jax.jit(jax.vmap(objective, (None, 0)))
+    np.testing.assert_allclose(each(theta, permuted)[0], each(theta, lifetimes)[0][order], rtol=1e-5, atol=1e-7)
+    close(gradient_of(objective, 2, theta, permuted), gradient_of(objective, 2, theta, lifetimes))
+
+
+def test_the_inner_step_does_not_depend_on_how_many_tasks_there_are(small_maml, navigation):
+    theta = small_maml.init(jax.random.key(0)).theta
+    keys = jax.random.split(jax.random.key(4), 6)
+    batch = jaxmeta.sample_tasks(jax.random.key(5), navigation, 6)
+    adapt = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))
+    many = adapt(keys, theta, batch)[0].params
+    few = adapt(keys[:2], theta, jax.tree.map(lambda x: x[:2], batch))[0].params
+    for name, (one, other) in enumerate(zip(jax.tree.leaves(many), jax.tree.leaves(few), strict=True)):
+        np.testing.assert_allclose(one[:2], other, atol=1e-5, err_msg=str(name))
+
+
+def test_absorbing_in_chunks_gives_the_same_as_one_task_at_a_time(navigation, small_maml):
+    theta = small_maml.init(jax.random.key(0)).theta
+    batch, keys = jaxmeta.sample_tasks(jax.random.key(5), navigation, 5), jax.random.split(jax.random.key(4), 5)
+    sizes = {"adaptation_steps": 1, "episodes": 4, "horizon": 12}
+
+    def adapted(chunk):
+        collect = jax.jit(
+            lambda keys: jaxmeta.collect_lifetimes(
+                keys,
+                navigation.env,
+                batch,
+                small_maml.learner,
+                theta,
+                jaxmeta.linear_baseline(),
+                **sizes,
+                task_chunk=chunk,
+            )
+        )
+        return collect(keys)[0].params
+
+    alone = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))(keys, theta, batch)[0].params
+    for chunk in (1, 2, 5):
+        for one, other in zip(jax.tree.leaves(adapted(chunk)), jax.tree.leaves(alone), strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def divergence(collected, small_maml, policy):
+    theta, lifetimes = collected
+
+    def distribution(theta, phi, obs):
+        return policy.apply(phi.params, obs)
+
+    found = objectives.adapted_divergence(small_maml.learner, distribution, theta, lifetimes, 2)
+    return found._replace(value=jax.jit(found.value), curvature=jax.jit(found.curvature, static_argnums=1))
+
+
+def test_divergence_vanishes_where_the_data_was_collected(collected, divergence):
+    theta, _ = collected
+    assert abs(float(divergence.value(theta))) < 1e-6
+    moved = jax.tree.map(lambda x: x + 0.1, theta)
+    assert float(divergence.value(moved)) > 1e-3
+
+
+def test_curvature_is_the_hessian_of_the_divergence(collected, divergence):
+    theta, _ = collected
+    flat, unravel = ravel_pytree(theta)
+    hessian = jax.jit(jax.hessian(lambda flat: divergence.value(unravel(flat))))
+    vector = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape), jnp.float32)
+    product = ravel_pytree(divergence.curvature(unravel(vector), 1))[0]
+    close(product, hessian(flat) @ vector, 2e-3)
+
+
+def test_curvature_on_every_second_step_is_close_to_that_on_all(collected, divergence):
+    theta, _ = collected
+    vector = jax.tree.map(jnp.ones_like, theta)
+    full, thinned = (ravel_pytree(divergence.curvature(vector, every))[0] for every in (1, 2))
+    cosine = jnp.vdot(full, thinned) / jnp.linalg.norm(full) / jnp.linalg.norm(thinned)
+    assert float(cosine) > 0.9
+    assert not np.allclose(full, thinned)
+
+
+def test_a_chunk_below_one_is_named():
+    with pytest.raises(ValueError, match=r"^task_chunk: got 0; must be at least 1$"):
+        jaxmeta.mean_over_tasks(lambda theta, x: (x, {}), 0)

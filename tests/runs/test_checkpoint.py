@@ -1,0 +1,81 @@
+import shutil
+
+import chex
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxmeta.runs.checkpoint import CheckpointError, Checkpoints
+
+
+def state(value):
+    return {"key": jax.random.key(value), "x": jnp.full((2, 3), float(value)), "count": jnp.int32(value)}
+
+
+@pytest.fixture
+def directory(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", keep=2) as checkpoints:
+        for step in (1, 2, 3):
+            checkpoints.save(step, state(step), {"iteration": step})
+    return tmp_path / "checkpoints"
+
+
+def restore(directory, **arguments):
+    with Checkpoints(directory) as checkpoints:
+        return checkpoints.restore(state(0), **arguments)
+
+
+def test_the_newest_is_restored_whole_and_the_oldest_is_gone(directory):
+    restored, meta = restore(directory)
+    chex.assert_trees_all_equal(jax.random.key_data(restored["key"]), jax.random.key_data(jax.random.key(3)))
+    chex.assert_trees_all_equal({k: restored[k] for k in ("x", "count")}, {k: state(3)[k] for k in ("x", "count")})
+    assert meta["iteration"] == 3
+    with Checkpoints(directory) as checkpoints:
+        assert checkpoints.steps() == [2, 3]
+
+
+def test_a_named_checkpoint_is_restored(directory):
+    assert restore(directory, iteration=2)[1]["iteration"] == 2
+    with pytest.raises(CheckpointError, match="has no checkpoint 1; it has"):
+        restore(directory, iteration=1)
+
+
+@pytest.mark.parametrize("part", ["state", "meta"])
+def test_a_damaged_checkpoint_is_passed_over(directory, part, caplog):
+    for path in (directory / "3" / part).rglob("*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    restored, meta = restore(directory)
+    assert meta["iteration"] == 2
+    assert float(restored["x"][0, 0]) == 2.0
+    assert "checkpoint 3 cannot be read" in caplog.text
+
+
+def test_nothing_readable_is_one_line(directory):
+    for step in ("2", "3"):
+        shutil.rmtree(directory / step / "state")
+    with pytest.raises(CheckpointError, match=r"none of the checkpoints \[2, 3\] can be read") as caught:
+        restore(directory)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_directory_is_one_line(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no complete checkpoint"):
+        restore(tmp_path / "nothing")
+
+
+def test_another_format_is_named(directory, monkeypatch):
+    monkeypatch.setattr("jaxmeta.checkpoint.FORMAT", 99)
+    with pytest.raises(CheckpointError, match="has format 1, this version reads 99"):
+        restore(directory)
+
+
+def test_another_shape_is_refused(directory):
+    other = state(0) | {"x": jnp.zeros((4, 4))}
+    with Checkpoints(directory) as checkpoints, pytest.raises(CheckpointError, match="of another configuration"):
+        checkpoints.restore(other)
+
+
+def test_keep_below_one_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"^keep: got 0; must be at least 1$"):
+        Checkpoints(tmp_path, keep=0)

@@ -1,0 +1,192 @@
+import copy
+import json
+
+import chex
+import jax
+import numpy as np
+import pytest
+from scipy import stats
+
+import jaxmeta
+from jaxmeta.plots import curves as plots
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs import evaluate
+
+
+def test_interquartile_mean_is_the_trimmed_mean():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 40, 3))
+    expected = stats.trim_mean(x.reshape(200, 3), 0.25, axis=0)
+    np.testing.assert_allclose(evaluate.interquartile_mean(x, axis=(0, 1)), expected)
+    assert evaluate.interquartile_mean(np.array([1.0, 2.0, 3.0, 100.0])) == 2.5
+
+
+def test_interval_covers_the_true_value_about_as_often_as_it_says():
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(100):
+        returns = rng.normal(size=(8, 1)) + rng.normal(size=(8, 30))
+        low, high = evaluate.bootstrap_interval(returns, resamples=200, seed=trial)
+        covered += low <= 0.0 <= high
+    # Percentile intervals of eight seeds are known to be a little short; half that would be a bug.
+    assert 80 <= covered <= 100
+
+
+def test_one_seed_still_has_an_interval_over_tasks():
+    low, high = evaluate.bootstrap_interval(np.random.default_rng(0).normal(size=(1, 50)))
+    assert low < high
+
+
+@pytest.fixture(scope="module")
+def evaluation(navigation, policy):
+    algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
+    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
+    return runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+
+
+def test_evaluation_names_its_axes_and_everything_in_them(evaluation):
+    assert evaluation["axes"] == ["seed", "task", "adaptation_step"]
+    assert np.shape(evaluation["returns"]) == np.shape(evaluation["returns_deterministic"]) == (2, 6, 3)
+    assert np.shape(evaluation["tasks"]["parameters"]["goal"]) == (6, 2)
+    assert evaluation["seeds"] == [0, 1]
+    json.dumps(evaluation, allow_nan=False)
+
+
+def test_no_policy_beats_the_optimum(evaluation):
+    optimum = np.array(evaluation["references"]["optimum"]["returns"])
+    for returns in (
+        evaluation["returns"],
+        evaluation["returns_deterministic"],
+        np.array(evaluation["references"]["from_scratch"]["returns"])[None],
+    ):
+        assert np.all(np.array(returns) <= optimum[None, :, None] + 1e-4)
+    assert np.all(np.array(evaluation["references"]["random_policy"]["returns"]) <= optimum + 1e-4)
+
+
+def test_the_same_call_gives_the_same_numbers(navigation, policy, evaluation):
+    algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
+    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
+    again = runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+    assert again == evaluation
+
+
+def test_the_deterministic_policy_is_the_mode(navigation, small_maml):
+    theta = small_maml.init(jax.random.key(0)).theta
+    phi = small_maml.greedy.begin(theta)
+    obs = jax.numpy.array([0.1, -0.2])
+    actions = [small_maml.greedy.act(jax.random.key(k), theta, phi, obs)[0] for k in (0, 1)]
+    np.testing.assert_array_equal(*actions)
+    assert not np.allclose(actions[0], small_maml.learner.act(jax.random.key(0), theta, phi, obs)[0])
+
+
+def test_figures_are_drawn(tmp_path, evaluation, navigation, small_maml):
+    rows = [
+        {"iteration": i, "seed": s, "env_steps": 10 * i, "return_pre": -i, "return_post": s}
+        for i in range(5)
+        for s in (0, 1)
+    ]
+    theta = small_maml.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), navigation, 2)
+    _, lifetimes = jax.vmap(small_maml.adapt, (0, None, 0))(jax.random.split(jax.random.key(2), 2), theta, batch)
+    batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
+    figures = [
+        plots.learning_curve(rows),
+        plots.adaptation_curve(evaluation),
+        plots.trajectories(navigation, batch, batches),
+    ]
+    for index, figure in enumerate(figures):
+        assert plots.save(figure, tmp_path / f"{index}.png").stat().st_size > 10_000
+    path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
+    assert path.read_bytes()[:6] == b"GIF89a"
+
+
+def test_choices_are_drawn_where_observations_are_flags():
+    tasks = jaxmeta.tasks.make("bernoulli-bandit", arms=3, horizon=6)
+    algorithm = jaxmeta.maml(tasks, policy=jaxmeta.policy_for(tasks.env, hidden=(4,)), episodes=5)
+    theta = algorithm.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(
+        jax.random.split(jax.random.key(2), 2), theta, batch
+    )
+    figure = plots.trajectories(tasks, batch, jax.tree.map(np.asarray, lifetimes.trajectory))
+    shares = figure.axes[0].images[0].get_array()
+    assert shares.shape == (3, 6)
+    np.testing.assert_allclose(np.asarray(shares).sum(axis=0), 1.0)
+    counted = np.asarray(lifetimes.trajectory.action)[0, 0]
+    np.testing.assert_allclose(shares[1], (counted == 1).mean(axis=0))
+
+
+def acted_lifetimes(name, **settings):
+    """Three episodes a lifetime in two tasks, by an untrained policy."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make(name, **settings), 3)
+    algorithm = jaxmeta.rl2(
+        tasks, policy=jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell="linear", size=4)
+    )
+    theta = algorithm.init(jax.random.key(0)).theta
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
+    keys = jax.random.split(jax.random.key(2), 2)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
+    return tasks, jax.tree.map(np.asarray, batch), jax.tree.map(np.asarray, lifetimes.trajectory)
+
+
+def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
+    tasks, _, batches = acted_lifetimes("cartpole", horizon=30)
+    episodes = plots.by_episode(tasks.env, batches)
+    assert episodes.mask.shape == (2, 3, 1, 30)
+    assert episodes.mask.sum() == batches.mask.sum()
+    lengths = episodes.mask.sum(axis=-1)
+    assert np.any(lengths != 30)
+    returns = jax.vmap(lambda batch: jaxmeta.stage_returns(tasks.env, batch))(batches)
+    np.testing.assert_allclose(episodes.reward.sum(axis=-1)[..., 0], returns)
+    assert np.all(np.abs(episodes.obs[..., 0, :]) <= 0.05)
+    twice = jax.tree.map(lambda x: np.concatenate([x, x], axis=1), batches)
+    again = plots.by_episode(tasks.env, twice)
+    chex.assert_trees_all_equal(episodes, *(jax.tree.map(lambda x, n=n: x[:, n : n + 3], again) for n in (0, 3)))
+    np.testing.assert_array_equal(episodes.final_obs[0, 1, 0], episodes.obs[0, 1, 0, int(lengths[0, 1, 0]) - 1])
+
+
+def test_a_lifetime_in_the_plane_is_drawn_an_episode_a_column_from_the_start(tmp_path):
+    tasks, batch, batches = acted_lifetimes("semicircle-sparse", horizon=4)
+    figure = plots.trajectories(tasks, batch, batches)
+    assert [ax.get_title() for ax in figure.axes[:3]] == ["episode 1", "episode 2", "episode 3"]
+    paths = [ax.lines[0].get_xydata() for ax in figure.axes]
+    assert len(paths) == 6
+    assert all(np.all(path[0] == 0.0) and path.shape == (5, 2) for path in paths)
+    np.testing.assert_allclose(paths[1][:4], batches.obs[0, 0, 0, 4:8, :2])
+    assert plots.animate(tasks, batch, batches, tmp_path / "moving.gif").stat().st_size > 1000
+
+
+def test_runs_are_compared_a_panel_a_task_and_a_curve_a_label(evaluation):
+    figure = plots.comparison([("a", "maml", evaluation), ("a", "anil", evaluation), ("b", "maml", evaluation)])
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["a", "b"]
+    assert len(figure.axes[0].containers) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()].count("maml") == 1
+
+
+def test_many_runs_get_a_place_each_and_what_is_far_below_is_marked(evaluation):
+    low = copy.deepcopy(evaluation)
+    one = low["summary"]["sampled"]
+    for name in ("iqm", "low", "high"):
+        one[name] = [-1e6, *one[name][1:]]
+    figure = plots.adaptation_by_label([("a", "maml", evaluation), ("a", "es", low), ("b", "maml", evaluation)])
+    upper, lower = figure.axes
+    assert [len(ax.containers) for ax in figure.axes] == [2, 1]
+    assert [label.get_text() for label in lower.get_xticklabels()] == ["maml", "es"]
+    marked = [line for line in upper.lines if line.get_marker() == "v" and len(line.get_xdata())]
+    np.testing.assert_allclose([line.get_xdata() for line in marked], [[0.7]])
+    assert upper.get_ylim()[0] > -1e6
+
+
+def test_sample_efficiency_has_a_panel_a_task_and_all_environment_steps():
+    rows = [
+        {"seed": seed, "env_steps": 10.0 * step, "return_pre": 0.0, "return_post": float(step + seed)}
+        for seed in (0, 1, 2)
+        for step in (1, 2)
+    ]
+    figure = plots.sample_efficiency([("a", "maml", rows), ("a", "pearl", rows[:2]), ("b", "maml", rows)])
+    left, right = figure.axes
+    assert (left.get_title(), right.get_title(), left.get_xscale()) == ("a", "b", "log")
+    np.testing.assert_array_equal(left.lines[0].get_xdata(), [10.0, 20.0])
+    np.testing.assert_array_equal(left.lines[0].get_ydata(), [2.0, 3.0])
+    np.testing.assert_array_equal(left.lines[1].get_ydata(), [1.0, 2.0])
