@@ -76,7 +76,7 @@ from jaxmeta.models.planners import Planner, cross_entropy_method, imagined_retu
 from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
 from jaxmeta.networks.cells import CELLS, Cell, cell_for
 from jaxmeta.networks.distributions import Categorical, Gaussian, SquashedGaussian
-from jaxmeta.networks.latents import ContextModel, context_model_for
+from jaxmeta.networks.latents import LatentModel, latent_model_for
 from jaxmeta.networks.layers import MLP, Mixture
 from jaxmeta.networks.policies import CategoricalPolicy, GaussianPolicy, Policy, from_module, policy_for
 from jaxmeta.networks.recurrent import RecurrentPolicy, in_segments, recurrent_policy_for
@@ -118,12 +118,12 @@ __all__ = [
     "Categorical",
     "CategoricalPolicy",
     "Cell",
-    "ContextModel",
     "Divergence",
     "DynamicsModel",
     "Exploration",
     "Gaussian",
     "GaussianPolicy",
+    "LatentModel",
     "Learner",
     "Lifetime",
     "MetaAlgorithm",
@@ -160,7 +160,6 @@ __all__ = [
     "collect_lifetimes",
     "compose",
     "context_learner",
-    "context_model_for",
     "critic_baseline",
     "cross_entropy_method",
     "dice",
@@ -188,6 +187,7 @@ __all__ = [
     "init_state",
     "interquartile_mean",
     "interval_coverage",
+    "latent_model_for",
     "learned_rule",
     "likelihood_ratio",
     "linear_baseline",

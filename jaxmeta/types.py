@@ -124,8 +124,17 @@ Regulariser = Callable[[Theta, Lifetime], tuple[Array, Info]]
 Gate = Callable[[Theta, Phi, Array], Array]
 """``gate(theta, phi, obs) -> [..., experts]``: how much each expert has to say at ``obs`` ``[..., O]``; sums to 1."""
 
-Surrogate = Callable[[Array, Trajectory], Array]
-"""``surrogate(log_prob, trajectory) -> loss`` of stored actions whose log-probabilities are ``[E, T]`` now."""
+
+class Surrogate(Protocol):
+    """``surrogate(log_prob, trajectory) -> loss`` of stored actions whose log-probabilities are ``[E, T]`` now."""
+
+    def __call__(self, log_prob: Array, trajectory: Trajectory, /) -> Array: ...
+
+
+class ObjectiveMaker(Protocol):
+    """``make(learner, surrogate) -> objective``: what the outer step improves, of the data that ``surrogate`` sees."""
+
+    def __call__(self, learner: Learner, surrogate: Surrogate, /) -> Objective: ...
 
 
 class Divergence(NamedTuple):

@@ -153,7 +153,7 @@ def _recurrent(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]
             "discount": arguments.discount,
         }
     settings: dict[str, Any] = {
-        "estimator": jaxmeta.critic_baseline(arguments.discount, arguments.trace_decay),
+        "estimator": jaxmeta.critic_baseline(discount=arguments.discount, trace_decay=arguments.trace_decay),
         "task_chunk": arguments.task_chunk,
     }
     if arguments.algorithm in ("hyperx", "varibad"):
@@ -209,7 +209,7 @@ def _pearl(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
     import jaxmeta
 
     return {
-        "model": jaxmeta.context_model_for(tasks.env, **_layers(arguments), experts=arguments.experts),
+        "model": jaxmeta.latent_model_for(tasks.env, **_layers(arguments), experts=arguments.experts),
         "adaptation_steps": arguments.adaptation_steps,
         "optimizer": _optimizer(arguments),
         "discount": arguments.discount,
@@ -234,7 +234,7 @@ def _gradient(arguments: Experiment, tasks: TaskDistribution) -> dict[str, Any]:
         "inner_rate": arguments.inner_rate,
         "adaptation_steps": arguments.adaptation_steps,
         "episodes": arguments.episodes,
-        "estimator": jaxmeta.linear_baseline(arguments.discount, arguments.trace_decay),
+        "estimator": jaxmeta.linear_baseline(discount=arguments.discount, trace_decay=arguments.trace_decay),
         "policy": jaxmeta.policy_for(tasks.env, **network),
     }
     own = OWN_SETTINGS.get(arguments.algorithm, ())

@@ -34,7 +34,7 @@ def navigation():
 
 @pytest.fixture(scope="session")
 def policy(navigation):
-    return jaxmeta.policy_for(navigation.env, hidden=(8,), activation=jax.numpy.tanh)
+    return jaxmeta.policy_for(navigation.env, hidden=(8,), activation="tanh", initial_log_std=0.0)
 
 
 @pytest.fixture(scope="session")

@@ -138,7 +138,7 @@ def trpo_maml(
     Args:
       tasks: the family.
       max_divergence: bound on the mean divergence, in nats, > 0; used where ``outer`` is not given.
-      outer: moves θ; by default ``trust_region(max_divergence)``.
+      outer: moves θ; by default ``trust_region(max_divergence=max_divergence)``.
       **settings: those of ``maml``.
     """
-    return maml(tasks, outer=trust_region(max_divergence) if outer is None else outer, **settings)
+    return maml(tasks, outer=trust_region(max_divergence=max_divergence) if outer is None else outer, **settings)

@@ -13,7 +13,7 @@ from jaxmeta.data.buffers import Buffer, Transitions, append, draw, draw_places,
 from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, transitions_of
 from jaxmeta.learners.context import acted_by, context_learner
 from jaxmeta.networks.distributions import Gaussian
-from jaxmeta.networks.latents import ContextModel, context_model_for, prior, update_belief
+from jaxmeta.networks.latents import LatentModel, latent_model_for, prior, update_belief
 from jaxmeta.types import (
     Array,
     Info,
@@ -40,7 +40,7 @@ class PearlState(NamedTuple):
 def pearl(
     tasks: TaskDistribution,
     *,
-    model: ContextModel | None = None,
+    model: LatentModel | None = None,
     adaptation_steps: int = 2,
     optimizer: optax.GradientTransformation | None = None,
     discount: float = 0.99,
@@ -68,7 +68,7 @@ def pearl(
 
     Args:
       tasks: a family with a bounded box of actions.
-      model: networks; by default ``context_model_for`` the environment.
+      model: networks; by default ``latent_model_for`` the environment.
       adaptation_steps: K ≥ 0, episodes that the posterior is updated after.
       optimizer: of all networks; by default Adam at 3e-4.
       discount: γ in [0, 1].
@@ -91,7 +91,7 @@ def pearl(
     check_unit(discount=discount)
     if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
         raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")
-    model = context_model_for(tasks.env) if model is None else model
+    model = latent_model_for(tasks.env) if model is None else model
 
     def begin_fn(key: Key) -> Theta:
         start = jnp.asarray(1.0 if temperature is None else temperature, jnp.float32)

@@ -114,7 +114,7 @@ def fit_linear(features: Array, target: Array, mask: Array, ridge: float = 1e-5)
     return features @ jax.scipy.linalg.solve(gram, moment, assume_a="pos")
 
 
-def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
+def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
@@ -147,7 +147,7 @@ def linear_baseline(discount: float = 0.99, trace_decay: float = 1.0) -> Estimat
     return estimate_fn
 
 
-def critic_baseline(discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
+def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
     """Generalised advantages against the values that the learner's critic gave while it acted.
 
     A lifetime is all there is: after its last step the value is 0, whatever ended it. The episodes inside a lifetime do

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.data.rollout import next_observations
-from jaxmeta.networks.latents import Belief, ContextModel, prior, update_belief
+from jaxmeta.networks.latents import Belief, LatentModel, prior, update_belief
 from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
 
 
@@ -24,7 +24,7 @@ class Sampled(NamedTuple):
     stale: Array
 
 
-def context_learner(model: ContextModel, *, explore: bool = True) -> Learner:
+def context_learner(model: LatentModel, *, explore: bool = True) -> Learner:
     """Acts through an episode as if one draw from the posterior were true, then updates it with the whole episode.
 
     Posterior sampling explores across episodes, not within one. ``score`` is that of the latent that was acted by; of a

@@ -1,9 +1,8 @@
 """Models of how a task moves and rewards, fitted to transitions. Pure functions of parameters; ensembles are vmaps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
@@ -13,7 +12,7 @@ from gymnax.environments.environment import Environment
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.networks.distributions import Gaussian
-from jaxmeta.networks.layers import MLP
+from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -61,11 +60,11 @@ class DynamicsModel(NamedTuple):
 
 def dynamics_model_for(
     env: Environment,
-    *,
-    hidden: Sequence[int] = (64, 64),
-    activation: Callable[[Array], Array] = nn.silu,
-    probabilistic: bool = True,
     context: int = 0,
+    *,
+    hidden: tuple[int, ...] = (64, 64),
+    activation: str | Activation = "silu",
+    probabilistic: bool = True,
     ends_seen: bool = True,
 ) -> DynamicsModel:
     """A network that predicts a step's change of the observation, its reward, and whether it ends the episode.
@@ -97,6 +96,7 @@ def dynamics_model_for(
     if not discrete and not (isinstance(actions, spaces.Box) and len(actions.shape) == 1):
         raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
     seen, acted = observations.shape[0], actions.n if discrete else actions.shape[0]
+    activation = activation_for(activation)
     network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1)), activation)
     # A network of its own: an end is one bit, whose slope would drown in that of the densities.
     ending_network = MLP((*hidden, 1), activation)

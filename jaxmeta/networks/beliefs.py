@@ -1,6 +1,6 @@
 """Networks that infer what task they are in: a recurrent posterior over a latent, and predictions from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -11,7 +11,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution, Gaussian
-from jaxmeta.networks.layers import MLP
+from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, policy_module
 from jaxmeta.networks.recurrent import RecurrentPolicy, undecided
 from jaxmeta.tasks.lifetimes import LifetimeEnv
@@ -37,15 +37,15 @@ class BeliefModel(NamedTuple):
 
 def belief_model_for(
     env: Environment,
-    *,
     horizon: int,
+    *,
     latent: int = 5,
     cell: str | Cell = "gru",
     size: int = 64,
-    hidden: Sequence[int] = (64,),
-    decoder: Sequence[int] = (64, 64),
-    activation: Callable[[Array], Array] = nn.tanh,
-    initial_log_std: float = 0.0,
+    hidden: tuple[int, ...] = (64,),
+    decoder: tuple[int, ...] = (64, 64),
+    activation: str | Activation = "tanh",
+    initial_log_std: float = -0.7,
     bounded_mean: bool = False,
     experts: int = 1,
 ) -> BeliefModel:
@@ -80,6 +80,7 @@ def belief_model_for(
     observation = jnp.zeros(env.observation_space(params).shape)
     seen = flat_bounds(env.env.observation_space(params))[2]
     action_space = env.action_space(params)
+    activation = activation_for(activation)
     actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     gate = gate_of(actor)
     networks: dict[str, tuple[Any, str]] = {

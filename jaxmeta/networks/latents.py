@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
 from jaxmeta.networks.distributions import Gaussian, SquashedGaussian
-from jaxmeta.networks.layers import MLP, Mixture, feedforward
+from jaxmeta.networks.layers import MLP, Activation, Mixture, activation_for, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -30,7 +29,7 @@ class Belief(NamedTuple):
         return Gaussian(self.shift / self.precision, -0.5 * jnp.log(self.precision))
 
 
-class ContextModel(NamedTuple):
+class LatentModel(NamedTuple):
     """What PEARL learns.
 
     Attributes:
@@ -67,15 +66,15 @@ def update_belief(belief: Belief, factors: Belief, weight: Array) -> Belief:
     return jax.tree.map(lambda x, each: x + jnp.sum(each * weight[..., None], axis=axes), belief, factors)
 
 
-def context_model_for(
+def latent_model_for(
     env: Environment,
     *,
     latent: int = 5,
-    hidden: Sequence[int] = (128, 128),
-    encoder: Sequence[int] = (64, 64),
-    activation: Callable[[Array], Array] = nn.relu,
+    hidden: tuple[int, ...] = (64, 64),
+    encoder: tuple[int, ...] = (64, 64),
+    activation: str | Activation = "relu",
     experts: int = 1,
-) -> ContextModel:
+) -> LatentModel:
     """A context model that fits an environment's spaces.
 
     Args:
@@ -104,9 +103,9 @@ def context_model_for(
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs bounded actions")
     size, seen = actions.shape[0], observations.shape[0]
     networks = {
-        "encoder": MLP((*encoder, 2 * latent), activation),
-        "actor": feedforward((*hidden, 2 * size), activation, experts),
-        "critics": MLP((*hidden, 1), activation),
+        "encoder": MLP((*encoder, 2 * latent), activation_for(activation)),
+        "actor": feedforward((*hidden, 2 * size), activation_for(activation), experts),
+        "critics": MLP((*hidden, 1), activation_for(activation)),
     }
 
     def init_fn(key: Key) -> PyTree:
@@ -144,4 +143,4 @@ def context_model_for(
         return jax.vmap(one)(params["critics"])
 
     gate = gate_fn if isinstance(networks["actor"], Mixture) else None
-    return ContextModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)
+    return LatentModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)

@@ -6,7 +6,24 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import registry
 from jaxmeta.types import Array
+
+Activation = Callable[[Array], Array]
+ACTIVATIONS = ("elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus", "tanh")
+"""Names in ``jax.nn`` that ``activation_for`` knows."""
+
+
+def activation_for(activation: str | Activation) -> Activation:
+    """A nonlinearity by its name in ``jax.nn``; a function is given back as it is.
+
+    Raises:
+      ValueError: an unknown name.
+    """
+    if not isinstance(activation, str):
+        return activation
+    registry.check("activation", activation, ACTIVATIONS)
+    return getattr(jax.nn, activation)
 
 
 class MLP(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
-from jaxmeta.networks.layers import Mixture, feedforward
+from jaxmeta.networks.layers import Activation, Mixture, activation_for, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -104,24 +104,24 @@ def from_module(
 
 def policy_for(
     env: environment.Environment,
-    *,
-    hidden: Sequence[int] = (100, 100),
-    activation: Callable[[Array], Array] = nn.relu,
-    initial_log_std: float = 0.0,
-    bounded_mean: bool = False,
     context_size: int = 0,
+    *,
+    hidden: tuple[int, ...] = (100, 100),
+    activation: str | Activation = "relu",
+    initial_log_std: float = -0.7,
+    bounded_mean: bool = False,
     experts: int = 1,
 ) -> Policy:
     """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
 
     Args:
       env: a gymnax environment.
+      context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
       hidden: widths of the hidden layers.
-      activation: the nonlinearity between layers.
+      activation: the nonlinearity between layers, by its name in ``jax.nn`` (relu, silu, tanh, ...) or as a function.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
       bounded_mean: a Gaussian's mean stays within the action space. Where actions are clipped to it, a mean far outside
         leaves noise without effect, and exploration ends.
-      context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
       experts: K ≥ 1. Above 1 the mean, or the logits, are the sum of those of K networks, weighted by a gate: one more
         network, which also sees the context and, where weights adapt, adapts as they do.
 
@@ -131,7 +131,7 @@ def policy_for(
     Raises:
       ValueError: a width or a number of experts below 1, a negative context size, or spaces of another kind.
     """
-    module = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
+    module = policy_module(env, hidden, activation_for(activation), initial_log_std, bounded_mean, experts)
     shape = env.observation_space(env.default_params).shape
     head = lambda params: parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
     return from_module(module, shape, head=head, context_size=context_size, gate=gate_of(module))

@@ -1,6 +1,6 @@
 """Recurrent actors and critics: a memory of a lifetime, as pure functions of one sequence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ from gymnax.environments import environment
 
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution
-from jaxmeta.networks.layers import MLP
+from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, parameters_under, policy_module
 from jaxmeta.types import Array, Key, PyTree
 
@@ -37,14 +37,14 @@ class RecurrentPolicy(NamedTuple):
 
 def recurrent_policy_for(
     env: environment.Environment,
-    *,
     horizon: int,
+    *,
     cell: str | Cell = "gru",
     size: int = 128,
-    embedding: Sequence[int] = (),
-    hidden: Sequence[int] = (),
-    activation: Callable[[Array], Array] = nn.relu,
-    initial_log_std: float = 0.0,
+    embedding: tuple[int, ...] = (),
+    hidden: tuple[int, ...] = (),
+    activation: str | Activation = "relu",
+    initial_log_std: float = -0.7,
     bounded_mean: bool = False,
     experts: int = 1,
 ) -> RecurrentPolicy:
@@ -57,7 +57,7 @@ def recurrent_policy_for(
       size: H ≥ 1, features that the cell gives; used where ``cell`` is a name.
       embedding: widths of layers between the observation and the cell.
       hidden: widths of the hidden layers of each head.
-      activation: the nonlinearity of those layers.
+      activation: the nonlinearity of those layers, by its name in ``jax.nn`` or as a function.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
       bounded_mean: of a Gaussian policy, as in ``policy_for``.
       experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the features that the cell gives.
@@ -65,6 +65,7 @@ def recurrent_policy_for(
     Raises:
       ValueError: an unknown cell, a size out of its range, or spaces of another kind.
     """
+    activation = activation_for(activation)
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
     actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     gate = gate_of(actor)

@@ -10,6 +10,7 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Categorical
+from jaxmeta.networks.layers import Activation, activation_for
 from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.tasks.lifetimes import LifetimeEnv, Told
 from jaxmeta.types import Array, Key, PyTree
@@ -55,12 +56,12 @@ class _Heads(nn.Module):
 
 def tabular_policy_for(
     env: environment.Environment,
-    *,
     horizon: int,
+    *,
     cell: str | Cell = "gru",
     size: int = 16,
-    hidden: Sequence[int] = (16,),
-    activation: Callable[[Array], Array] = nn.relu,
+    hidden: tuple[int, ...] = (16,),
+    activation: str | Activation = "relu",
 ) -> RecurrentPolicy:
     """A recurrent actor and critic for which observations and actions have no names.
 
@@ -93,7 +94,7 @@ def tabular_policy_for(
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
     observations, actions = _first_observation(env).shape[0], action_space.n
-    heads, norm = _Heads(tuple(hidden), activation), nn.LayerNorm()
+    heads, norm = _Heads(tuple(hidden), activation_for(activation)), nn.LayerNorm()
     seen = jnp.zeros(3)
 
     def init_fn(key: Key) -> PyTree:

@@ -16,6 +16,7 @@ from jaxmeta.types import (
     Learner,
     Lifetime,
     Objective,
+    ObjectiveMaker,
     Phi,
     Surrogate,
     Theta,
@@ -65,6 +66,16 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
         return loss, {}
 
     return objective_fn
+
+
+def after_adaptation() -> ObjectiveMaker:
+    """The return after the last adaptation step."""
+    return post_adaptation
+
+
+def during_adaptation() -> ObjectiveMaker:
+    """The mean return over all adaptation steps, that before the first among them."""
+    return after_every_step
 
 
 def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:

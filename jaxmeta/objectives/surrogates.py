@@ -97,3 +97,46 @@ def _magic_box(x: Array) -> Array:
 def _masked(x: Array, trajectory: Trajectory) -> Array:
     # Padding is masked before the exponential: exp of a stray difference could overflow, and inf · 0 is NaN.
     return jnp.where(trajectory.mask > 0, x, 0.0)
+
+
+def ratio_surrogate(*, standardise: bool = True) -> Surrogate:
+    """The likelihood ratio times the advantage.
+
+    Args:
+      standardise: advantages with standard deviation 1 in each task, so that all tasks count alike; else in units of
+        reward, so that a task counts by what is to be gained.
+    """
+    return _scaled(likelihood_ratio, standardise)
+
+
+def score_surrogate(*, standardise: bool = True) -> Surrogate:
+    """The log-probability times the advantage.
+
+    Args:
+      standardise: advantages with standard deviation 1 in each task, else in units of reward.
+    """
+    return _scaled(score_function, standardise)
+
+
+def dice_surrogate(*, trace_decay: float = 1.0, standardise: bool = True) -> Surrogate:
+    """DiCE (Foerster et al. 2018), or Loaded DiCE (Farquhar et al. 2019).
+
+    Args:
+      trace_decay: λ in [0, 1]; below 1 it is Loaded DiCE.
+      standardise: advantages with standard deviation 1 in each task, else in units of reward.
+    """
+    return _scaled(dice(trace_decay), standardise)
+
+
+def clipped_surrogate(*, epsilon: float = 0.2, standardise: bool = True) -> Surrogate:
+    """The clipped likelihood ratio of PPO (Schulman et al. 2017).
+
+    Args:
+      epsilon: ε > 0.
+      standardise: advantages with standard deviation 1 in each task, else in units of reward.
+    """
+    return _scaled(clipped(epsilon), standardise)
+
+
+def _scaled(surrogate: Surrogate, standardise: bool) -> Surrogate:
+    return standardised(surrogate) if standardise else surrogate

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from jaxmeta.checks import check_least, check_positive, check_weights
 from jaxmeta.types import Array, Divergence, Outer, Theta
 
 
@@ -15,8 +16,8 @@ class TrustRegionState(NamedTuple):
 
 
 def trust_region(
-    max_divergence: float = 0.01,
     *,
+    max_divergence: float = 0.01,
     cg_iterations: int = 10,
     damping: float = 1e-5,
     curvature_every: int = 5,
@@ -36,17 +37,9 @@ def trust_region(
     Raises:
       ValueError: an argument out of its range.
     """
-    for name, value in (
-        ("cg_iterations", cg_iterations),
-        ("curvature_every", curvature_every),
-        ("backtracks", backtracks),
-    ):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
-    if isinstance(max_divergence, (int, float)) and max_divergence <= 0:
-        raise ValueError(f"max_divergence: got {max_divergence}; must be positive")
-    if isinstance(damping, (int, float)) and damping < 0:
-        raise ValueError(f"damping: got {damping}; must not be negative")
+    check_least(1, cg_iterations=cg_iterations, curvature_every=curvature_every, backtracks=backtracks)
+    check_positive(max_divergence=max_divergence)
+    check_weights(damping=damping)
     if isinstance(backtrack_ratio, (int, float)) and not 0.0 < backtrack_ratio < 1.0:
         raise ValueError(f"backtrack_ratio: got {backtrack_ratio}; must be in (0, 1)")
 

@@ -53,7 +53,7 @@ ALGORITHMS = {
     "promp": lambda tasks, **settings: jaxmeta.promp(tasks, outer=OPTAX(epochs=3), **settings),
     "reptile": lambda tasks, **settings: jaxmeta.reptile(tasks, **settings),
     "trpo-maml": lambda tasks, **settings: jaxmeta.trpo_maml(
-        tasks, outer=jaxmeta.trust_region(0.05, curvature_every=2), **settings
+        tasks, outer=jaxmeta.trust_region(max_divergence=0.05, curvature_every=2), **settings
     ),
 }
 

@@ -88,7 +88,7 @@ def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
     undone = jaxmeta.Exploration(
         lambda theta, lifetime: -lifetime.trajectory.reward[-1, 0], lambda theta, lifetime: (jnp.zeros(()), {})
     )
-    estimator = jaxmeta.critic_baseline(1.0, 1.0)
+    estimator = jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)
 
     def unpaid(trajectory):
         return estimator(trajectory._replace(reward=jnp.zeros_like(trajectory.reward)))
@@ -112,7 +112,7 @@ def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(set
 
     def estimator(trajectory):
         jax.debug.callback(lambda reward: kept.append(np.array(reward)), trajectory.reward)
-        return jaxmeta.critic_baseline(1.0, 1.0)(trajectory)
+        return jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)(trajectory)
 
     weights = {"novelty_weight": 0.0, "error_weight": 2.0, "state_weight": 10.0}
     algorithm = jaxmeta.hyperx(moves, model=model, outer=settings["outer"], estimator=estimator, **weights)

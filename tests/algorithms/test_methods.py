@@ -278,7 +278,7 @@ def test_evolution_strategies_estimate_a_gradient_that_agrees_with_backpropagati
         navigation,
         outer=jaxmeta.by_optax(optax.sgd(1.0)),
         outer_loss=jaxmeta.likelihood_ratio,
-        estimator=jaxmeta.linear_baseline(1.0, 1.0),
+        estimator=jaxmeta.linear_baseline(discount=1.0, trace_decay=1.0),
         **(settings | {"episodes": 2000}),
     )
     state = by_es.init(jax.random.key(0))

@@ -107,16 +107,16 @@ def test_advantages_of_a_lifetime_by_hand():
         advantage=zeros,
         value_target=zeros,
     )
-    filled = jaxmeta.critic_baseline(0.5, 0.5)(trajectory)
+    filled = jaxmeta.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory)
     # δ = r + V'/2 − V = (1, 0, −2), with nothing after the end; A_t = δ_t + A_{t+1}/4.
     np.testing.assert_allclose(filled.advantage, row(1 + -0.5 / 4, -0.5, -2.0), rtol=1e-6)
     np.testing.assert_allclose(filled.value_target, filled.advantage + trajectory.value, rtol=1e-6)
-    cut = jaxmeta.critic_baseline(0.5, 0.5)(trajectory._replace(mask=row(1.0, 1.0, 0.0)))
+    cut = jaxmeta.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory._replace(mask=row(1.0, 1.0, 0.0)))
     np.testing.assert_allclose(cut.advantage, row(1 - 2 / 4, -2.0, 0.0), rtol=1e-6)
 
 
 def test_values_are_of_scaled_rewards_but_what_is_seen_and_reported_is_not(lifetimes):
-    estimator = jaxmeta.critic_baseline(1.0, 1.0)
+    estimator = jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)
     algorithm = jaxmeta.rl2(lifetimes, policy=network(lifetimes), estimator=estimator, reward_scale=0.25)
     theta = algorithm.init(jax.random.key(0)).theta
     task = lifetimes.sample(jax.random.key(2))
@@ -181,7 +181,9 @@ def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
 
 def test_rl2_finds_the_better_arm(better_arm):
     outer = jaxmeta.by_optax(optax.adam(1e-2), 4)
-    algorithm = jaxmeta.rl2(better_arm.tasks, size=8, outer=outer, estimator=jaxmeta.critic_baseline(1.0, 0.5))
+    algorithm = jaxmeta.rl2(
+        better_arm.tasks, size=8, outer=outer, estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5)
+    )
     late = better_arm.learned(algorithm, 60)
     assert np.all(late["return_post"] > 2.8), late
 

@@ -154,7 +154,7 @@ def test_varibad_finds_the_better_arm_and_predicts_and_tells_it(better_arm):
         prefixes=4,
         task_weight=1.0,
         outer=jaxmeta.in_turn("policy", *2 * [jaxmeta.by_optax(optax.adam(1e-2), 4)]),
-        estimator=jaxmeta.critic_baseline(1.0, 0.5),
+        estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5),
     )
     late = better_arm.learned(algorithm, 100)
     assert np.all(late["return_post"] > 2.8), late

@@ -80,7 +80,7 @@ def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
 def test_one_expert_has_no_gate_in_any_network(lifetimes, navigation):
     recurrent = jaxmeta.recurrent_policy_for(lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,))
     belief = jaxmeta.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4).policy
-    context = jaxmeta.context_model_for(navigation.env)
+    context = jaxmeta.latent_model_for(navigation.env)
     for network in (recurrent, belief, context):
         assert network.gate is None
         params = jax.eval_shape(network.init, jax.random.key(0))
@@ -163,7 +163,7 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
 
 
 def test_the_gates_of_beliefs_and_latents_see_them(lifetimes, navigation):
-    model = jaxmeta.context_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
+    model = jaxmeta.latent_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
     params, obs = model.init(jax.random.key(0)), jnp.zeros((4, 2))
     gates = [model.gate(params, jnp.array(latent), obs) for latent in ([0.0, 0.0], [2.0, -1.0])]
     assert gates[0].shape == (4, 3)
@@ -187,7 +187,7 @@ def test_less_than_one_expert_is_refused(build, lifetimes, navigation):
         "policy": lambda: jaxmeta.policy_for(navigation.env, experts=0),
         "recurrent": lambda: jaxmeta.recurrent_policy_for(lifetimes.env, **sequence),
         "belief": lambda: jaxmeta.belief_model_for(lifetimes.env, **sequence),
-        "context": lambda: jaxmeta.context_model_for(navigation.env, experts=0),
+        "context": lambda: jaxmeta.latent_model_for(navigation.env, experts=0),
     }
     with pytest.raises(ValueError, match=r"^experts: got 0; must be at least 1$"):
         builders[build]()

@@ -41,7 +41,7 @@ def test_conjugate_gradient_of_zero_is_zero():
 
 def test_trust_region_takes_the_longest_natural_step_that_the_bound_allows():
     start = {"x": jnp.array([0.3, 0.2, -0.1])}
-    outer = trust_region(0.02, cg_iterations=3, damping=0.0)
+    outer = trust_region(max_divergence=0.02, cg_iterations=3, damping=0.0)
     theta, _, info = outer.step(start, outer.init(start), linear, quadratic_divergence(start["x"]))
     natural = jnp.linalg.solve(MATRIX, SLOPE)
     exact = start["x"] - natural * jnp.sqrt(2 * 0.02 / (SLOPE @ natural))
@@ -56,7 +56,7 @@ def test_trust_region_takes_the_longest_natural_step_that_the_bound_allows():
 
 def test_trust_region_stays_where_no_step_improves():
     start = {"x": jnp.zeros(3)}
-    outer = trust_region(0.01, backtracks=4)
+    outer = trust_region(max_divergence=0.01, backtracks=4)
 
     # Its slope promises a gain that no step delivers.
     def deceptive(theta):
@@ -71,7 +71,7 @@ def test_trust_region_stays_where_no_step_improves():
 
 def test_trust_region_rejects_a_nan():
     start = {"x": jnp.zeros(3)}
-    outer = trust_region(0.01)
+    outer = trust_region(max_divergence=0.01)
     theta, _, _ = outer.step(
         start, outer.init(start), lambda theta: (jnp.nan * jnp.sum(theta["x"]), {}), quadratic_divergence(start["x"])
     )
