@@ -1,6 +1,6 @@
 """Several episodes of one task seen as one lifetime, for learners that adapt by their recurrent state."""
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -207,3 +207,7 @@ def as_lifetime(tasks: TaskDistribution, episodes: int) -> TaskDistribution:
         horizon=episodes * tasks.horizon,
         optimum=None if optimum is None else lambda task: episodes * optimum(task),
     )
+
+
+Lifetimes = Annotated[TaskDistribution, as_lifetime]
+"""The type of ``tasks`` for methods that learn by acting: a run makes lifetimes of the family's episodes first."""

@@ -1,7 +1,7 @@
 """Wrappers: gymnax environments around gymnax environments, with the same parameters."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -304,3 +304,7 @@ def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
         return jnp.concatenate([leaf[index] for leaf, index in zip(leaves, varies, strict=True)])
 
     return features_fn
+
+
+Revealed = Annotated[TaskDistribution, reveal_task]
+"""The type of ``tasks`` for methods that are told the task: a run puts it into the observation first."""
