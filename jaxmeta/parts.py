@@ -144,7 +144,7 @@ def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
 
 def kind_of(annotation: Any) -> str | None:
     """The registered kind that a parameter's type names, if any."""
-    for one in typing.get_args(annotation) or (annotation,):
+    for one in typing.get_args(annotation) if _is_union(annotation) else (annotation,):
         name = getattr(one, "__name__", None)
         if name is not None and one is not Part and name in registry.kinds():
             return name
