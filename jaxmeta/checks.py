@@ -27,3 +27,15 @@ def check_positive(**values: object) -> None:
     for name, value in values.items():
         if isinstance(value, (int, float)) and value <= 0:
             raise ValueError(f"{name}: got {value}; must be positive")
+
+
+def check_share(**shares: float) -> None:
+    """Raise a ``ValueError`` on a share outside (0, 1]."""
+    for name, value in shares.items():
+        if isinstance(value, (int, float)) and not 0.0 < value <= 1.0:
+            raise ValueError(f"{name}: got {value}; must be in (0, 1]")
+
+
+def is_zero(weight: object) -> bool:
+    """Whether a weight is the number 0. One that is traced, in a sweep, cannot be asked: it counts as none."""
+    return isinstance(weight, (int, float)) and weight == 0

@@ -7,12 +7,12 @@ import jax.numpy as jnp
 
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.varibad import Exploration, varibad
-from jaxmeta.checks import check_least, check_weights
+from jaxmeta.checks import check_least, check_weights, is_zero
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
 from jaxmeta.networks.distributions import Gaussian
 from jaxmeta.networks.layers import MLP
-from jaxmeta.objectives.evidence import is_zero, next_states
+from jaxmeta.objectives.evidence import next_states
 from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.parts import built, extends, part
 from jaxmeta.tasks.lifetimes import Lifetimes

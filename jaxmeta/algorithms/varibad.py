@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.lifetime_ppo import lifetime_ppo
-from jaxmeta.checks import check_least, check_weights
+from jaxmeta.checks import check_least, check_weights, is_zero
 from jaxmeta.data.advantages import critic_baseline
 from jaxmeta.networks.beliefs import BeliefModel, belief_model_for, telling_tasks
-from jaxmeta.objectives.evidence import evidence_bound, is_zero
+from jaxmeta.objectives.evidence import evidence_bound
 from jaxmeta.outer.descent import adam
 from jaxmeta.outer.in_turn import in_turn
 from jaxmeta.parts import built, part
