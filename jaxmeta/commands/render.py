@@ -142,7 +142,7 @@ def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[
 
     key_tasks, key_adapt = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
-    mapped = evaluate.over_tasks(used, key_adapt, batch)
+    mapped = evaluate.in_tasks(used, key_adapt, batch)
     use = np.stack([mapped(jax.tree.map(lambda x, place=place: x[place], theta)) for place in range(len(seeds))])
     for seed, one in zip(seeds, use, strict=True):
         shares = " ".join(f"{each:.2f}" for each in one.mean(axis=0))

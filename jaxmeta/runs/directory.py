@@ -19,8 +19,8 @@ import jaxmeta
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, tidy_rows
-from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.runs.loop import TrainState, compiled_chunk, held_out_tasks, init_state, train_in_chunks
+from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
@@ -243,7 +243,7 @@ def evaluate_run(
     def adapt(key, theta, task):
         return evaluate.adaptation_returns(key, algorithm, tasks, theta, task, greedy_episodes=greedy_episodes)
 
-    trained = evaluate.over_tasks(adapt, key_adapt, batch)
+    trained = evaluate.in_tasks(adapt, key_adapt, batch)
     each = [trained(jax.tree.map(lambda x, s=s: x[s], theta)) for s in range(len(seeds))]
     returns = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
 
@@ -252,8 +252,8 @@ def evaluate_run(
         key_init, key_adapt = jax.random.split(key)
         return adapt(key_adapt, algorithm.learner.init(key_init), task)
 
-    scratch = evaluate.over_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
-    uniform = evaluate.over_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
+    scratch = evaluate.in_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
+    uniform = evaluate.in_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
         None
     )
     by_episode = isinstance(tasks.env, LifetimeEnv)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.run import Run
 from jaxmeta.studies import reference_tables
@@ -200,7 +201,7 @@ def compare(
     @jax.jit
     def act(theta: Any) -> Any:
         inputs = (jax.random.split(key_act, count), problem.batch)
-        return jax.lax.map(lambda each: lifetime(theta, *each), inputs, batch_size=min(1000, count))
+        return over_tasks(lambda key, task: lifetime(theta, key, task), *inputs, task_chunk=1000)
 
     seeds = trained.seeds
     returns = np.stack([np.asarray(act(jax.tree.map(lambda x, s=s: x[s], run.thetas))) for s in range(len(seeds))])
