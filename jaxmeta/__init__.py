@@ -24,6 +24,7 @@ from jaxmeta.algorithms import (
     model_maml,
     mql,
     multi_task,
+    oracle,
     pearl,
     plan_online,
     promp,
@@ -91,10 +92,11 @@ from jaxmeta.objectives.objectives import (
     with_sampling_term,
 )
 from jaxmeta.objectives.surrogates import clipped, dice, likelihood_ratio, score_function, standardised
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import adam, by_optax, sgd
 from jaxmeta.outer.in_turn import in_turn
 from jaxmeta.outer.trust_region import trust_region
 from jaxmeta.over_tasks import mean_over_tasks
+from jaxmeta.parts import built, part
 from jaxmeta.runs.evaluate import adaptation_returns, adapted_expert_use, bootstrap_interval, interquartile_mean
 from jaxmeta.runs.loop import TrainState, init_state, meta_iteration, meta_train, sample_tasks
 from jaxmeta.studies.model_errors import model_errors
@@ -143,6 +145,7 @@ __all__ = [
     "act_by_sample",
     "acting",
     "actor_critic",
+    "adam",
     "adapt_model",
     "adaptation_returns",
     "adapted_expert_use",
@@ -151,6 +154,7 @@ __all__ = [
     "as_lifetime",
     "belief_model_for",
     "bootstrap_interval",
+    "built",
     "by_optax",
     "cavia",
     "cell_for",
@@ -208,6 +212,8 @@ __all__ = [
     "observe_only",
     "online_model_for",
     "open_loop",
+    "oracle",
+    "part",
     "pearl",
     "plan_online",
     "planning_learner",
@@ -232,6 +238,7 @@ __all__ = [
     "sample_tasks",
     "scale_observations",
     "score_function",
+    "sgd",
     "stage_returns",
     "standardised",
     "tabular_policy_for",
