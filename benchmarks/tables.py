@@ -315,11 +315,10 @@ def references(problem: str, methods: Sequence[str], settings: Sequence[dict[str
 def accelerator_maml() -> str:
     found = results("accelerator_h200")
     rows = [_accelerated(f"{one['tasks']:,} tasks, chunks of {one['task_chunk']:,}", one) for one in found["maml"]]
-    seeds = [
-        _accelerated(f"{one['seeds']} seed{'s' * (one['seeds'] > 1)} of {one['tasks']} tasks", one)
-        for one in found["seeds"]
-    ]
-    return markdown(ACCELERATED, [*rows, *seeds])
+    for one in found["seeds"]:
+        name = f"{one['seeds']} seeds together" if one["seeds"] > 1 else "1 seed"
+        rows.append(_accelerated(f"{name}, {one['tasks']} tasks each", one))
+    return markdown(ACCELERATED, rows)
 
 
 def accelerator_rl2() -> str:

@@ -5,6 +5,7 @@ Nothing here is typed by hand that the code or the results know.
 
 import importlib.util
 import inspect
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-import jaxmeta
 from jaxmeta import parts, registry
 
 ROOT = Path(__file__).parents[1]
@@ -22,7 +22,8 @@ LINKS = {"](benchmarks/results/": "](results/data/", "](docs/": "](", "](CONTRIB
 
 def _tables() -> Any:
     spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -110,34 +111,43 @@ def methods() -> str:
 
 
 def takes_lifetimes(builder: Any) -> bool:
-    """Whether a method learns by acting, over several episodes of a task."""
-    from jaxmeta.algorithms import on_lifetimes  # noqa: F401  (the room must be there)
-
-    source = inspect.getsource(inspect.getmodule(builder) or builder)
-    annotation = str(inspect.signature(builder).parameters["tasks"].annotation)
-    return "Lifetimes" in annotation or "as_lifetime" in annotation or "check_lifetimes" in source
+    """Whether a method learns by acting, over several episodes of a task; asked of what it extends, too."""
+    while builder is not None:
+        annotation = inspect.signature(builder).parameters["tasks"].annotation
+        if "Lifetimes" in str(annotation) or "as_lifetime" in str(annotation):
+            return True
+        builder = getattr(builder, "extended", None)
+    return False
 
 
 def settings() -> str:
-    """Every method's settings, as flags, with their defaults and what its docstring says of them."""
+    """Every method's settings, as flags, with their defaults and what the docstrings say of them."""
     texts = []
     for name in registry.methods():
         builder = registry.builder(name)
-        rows = list(_flags(parts.default_tree(builder), parts.descriptions(builder)))
+        rows = list(_flags(builder, parts.default_tree(builder)))
         if rows:
             texts.append(f"## {name}\n\n{TABLES.markdown(['flag', 'default', ''], rows)}")
     return "\n\n".join(texts)
 
 
-def _flags(tree: dict[str, Any], help_of: dict[str, str], path: str = ""):
+def _flags(factory: Any, tree: dict[str, Any], path: str = "") -> Iterator[list[str]]:
+    """A row for each setting of a factory, those of its parts one level down."""
+    known, texts = parts.parameters(factory), parts.descriptions(factory)
     for name, value in tree.items():
-        flag = f"{path}{name.replace('_', '-')}"
-        text = help_of.get(name, "").replace("|", "\\|")
-        if isinstance(value, dict):
-            yield f"`--{flag}`", f"`{value[parts.USE]}`", text
-            yield from _flags({key: one for key, one in value.items() if key != parts.USE}, {}, f"{flag}.")
-        elif name != parts.USE:
-            yield f"`--{flag}`", f"`{value}`", text
+        if name == parts.USE:
+            continue
+        flag, text = f"{path}{name.replace('_', '-')}", texts.get(name, "").replace("|", "\\|")
+        kind = parts.kind_of(known[name].annotation)
+        if isinstance(value, dict) and kind is not None:
+            choices = ", ".join(f"`{one}`" for one in registry.kinds()[kind])
+            yield [f"`--{flag}`", f"`{value[parts.USE]}`", f"{text} One of {choices}."]
+            yield from _flags(registry.factory(kind, value[parts.USE]), value, f"{flag}.")
+        else:
+            yield [f"`--{flag}`", _default(value), text]
 
 
-assert jaxmeta
+def _default(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"`{' '.join(map(str, value)) if isinstance(value, tuple) else value}`"
