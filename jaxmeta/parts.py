@@ -136,7 +136,7 @@ def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
       known: settings there are.
       where: what has them, for the message.
     """
-    known = tuple(known)
+    known = tuple(one for one in known if one != USE)
     leaf = name.rpartition(".")[2]
     if leaf not in known:
         has = f"{where} has {', '.join(known)}" if known else f"{where} has no settings"

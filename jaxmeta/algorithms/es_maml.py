@@ -15,6 +15,7 @@ from jaxmeta.learners.gradient import act_by_mode, acting, gate_of_adapted, whol
 from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.objectives.surrogates import ratio_surrogate
 from jaxmeta.outer.descent import adam_updates
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import (
     Array,
@@ -91,7 +92,7 @@ def es_maml(
 
         def lifetimes(sign: float) -> Lifetime:
             thetas = jax.tree.map(lambda leaf, noise: leaf + sign * deviation * noise, state.theta, noise)
-            return jax.vmap(adapt_fn)(jax.random.split(key_act, count), thetas, batch)[1]
+            return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
 
         both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))
         after = jnp.mean(episode_returns(both.trajectory)[:, :, -1], axis=-1)
