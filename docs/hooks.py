@@ -70,7 +70,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         line = f"<!-- registry: {marker} -->"
         if line in markdown:
             markdown = markdown.replace(line, table())
-    return TABLES.filled(markdown)
+    return TABLES.MARKER.sub(
+        lambda match: f'<div class="numbers" markdown>\n\n{TABLES.TABLES[match[1]]()}\n\n</div>', markdown
+    )
 
 
 TABLES = _tables()
