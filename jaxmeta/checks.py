@@ -1,4 +1,16 @@
-"""What factories ask of their arguments: each check raises a ``ValueError`` of one line, or does nothing."""
+"""What is asked of arguments and actions: each check raises a ``ValueError`` of one line, or does nothing.
+
+Only Python numbers are checked, so that traced ones pass through a factory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from gymnax.environments import environment
 
 
 def check_weights(**weights: float) -> None:
@@ -8,7 +20,7 @@ def check_weights(**weights: float) -> None:
             raise ValueError(f"{name}: got {value}; must be at least 0")
 
 
-def check_least(least: int, **counts: int) -> None:
+def check_least(least: int, **counts: float) -> None:
     """Raise a ``ValueError`` on a count below ``least``."""
     for name, value in counts.items():
         if value < least:
@@ -25,5 +37,19 @@ def check_unit(**shares: float) -> None:
 def check_positive(**values: object) -> None:
     """Raise a ``ValueError`` on a number that is not positive."""
     for name, value in values.items():
-        if isinstance(value, (int, float)) and value <= 0:
+        if isinstance(value, (int, float)) and not value > 0:
             raise ValueError(f"{name}: got {value}; must be positive")
+
+
+def check_ranges(**ranges: tuple[float, float]) -> None:
+    """Raise a ``ValueError`` on a range ``(low, high)`` that is not ``0 < low <= high``."""
+    for name, (low, high) in ranges.items():
+        if not 0.0 < low <= high:
+            raise ValueError(f"{name}: got ({low}, {high}); must be 0 < low <= high")
+
+
+def check_action(env: environment.Environment, action: Any) -> None:
+    """Raise a ``ValueError`` on an action that has not the shape of the action space, such as a batch of actions."""
+    expected = tuple(env.action_space(env.default_params).shape)
+    if jnp.shape(action) != expected:
+        raise ValueError(f"action: got shape {jnp.shape(action)}; {env.name} takes shape {expected}")

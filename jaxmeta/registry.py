@@ -64,49 +64,33 @@ METHODS: dict[str, Row] = {
 _FAMILIES = {
     "acrobot": ("classic_control:acrobot", "two links with lengths, masses and torque of their own"),
     "bernoulli-bandit": ("bandits:bernoulli_bandit", "arms that pay 0 or 1 (Duan et al. 2016)"),
-    "cartpole": Row(
-        "jaxmeta.tasks.classic_control:cartpole", "a pole with masses, length, force and gravity of its own"
-    ),
-    "contextual-bandit": Row(
-        "jaxmeta.tasks.contextual_bandit:contextual_bandit", "arms whose probabilities depend on a context"
-    ),
-    "dark-key-to-door": Row(
-        "jaxmeta.tasks.memory:dark_key_to_door", "find an unseen key, then its door (Laskin et al. 2022)"
-    ),
-    "dependent-bandit": Row(
-        "jaxmeta.tasks.bandits:dependent_bandit", "two arms that pay with p and 1 − p (Wang et al. 2016)"
-    ),
-    "dorfman-semicircle": Row(
-        "jaxmeta.tasks.point_robots:dorfman_semicircle", "a goal on a half circle, reward near it (Dorfman et al. 2021)"
+    "cartpole": ("classic_control:cartpole", "a pole with masses, length, force and gravity of its own"),
+    "contextual-bandit": ("contextual_bandit:contextual_bandit", "arms whose probabilities depend on a context"),
+    "dark-key-to-door": ("memory:dark_key_to_door", "find an unseen key, then its door (Laskin et al. 2022)"),
+    "dependent-bandit": ("bandits:dependent_bandit", "two arms that pay with p and 1 − p (Wang et al. 2016)"),
+    "dorfman-semicircle": (
+        "point_robots:dorfman_semicircle",
+        "a goal on a half circle, reward near it (Dorfman et al. 2021)",
     ),
     "four-rooms": ("four_rooms:four_rooms", "one of 103 goal cells in four rooms"),
     "frozen-lake": ("frozen_lake:frozen_lake", "a random map with holes"),
     "gaussian-bandit": ("bandits:gaussian_bandit", "arms with normal rewards"),
     "gridnavi": ("grids:gridnavi", "an unseen goal cell on a 5 x 5 grid (Zintgraf et al. 2020)"),
-    "informative-bandit": Row(
-        "jaxmeta.tasks.bandits:informative_bandit", "one of ten arms pays; an eleventh tells which (Wang et al. 2016)"
+    "informative-bandit": (
+        "bandits:informative_bandit",
+        "one of ten arms pays; an eleventh tells which (Wang et al. 2016)",
     ),
-    "meta-maze": Row(
-        "jaxmeta.tasks.meta_maze:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"
-    ),
+    "meta-maze": ("meta_maze:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"),
     "mountain-car": ("classic_control:mountain_car", "a car with gravity, force and goal of its own"),
-    "mountain-car-continuous": Row(
-        "jaxmeta.tasks.classic_control:mountain_car_continuous", "the same, with a continuous force"
-    ),
+    "mountain-car-continuous": ("classic_control:mountain_car_continuous", "the same, with a continuous force"),
     "navigation": ("point_robots:navigation", "a point robot and an unseen goal (Finn et al. 2017)"),
-    "navigation-rotated": Row(
-        "jaxmeta.tasks.point_robots:navigation_rotated", "the same, with actions turned by an angle"
-    ),
+    "navigation-rotated": ("point_robots:navigation_rotated", "the same, with actions turned by an angle"),
     "navigation-wind": ("point_robots:navigation_wind", "the same, with a drift"),
     "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
-    "semicircle-dense": Row(
-        "jaxmeta.tasks.point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"
-    ),
+    "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
     "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
     "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),
-    "tabular-mdp": Row(
-        "jaxmeta.tasks.tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"
-    ),
+    "tabular-mdp": ("tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"),
 }
 FAMILIES: dict[str, Row] = {
     name: Row(f"jaxmeta.tasks.{target}", summary) for name, (target, summary) in _FAMILIES.items()
@@ -150,6 +134,7 @@ PARTS: dict[str, dict[str, Row]] = {
     },
 }
 """Factories by the kind of part that they fill, which is the name of a type."""
+PARTS["Family"] = FAMILIES
 
 
 def method(name: str, target: str | Callable[..., Any], summary: str = "") -> None:

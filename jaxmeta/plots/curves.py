@@ -272,8 +272,8 @@ def by_episode(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
       Leaves ``[N, (K + 1) * episodes, E, T / episodes, ...]``, with the wrapped environment's observations. What an
       episode's last step led to is not among those of a lifetime: ``final_obs`` is the last that was acted on.
     """
-    told = env.told(batches.obs)
-    ended = np.asarray(told.ended) > 0.5
+    parts = env.split_observation(batches.obs)
+    ended = np.asarray(parts.episode_end) > 0.5
     tasks, steps, parallel, length = batches.mask.shape
     time = np.arange(length)
     within = time - np.maximum.accumulate(np.where(ended, time, 0), axis=-1)
@@ -287,7 +287,7 @@ def by_episode(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
         found[place] = np.asarray(leaf)[task, step, one, when]
         return found
 
-    leaves = {**batches._asdict(), "obs": told.obs}
+    leaves = {**batches._asdict(), "obs": parts.obs}
     leaves = {name: placed(leaf) for name, leaf in leaves.items() if name != "final_obs"}
     lasts = np.maximum(np.sum(leaves["mask"], axis=-1).astype(int) - 1, 0)
     final = np.take_along_axis(leaves["obs"], lasts[..., None, None], axis=3)[..., 0, :]

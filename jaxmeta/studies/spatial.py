@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 from jaxmeta import tasks as families
+from jaxmeta.checks import check_least
 from jaxmeta.references import gridnavi
-from jaxmeta.tasks import checks
 
 Row = dict[str, str | int | float]
 
@@ -25,7 +25,7 @@ def gridnavi_rows(tasks: int = 100_000, *, seed: int = 0) -> list[Row]:
     Raises:
       ValueError: ``tasks`` below 2.
     """
-    checks.at_least(2, tasks=tasks)
+    check_least(2, tasks=tasks)
     episodes = 4
     known = gridnavi.full_information()
     exact = {"bayes-optimal": gridnavi.bayes_optimal(episodes=episodes).returns, "full-information": [known] * episodes}
@@ -55,7 +55,7 @@ def point_rows(tasks: int = 100_000, *, seed: int = 0) -> list[Row]:
     Raises:
       ValueError: ``tasks`` below 2.
     """
-    checks.at_least(2, tasks=tasks)
+    check_least(2, tasks=tasks)
     rows: list[Row] = []
     for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
         family = families.make(problem)
