@@ -5,7 +5,30 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Info, PyTree, Theta
+
+
+def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int | None = None) -> PyTree:
+    """``function(*data)`` of each task of a meta-batch, some of them at a time.
+
+    Args:
+      function: of one task.
+      *data: leaves lead with ``[N]``.
+      task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller. By default all of them.
+
+    Returns:
+      The results, leaves ``[N, ...]``.
+
+    Raises:
+      ValueError: ``task_chunk`` below 1.
+    """
+    if task_chunk is None:
+        return jax.vmap(function)(*data)
+    check_least(1, task_chunk=task_chunk)
+    size = min(task_chunk, jax.tree.leaves(data)[0].shape[0])
+    # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
+    return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
 
 
 def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
@@ -26,8 +49,7 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
     Raises:
       ValueError: ``task_chunk`` below 1.
     """
-    if task_chunk < 1:
-        raise ValueError(f"task_chunk: got {task_chunk}; must be at least 1")
+    check_least(1, task_chunk=task_chunk)
 
     @jax.custom_vjp
     def mean(theta, data):

@@ -89,8 +89,8 @@ def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Calla
     def mark(factory: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(factory)
         own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
-        hints = _hints(factory)
-        own = {name: one.replace(annotation=hints.get(name, one.annotation)) for name, one in own.items()}
+        types_of = hints(factory)
+        own = {name: one.replace(annotation=types_of.get(name, one.annotation)) for name, one in own.items()}
         inherited = {name: one for name, one in parameters(base).items() if name not in own and name not in without}
         factory.__dict__["__signature__"] = signature.replace(parameters=[*own.values(), *inherited.values()])
         factory.__dict__["extended"] = base
@@ -101,15 +101,16 @@ def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Calla
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """A factory's settings: its keyword-only parameters, their annotations resolved."""
-    hints = _hints(factory)
+    types_of = hints(factory)
     return {
-        name: one.replace(annotation=hints.get(name, one.annotation))
+        name: one.replace(annotation=types_of.get(name, one.annotation))
         for name, one in inspect.signature(factory).parameters.items()
         if one.kind is one.KEYWORD_ONLY
     }
 
 
-def _hints(factory: Callable[..., Any]) -> dict[str, Any]:
+def hints(factory: Callable[..., Any]) -> dict[str, Any]:
+    """The types of a factory's parameters, resolved."""
     target = factory if inspect.isroutine(factory) else type(factory).__call__
     return typing.get_type_hints(target, include_extras=True)
 
@@ -135,7 +136,7 @@ def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
       known: settings there are.
       where: what has them, for the message.
     """
-    known = tuple(known)
+    known = tuple(one for one in known if one != USE)
     leaf = name.rpartition(".")[2]
     if leaf not in known:
         has = f"{where} has {', '.join(known)}" if known else f"{where} has no settings"
@@ -144,7 +145,7 @@ def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
 
 def kind_of(annotation: Any) -> str | None:
     """The registered kind that a parameter's type names, if any."""
-    for one in typing.get_args(annotation) or (annotation,):
+    for one in typing.get_args(annotation) if _is_union(annotation) else (annotation,):
         name = getattr(one, "__name__", None)
         if name is not None and one is not Part and name in registry.kinds():
             return name

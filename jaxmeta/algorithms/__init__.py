@@ -2,7 +2,7 @@
 
 from jaxmeta.algorithms.anil import anil
 from jaxmeta.algorithms.balance import load_balancing
-from jaxmeta.algorithms.baselines import from_scratch, multi_task
+from jaxmeta.algorithms.baselines import from_scratch, multi_task, oracle
 from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.algorithms.e_maml import e_maml
@@ -47,6 +47,7 @@ __all__ = [
     "model_maml",
     "mql",
     "multi_task",
+    "oracle",
     "pearl",
     "plan_online",
     "promp",

@@ -7,9 +7,11 @@ from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
 from jaxmeta.networks.distributions import Distribution
 from jaxmeta.networks.policies import Policy
+from jaxmeta.parts import extends
 from jaxmeta.types import Array, MetaAlgorithm, PyTree, Surrogate, TaskDistribution, Theta
 
 
+@extends(maml, without=("adaptation",))
 def anil(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
     """``maml`` whose inner steps move the head alone; all weights are meta-learned.
 

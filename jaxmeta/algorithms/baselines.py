@@ -1,17 +1,16 @@
 """Baselines under the same interface: no adaptation, no meta-training, and told the task."""
 
-import optax
-
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import whole_network, without_adaptation
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import no_step
+from jaxmeta.parts import extends
+from jaxmeta.tasks.wrappers import Revealed
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 
+@extends(maml, without=("adaptation",))
 def multi_task(tasks: TaskDistribution, *, adaptation_steps: int = 0, **settings) -> MetaAlgorithm:
     """One policy for all tasks, trained by the policy gradient on their mean return; it never adapts.
-
-    With ``reveal_task(tasks)`` in place of ``tasks`` it is the task-conditioned oracle.
 
     Args:
       tasks: the family.
@@ -27,6 +26,18 @@ def multi_task(tasks: TaskDistribution, *, adaptation_steps: int = 0, **settings
     )
 
 
+@extends(multi_task)
+def oracle(tasks: Revealed, **settings) -> MetaAlgorithm:
+    """``multi_task`` that sees the task's parameters beside the observation: an upper bound for what adapts.
+
+    Args:
+      tasks: the family, of ``reveal_task``.
+      **settings: those of ``multi_task``.
+    """
+    return multi_task(tasks, **settings)
+
+
+@extends(maml, without=("outer",))
 def from_scratch(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
     """``maml`` whose slow weights stay as they were drawn: every test task is learned from scratch.
 
@@ -34,4 +45,4 @@ def from_scratch(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
       tasks: the family.
       **settings: those of ``maml`` but for the outer step.
     """
-    return maml(tasks, outer=by_optax(optax.set_to_zero()), **settings)
+    return maml(tasks, outer=no_step(), **settings)

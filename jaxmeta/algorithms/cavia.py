@@ -1,22 +1,25 @@
 """CAVIA: only a context vector adapts (Zintgraf et al. 2019, Fast Context Adaptation via Meta-Learning)."""
 
-from typing import Any
+from collections.abc import Callable
 
 import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_least
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
 from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.types import MetaAlgorithm, Surrogate, TaskDistribution
+from jaxmeta.parts import built, extends, part
+from jaxmeta.types import Array, MetaAlgorithm, Surrogate, TaskDistribution
 
 
+@extends(maml, without=("adaptation",))
 def cavia(
     tasks: TaskDistribution,
     *,
-    inner_rate: Any = 1.0,
+    inner_rate: float | Callable[[Array], Array] = 1.0,
     context_size: int = 5,
-    policy: Policy | None = None,
+    policy: Policy = part(policy_for),
     **settings,
 ) -> MetaAlgorithm:
     """``maml`` whose fast state is a context, put beside the observation and zero at the start of each task.
@@ -24,16 +27,15 @@ def cavia(
     Args:
       tasks: the family.
       inner_rate: step size on the context, > 0, or a schedule.
-      context_size: length of the context, ≥ 1; used where ``policy`` is not given.
-      policy: a network with a context input.
+      context_size: length of the context, ≥ 1; a network that is built already has its own.
+      policy: a network, which gets a context input.
       **settings: those of ``maml``.
 
     Raises:
       ValueError: a policy without a context input, or a context size below 1.
     """
-    if context_size < 1:
-        raise ValueError(f"context_size: got {context_size}; must be at least 1")
-    policy = policy_for(tasks.env, context_size=context_size) if policy is None else policy
+    check_least(1, context_size=context_size)
+    policy = built(policy, tasks.env, context_size)
     return maml(tasks, inner_rate=inner_rate, policy=policy, adaptation=context_only, **settings)
 
 

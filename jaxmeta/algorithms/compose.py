@@ -10,6 +10,7 @@ from gymnax.environments.environment import Environment
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -180,7 +181,7 @@ def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info
 
 def summarise(env: Environment, lifetimes: Lifetime) -> Info:
     """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
-    returns = jnp.mean(jax.vmap(lambda lifetime: stage_returns(env, lifetime.trajectory))(lifetimes), axis=0)
+    returns = jnp.mean(over_tasks(lambda lifetime: stage_returns(env, lifetime.trajectory), lifetimes), axis=0)
     return {
         "return_pre": returns[0],
         "return_post": returns[-1],

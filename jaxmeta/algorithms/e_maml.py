@@ -3,11 +3,14 @@
 import functools
 
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_weights
 from jaxmeta.objectives.objectives import with_sampling_term
 from jaxmeta.objectives.surrogates import likelihood_ratio, score_function, standardised
+from jaxmeta.parts import extends
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 
+@extends(maml, without=("inner_loss", "outer_loss", "objective"))
 def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None = None, **settings) -> MetaAlgorithm:
     """``maml`` whose outer loss also makes those data likelier after which the return was high.
 
@@ -25,8 +28,7 @@ def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None 
     Raises:
       ValueError: ``weight`` negative.
     """
-    if isinstance(weight, (int, float)) and weight < 0:
-        raise ValueError(f"weight: got {weight}; must not be negative")
+    check_weights(weight=weight)
     objective = functools.partial(with_sampling_term, weight=1.0 / max(episodes, 1) if weight is None else weight)
     return maml(
         tasks,

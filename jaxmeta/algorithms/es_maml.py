@@ -8,11 +8,15 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
-from jaxmeta.algorithms.maml import STANDARDISED
+from jaxmeta.checks import check_least, check_positive
 from jaxmeta.data.advantages import linear_baseline
 from jaxmeta.data.rollout import collect_lifetime, episode_returns
 from jaxmeta.learners.gradient import act_by_mode, acting, gate_of_adapted, whole_network
 from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.objectives.surrogates import ratio_surrogate
+from jaxmeta.outer.descent import adam_updates
+from jaxmeta.over_tasks import over_tasks
+from jaxmeta.parts import built, part
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -38,16 +42,16 @@ def es_maml(
     episodes: int = 5,
     deviation: float = 0.02,
     pairs: int = 4,
-    inner_loss: Surrogate = STANDARDISED,
-    outer_optimizer: optax.GradientTransformation | None = None,
-    estimator: Estimator | None = None,
-    policy: Policy | None = None,
+    inner_loss: Surrogate = part(ratio_surrogate),
+    optimizer: optax.GradientTransformation = part(adam_updates, rate=1e-2),
+    estimator: Estimator = part(linear_baseline),
+    policy: Policy = part(policy_for),
 ) -> MetaAlgorithm:
     """``∇ ≈ mean (R(θ + σε) − R(θ − σε)) ε / 2σ``, with ``R`` the return after adaptation (their algorithm 2).
 
     Every task of a meta-batch gets ``pairs`` perturbations of its own, each with its mirror image under the same random
     numbers; the differences are divided by their root mean square. Nothing is differentiated but the inner loss, once:
-    the memory is that of the trajectories. A policy of experts is used as its gate comes to be: nothing balances it.
+    the memory is that of the trajectories.
 
     Args:
       tasks: the family.
@@ -57,27 +61,18 @@ def es_maml(
       deviation: σ > 0 of the perturbations.
       pairs: of perturbations in each task, ≥ 1.
       inner_loss: surrogate that adaptation descends.
-      outer_optimizer: moves θ along the estimate; by default Adam at 1e-2.
-      estimator: advantages; by default a linear baseline with γ = 0.99 and λ = 1.
-      policy: a network; by default two layers of 100 ReLU units for the environment's spaces.
+      optimizer: moves θ along the estimate.
+      estimator: advantages.
+      policy: a network.
 
     Raises:
       ValueError: an argument out of its range.
     """
-    for name, value in (("inner_rate", inner_rate), ("deviation", deviation)):
-        if isinstance(value, (int, float)) and value <= 0:
-            raise ValueError(f"{name}: got {value}; must be positive")
-    for name, value, least in (
-        ("adaptation_steps", adaptation_steps, 0),
-        ("episodes", episodes, 1),
-        ("pairs", pairs, 1),
-    ):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
-    policy = policy_for(tasks.env) if policy is None else policy
-    estimator = linear_baseline() if estimator is None else estimator
-    optimizer = optax.adam(1e-2) if outer_optimizer is None else outer_optimizer
-    parts = (policy, inner_loss, optax.sgd(cast(Any, inner_rate)))
+    check_positive(inner_rate=inner_rate, deviation=deviation)
+    check_least(0, adaptation_steps=adaptation_steps)
+    check_least(1, episodes=episodes, pairs=pairs)
+    estimator, optimizer = built(estimator), built(optimizer)
+    parts = (built(policy, tasks.env), built(inner_loss), optax.sgd(cast(Any, inner_rate)))
     adapting, gate = whole_network(*parts), gate_of_adapted(whole_network, *parts)
     learner = acting(adapting)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon, "task_chunk": 1}
@@ -97,7 +92,7 @@ def es_maml(
 
         def lifetimes(sign: float) -> Lifetime:
             thetas = jax.tree.map(lambda leaf, noise: leaf + sign * deviation * noise, state.theta, noise)
-            return jax.vmap(adapt_fn)(jax.random.split(key_act, count), thetas, batch)[1]
+            return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
 
         both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))
         after = jnp.mean(episode_returns(both.trajectory)[:, :, -1], axis=-1)

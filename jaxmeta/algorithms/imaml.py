@@ -6,23 +6,24 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_least, check_positive, check_weights
 from jaxmeta.learners.gradient import Adaptation, FastWeights
 from jaxmeta.networks.policies import Policy
-from jaxmeta.objectives.surrogates import score_function, standardised
+from jaxmeta.objectives.surrogates import score_surrogate
 from jaxmeta.outer.trust_region import conjugate_gradient
+from jaxmeta.parts import extends, part
 from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
 
-INNER_LOSS = standardised(score_function)
 
-
+@extends(maml, without=("adaptation",))
 def imaml(
     tasks: TaskDistribution,
     *,
     pull: float = 2.0,
     inner_iterations: int = 1,
-    cg_iterations: int = 5,
+    solver_iterations: int = 5,
     damping: float = 2.0,
-    inner_loss: Surrogate = INNER_LOSS,
+    inner_loss: Surrogate = part(score_surrogate),
     **settings,
 ) -> MetaAlgorithm:
     """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6), damped.
@@ -37,7 +38,7 @@ def imaml(
       pull: λ > 0. The inner problem is that of one batch, which says little far from the policy that acted: a weak pull
         lets the iterations leave it.
       inner_iterations: steps of the inner optimiser on each batch, ≥ 1; with ``inner_rate`` below ``1 / pull``.
-      cg_iterations: conjugate-gradient iterations, ≥ 1.
+      solver_iterations: conjugate-gradient iterations, ≥ 1.
       damping: d ≥ 0, by which the curvature is made less of: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 it is the derivative
         itself, but one batch's curvature is noisy and need not be positive; far above it is first order.
       inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a minimum
@@ -48,16 +49,12 @@ def imaml(
     Raises:
       ValueError: an argument out of its range.
     """
-    if isinstance(pull, (int, float)) and pull <= 0:
-        raise ValueError(f"pull: got {pull}; must be positive")
-    if isinstance(damping, (int, float)) and damping < 0:
-        raise ValueError(f"damping: got {damping}; must be at least 0")
-    for name, value in (("inner_iterations", inner_iterations), ("cg_iterations", cg_iterations)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_positive(pull=pull)
+    check_weights(damping=damping)
+    check_least(1, inner_iterations=inner_iterations, solver_iterations=solver_iterations)
 
     def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, cg_iterations, damping)
+        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, solver_iterations, damping)
 
     return maml(tasks, adaptation=make, inner_loss=inner_loss, **settings)
 
@@ -68,7 +65,7 @@ def proximal(
     inner_optimizer: optax.GradientTransformation,
     pull: float,
     inner_iterations: int,
-    cg_iterations: int,
+    solver_iterations: int,
     damping: float = 0.0,
 ) -> Adaptation:
     """Each batch's regularised problem, solved from where the last one ended, and differentiated implicitly.
@@ -107,7 +104,7 @@ def proximal(
             return ravel_pytree(product)[0] / (pull * (1.0 + damping)) + vector
 
         # Symmetric, so that the same solver serves reverse mode, where the equation is transposed.
-        solve = lambda product, b: conjugate_gradient(product, b, cg_iterations)[0]  # noqa: E731
+        solve = lambda product, b: conjugate_gradient(product, b, solver_iterations)[0]  # noqa: E731
         return weights, unravel(jax.lax.custom_linear_solve(matvec, right, solve, symmetric=True))
 
     solution.defjvp(solution_jvp)

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_least
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
 from jaxmeta.networks.policies import Policy
+from jaxmeta.parts import extends
 from jaxmeta.types import Array, Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
 
 FEATURES = 4
@@ -37,6 +39,7 @@ class Rule(nn.Module):
         return log_factor, offset
 
 
+@extends(maml, without=("adaptation",))
 def learned_rule(tasks: TaskDistribution, *, rule_hidden: int = 16, **settings) -> MetaAlgorithm:
     """``φ ← φ + u ∘ exp(f(x)) + rms(u) g(x)``, ``u`` the inner optimiser's step and ``f, g`` a meta-learned network.
 
@@ -52,8 +55,7 @@ def learned_rule(tasks: TaskDistribution, *, rule_hidden: int = 16, **settings) 
     Raises:
       ValueError: ``rule_hidden`` below 1.
     """
-    if rule_hidden < 1:
-        raise ValueError(f"rule_hidden: got {rule_hidden}; must be at least 1")
+    check_least(1, rule_hidden=rule_hidden)
 
     def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
         return ruled(policy, inner_loss, inner_optimizer, Rule(rule_hidden))

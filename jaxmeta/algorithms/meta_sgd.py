@@ -9,6 +9,7 @@ import optax
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
 from jaxmeta.networks.policies import Policy
+from jaxmeta.parts import extends
 from jaxmeta.types import Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
 
 
@@ -19,7 +20,8 @@ class SteppedWeights(NamedTuple):
     rates: PyTree
 
 
-def meta_sgd(tasks: TaskDistribution, *, initial_rates: PyTree | float = 1.0, **settings) -> MetaAlgorithm:
+@extends(maml, without=("adaptation",))
+def meta_sgd(tasks: TaskDistribution, *, initial_rates: float | PyTree = 1.0, **settings) -> MetaAlgorithm:
     """``φ = θ − α β ∘ ∇L(θ)`` with both ``θ`` and ``β`` meta-learned (Li et al. 2017, equation 2; their α is our α β).
 
     Args:

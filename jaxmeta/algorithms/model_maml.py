@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.algorithms.compose import default_task_chunk, guarded, learning
 from jaxmeta.algorithms.contract import check_contract
-from jaxmeta.algorithms.maml import STANDARDISED, maml
+from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
 from jaxmeta.checks import check_least, check_weights
 from jaxmeta.data.advantages import linear_baseline
@@ -22,6 +22,7 @@ from jaxmeta.models.fitting import adapt_model
 from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
 from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.objectives.objectives import post_adaptation
+from jaxmeta.objectives.surrogates import ratio_surrogate
 from jaxmeta.outer.descent import by_optax
 from jaxmeta.types import (
     Array,
@@ -69,10 +70,10 @@ def model_maml(
     inner_rate: float | Callable[[Array], Array] = 0.1,
     adaptation_steps: int = 1,
     episodes: int = 2,
-    inner_loss: Surrogate = STANDARDISED,
+    inner_loss: Surrogate = ratio_surrogate(),
     inner_optimizer: Callable[..., optax.GradientTransformation] = optax.sgd,
     outer: Outer | None = None,
-    outer_loss: Surrogate = STANDARDISED,
+    outer_loss: Surrogate = ratio_surrogate(),
     estimator: Estimator | None = None,
     policy: Policy | None = None,
     task_chunk: int | None = None,

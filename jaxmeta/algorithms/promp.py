@@ -2,49 +2,44 @@
 
 import functools
 
-import optax
-
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_weights
 from jaxmeta.objectives.objectives import with_inner_penalty
 from jaxmeta.objectives.surrogates import clipped, likelihood_ratio, standardised
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import adam
+from jaxmeta.parts import extends, part
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
+@extends(maml, without=("inner_loss", "outer_loss", "objective"))
 def promp(
     tasks: TaskDistribution,
     *,
-    inner_rate: float = 0.1,
     clip: float = 0.3,
     penalty: float = 5e-4,
-    epochs: int = 5,
-    outer: Outer | None = None,
+    outer: Outer = part(adam, rate=1e-3, epochs=5),
     **settings,
 ) -> MetaAlgorithm:
     """``maml`` with a likelihood-ratio inner loss, a clipped outer loss, a penalty on the inner policies, five epochs.
 
-    Their equation 14; the defaults are those of their experiments.
+    Their equation 14; clip and penalty are those of their experiments.
 
     Args:
       tasks: the family.
-      inner_rate: α > 0, or a schedule.
       clip: ε > 0 of the clipped ratio.
       penalty: η ≥ 0, weight of the divergence from the policies that collected before adaptation.
-      epochs: Adam steps on a meta-batch, ≥ 1; used where ``outer`` is not given.
-      outer: moves θ; by default Adam at 1e-3 for ``epochs`` steps.
+      outer: moves θ.
       **settings: those of ``maml`` but for the losses and the objective.
 
     Raises:
       ValueError: ``penalty`` negative.
     """
-    if isinstance(penalty, (int, float)) and penalty < 0:
-        raise ValueError(f"penalty: got {penalty}; must not be negative")
+    check_weights(penalty=penalty)
     return maml(
         tasks,
-        inner_rate=inner_rate,
         inner_loss=standardised(likelihood_ratio),
         outer_loss=standardised(clipped(clip)),
         objective=functools.partial(with_inner_penalty, weight=penalty),
-        outer=by_optax(optax.adam(1e-3), epochs) if outer is None else outer,
+        outer=outer,
         **settings,
     )

@@ -1,28 +1,27 @@
 """Reptile: move towards the adapted weights (Nichol, Achiam and Schulman 2018)."""
 
-import optax
-
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.checks import check_least
 from jaxmeta.objectives.objectives import towards_adapted
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import sgd
+from jaxmeta.parts import extends, part
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 
 
+@extends(maml, without=("outer_loss", "objective"))
 def reptile(
-    tasks: TaskDistribution, *, adaptation_steps: int = 3, outer: Outer | None = None, **settings
+    tasks: TaskDistribution, *, adaptation_steps: int = 3, outer: Outer = part(sgd, rate=1.0), **settings
 ) -> MetaAlgorithm:
     """``θ ← θ + ε mean_i (φ_i − θ)`` after K inner steps in each task; with K = 1 it is joint training.
 
     Args:
       tasks: the family.
       adaptation_steps: K ≥ 1; more than 1, or nothing is learned about adaptation.
-      outer: moves θ along ``θ − φ``; by default plain steps of ε = 0.5.
+      outer: moves θ along ``θ − φ``; the step size of plain steps is ε.
       **settings: those of ``maml`` but for the objective; the outer loss has no part in it.
 
     Raises:
       ValueError: ``adaptation_steps`` below 1.
     """
-    if adaptation_steps < 1:
-        raise ValueError(f"adaptation_steps: got {adaptation_steps}; must be at least 1")
-    outer = by_optax(optax.sgd(0.5)) if outer is None else outer
+    check_least(1, adaptation_steps=adaptation_steps)
     return maml(tasks, adaptation_steps=adaptation_steps, objective=towards_adapted, outer=outer, **settings)

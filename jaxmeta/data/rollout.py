@@ -1,11 +1,15 @@
 """The only environment-time scan: ``E`` parallel episodes in one task; and lifetimes of ``K + 1`` such batches."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
+from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
@@ -142,29 +146,23 @@ def collect_lifetimes(
     Raises:
       ValueError: a count out of its range.
     """
-    for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("task_chunk", task_chunk, 1)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(0, adaptation_steps=adaptation_steps)
+    check_least(1, task_chunk=task_chunk)
     count = keys.shape[0]
     *_, spare_keys = all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
     step_keys = all_keys[:-1]
-
-    size = min(task_chunk, count)
-
-    def in_chunks(function, data):
-        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-        return jax.lax.map(function, data, batch_size=size if size > 1 else None)
 
     def collect_one(key, task, phi):
         return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
 
     def collect(keys, phi):
-        trajectory, phi = jax.vmap(collect_one)(keys, tasks, phi)
-        return in_chunks(estimator, trajectory), phi
+        trajectory, phi = over_tasks(collect_one, keys, tasks, phi)
+        return over_tasks(estimator, trajectory, task_chunk=task_chunk), phi
 
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
-        return in_chunks(lambda x: learner.absorb(theta, *x), (phi, trajectory)), trajectory
+        absorb = functools.partial(learner.absorb, theta)
+        return over_tasks(absorb, phi, trajectory, task_chunk=task_chunk), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.networks.distributions import Distribution
-from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, sum_in_chunk
+from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
 from jaxmeta.types import (
     Array,
     Divergence,
@@ -198,7 +198,7 @@ def adapted_divergence(
     def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime) -> Array:
         return masked_mean(reference.kl(now), batch_of(lifetime, -1).mask)
 
-    references = jax.lax.map(lambda lifetime: adapted(theta, lifetime), lifetimes, batch_size=task_chunk)
+    references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
 
     def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution) -> tuple[Array, Info]:
         return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}
@@ -219,7 +219,7 @@ def adapted_divergence(
         return jax.vjp(adapt, theta)[1](cotangent)[0], {}
 
     def curvature_fn(vector: Theta, every: int) -> Theta:
-        thinned = jax.vmap(lambda lifetime: every_nth_step(lifetime, every))(lifetimes)
+        thinned = over_tasks(lambda lifetime: every_nth_step(lifetime, every), lifetimes)
         chunk = task_chunk * every
         return mean_over_chunks(lambda tasks: sum_in_chunk(one_curvature, vector, tasks), (thinned,), chunk)[0]
 

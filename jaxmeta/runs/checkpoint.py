@@ -9,7 +9,7 @@ import orbax.checkpoint as ocp
 
 from jaxmeta.types import PyTree
 
-FORMAT = 1
+FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
@@ -39,6 +39,7 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 max_to_keep=keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
             ),
+            item_handlers={"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
         )
 
     def __enter__(self) -> "Checkpoints":
@@ -63,7 +64,7 @@ class Checkpoints:
             self._manager.save(
                 iteration,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave({**meta, "format": FORMAT})
+                    state=ocp.args.PyTreeSave(state), meta=ocp.args.JsonSave({**meta, "format": FORMAT})
                 ),
                 force=True,
             )
@@ -109,6 +110,25 @@ class Checkpoints:
         Raises:
           CheckpointError: there is none, none can be read, or it has another format.
         """
+        return self._restore(like, iteration, partial=False)
+
+    def restore_theta(self, like: PyTree, iteration: int | None = None) -> tuple[PyTree, int]:
+        """Read the slow weights alone, whatever else the state holds.
+
+        Args:
+          like: ``ShapeDtypeStruct``s of the slow weights.
+          iteration: ``None`` for the newest; a damaged one is passed over with a warning.
+
+        Returns:
+          The slow weights, and the meta-iteration after which they are.
+
+        Raises:
+          CheckpointError: there is none, none can be read, or it holds other weights: the first that differs is named.
+        """
+        state, meta = self._restore({"meta": {"theta": like}}, iteration, partial=True)
+        return state["meta"]["theta"], int(meta["iteration"])
+
+    def _restore(self, like: PyTree, iteration: int | None, *, partial: bool) -> tuple[PyTree, dict[str, Any]]:
         steps = self.steps()
         if not steps:
             raise CheckpointError(f"{self.directory} holds no complete checkpoint; start the run anew with --overwrite")
@@ -127,16 +147,37 @@ class Checkpoints:
                     "use the version of jaxmeta that config.json names"
                 )
             try:
-                restored = self._manager.restore(
-                    step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-                )["state"]
+                self._compare(step, abstract, partial=partial)
+                how = ocp.args.PyTreeRestore(
+                    item=abstract,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+                    partial_restore=partial,
+                )
+                return self._manager.restore(step, args=ocp.args.Composite(state=how))["state"], meta
+            except CheckpointError:
+                raise
             except Exception as error:
                 _log.warning("checkpoint %d cannot be read (%s); trying an older one", step, _one_line(error))
-                continue
-            return restored, meta
-        raise CheckpointError(
-            f"{self.directory}: none of the checkpoints {steps} can be read: damaged, or of another configuration"
-        )
+        raise CheckpointError(f"{self.directory}: none of the checkpoints {steps} can be read: they are damaged")
+
+    def _compare(self, step: int, abstract: PyTree, *, partial: bool) -> None:
+        """Refuse a checkpoint that lacks a leaf, has it in another shape, or, if all is read, has one more."""
+        saved = self._manager.item_metadata(step)["state"]
+        there = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(saved.tree)[0]}
+        wanted = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
+        further = [] if partial else sorted(set(there) - set(wanted))
+        if further:
+            raise CheckpointError(
+                f"{self.directory}/{step} has {'.'.join(further[0])}, which is not needed: it is of another configuration"
+            )
+        for name, leaf in wanted.items():
+            if name not in there:
+                raise CheckpointError(f"{self.directory}/{step} has no {'.'.join(name)}: it is of another configuration")
+            shape = getattr(there[name], "shape", None)
+            if shape is not None and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                if tuple(shape) != tuple(leaf.shape):
+                    differs = f"{'.'.join(name)} of shape {list(shape)}, not {list(leaf.shape)}"
+                    raise CheckpointError(f"{self.directory}/{step} has {differs}: it is of another configuration")
 
     def _write_error(self, error: Exception) -> CheckpointError:
         return CheckpointError(
@@ -147,3 +188,8 @@ class Checkpoints:
 def _one_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _names(path: Any) -> tuple[str, ...]:
+    """A leaf's path as text, whatever kinds of containers it goes through."""
+    return tuple(str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path)

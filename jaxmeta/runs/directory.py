@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import jaxmeta
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, tidy_rows
@@ -22,7 +23,7 @@ from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.runs.loop import TrainState, compiled_chunk, held_out_tasks, init_state, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
-PACKAGES = ("jaxmeta", "jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
 TEST_KEY = 2**31 - 1  # seeds the tasks of evaluation; meta-training draws its own from the run's seeds
 
 
@@ -66,16 +67,23 @@ def write_json(path: Path, content: Any) -> None:
     temporary.replace(path)
 
 
-def describe(arguments: dict[str, Any]) -> dict[str, Any]:
-    """``config.json``: every resolved argument, and what it ran on."""
+def describe() -> dict[str, Any]:
+    """What a run was made with and ran on: versions, device, revision."""
     device = jax.devices()[0]
     return {
-        "arguments": arguments,
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
+        | {name: _version(name) for name in PACKAGES},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
         "git_revision": _git_revision(),
     }
+
+
+def _version(package: str) -> str | None:
+    """A package's version; ``None`` where it runs from a folder that was never installed."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
@@ -205,35 +213,6 @@ class StopSignals:
         self.signal = number
 
 
-def load_arguments(directory: Path) -> dict[str, Any]:
-    """The resolved arguments of a run.
-
-    Raises:
-      RunError: the directory is not a run's.
-    """
-    path = directory / "config.json"
-    if not path.exists():
-        raise RunError(f"{directory} is not a run's directory: it has no config.json")
-    try:
-        return dict(json.loads(path.read_text())["arguments"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} cannot be read ({type(error).__name__}); restore it, or start anew") from error
-
-
-def load_theta(directory: Path, algorithm: MetaAlgorithm, seeds: list[int], iteration: int | None = None) -> Any:
-    """Slow weights ``[S, ...]`` of a run's newest checkpoint (or that of ``iteration``), and the iteration.
-
-    Raises:
-      RunError: there are no checkpoints.
-      CheckpointError: none can be read.
-    """
-    if not (directory / "checkpoints").is_dir():
-        raise RunError(f"{directory} has no checkpoints; train first")
-    with Checkpoints(directory / "checkpoints") as checkpoints:
-        states, meta = checkpoints.restore(seed_states(algorithm, seeds), iteration)
-    return states.meta.theta, int(meta["iteration"])
-
-
 def evaluate_run(
     algorithm: MetaAlgorithm,
     tasks: TaskDistribution,
@@ -264,7 +243,7 @@ def evaluate_run(
     def adapt(key, theta, task):
         return evaluate.adaptation_returns(key, algorithm, tasks, theta, task, greedy_episodes=greedy_episodes)
 
-    trained = evaluate.over_tasks(adapt, key_adapt, batch)
+    trained = evaluate.in_tasks(adapt, key_adapt, batch)
     each = [trained(jax.tree.map(lambda x, s=s: x[s], theta)) for s in range(len(seeds))]
     returns = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
 
@@ -273,8 +252,8 @@ def evaluate_run(
         key_init, key_adapt = jax.random.split(key)
         return adapt(key_adapt, algorithm.learner.init(key_init), task)
 
-    scratch = evaluate.over_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
-    uniform = evaluate.over_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
+    scratch = evaluate.in_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
+    uniform = evaluate.in_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
         None
     )
     by_episode = isinstance(tasks.env, LifetimeEnv)

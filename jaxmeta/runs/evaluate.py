@@ -11,6 +11,7 @@ from jaxmeta.algorithms.balance import expert_use
 from jaxmeta.learners.uniform import uniform_learner
 from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.data.rollout import collect_episodes, stage_returns
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import Array, Key, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
@@ -94,15 +95,14 @@ def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: in
     return jnp.mean(stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory)))
 
 
-def over_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
-    """``mapped(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
-    count = jax.tree.leaves(batch)[0].shape[0]
+def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
+    """A compiled ``evaluated(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
+    keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
 
-    def mapped(theta: Theta) -> Any:
-        inputs = (jax.random.split(key, count), batch)
-        return jax.lax.map(lambda x: function(x[0], theta, x[1]), inputs, batch_size=min(task_chunk, count))
+    def evaluated(theta: Theta) -> Any:
+        return over_tasks(lambda key, task: function(key, theta, task), keys, batch, task_chunk=task_chunk)
 
-    return jax.jit(mapped)
+    return jax.jit(evaluated)
 
 
 def interquartile_mean(x: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:

@@ -8,14 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments.environment import Environment
 
+from jaxmeta import parts
 from jaxmeta.data.rollout import transitions_of
 from jaxmeta.models.dynamics import interval_coverage, open_loop
-from jaxmeta.models.online import OnlineModel, steps_of
+from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
 from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.runs.directory import TEST_KEY
+from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.loop import held_out_tasks
+from jaxmeta.runs.run import Run
 from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.types import Array, PyTree, Trajectory
+from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
 
 LEVELS = (0.5, 0.9)
+PLANNING = ("grbal", "rebal")
+"""Methods whose models adapt at each step of a lifetime."""
 
 
 def model_errors(
@@ -133,3 +140,60 @@ def _scaled(errors: tuple[np.ndarray, np.ndarray], unit: np.ndarray) -> float:
     (squares, weight), moving = errors, unit > 0
     counted = np.asarray(squares, np.float64)[weight > 0][:, moving] / unit[moving] ** 2
     return float(np.sqrt(counted.mean())) if counted.size else float("nan")
+
+
+def check(trained: Experiment) -> None:
+    """Refuse a run whose method does not plan.
+
+    Raises:
+      ValueError: one line that says so.
+    """
+    if trained.method not in PLANNING:
+        raise ValueError(f"{trained.title}: needed is one of {', '.join(PLANNING)}")
+
+
+def online_model(trained: Experiment, tasks: TaskDistribution) -> OnlineModel:
+    """The model that a run plans with, whose parameters are ``theta["online"]``."""
+    make = recurrent_model if trained.method == "rebal" else windowed_model
+    known = (*parts.parameters(make), "hidden", "activation", "probabilistic")
+    return make(tasks.env, **{name: value for name, value in trained.tree.items() if name in known})
+
+
+def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
+    """``model_errors`` of each seed of a run, in unseen tasks: a row a seed.
+
+    Args:
+      run: of a method that plans.
+      tasks: unseen tasks, with a lifetime without exploration in each, ≥ 1.
+      ahead: steps ahead, beside one, ≥ 1.
+      task_seed: draws the tasks.
+    """
+    check(run.config)
+    family, algorithm = run.tasks, run.algorithm
+    online = online_model(run.config, family)
+    key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
+    batch = held_out_tasks(key_tasks, family, tasks)
+    keys = jax.random.split(key_act, tasks)
+    act = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))
+    rows = []
+    for index, seed in enumerate(run.config.seeds):
+        theta = jax.tree.map(lambda x, index=index: x[index], run.thetas)
+        trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
+        found = model_errors(family.env, online, theta["online"], trajectories, horizon=ahead)
+        rows.append({"seed": seed, "iteration": run.iteration, **found})
+    return rows
+
+
+def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead: int) -> str:
+    """A line a seed, before and after adaptation."""
+    names = {"one_step": "1 step", "horizon": f"{ahead} steps", "reward": "reward"}
+    # A model without variances claims to be certain.
+    if trained.tree.get("probabilistic"):
+        names |= {"coverage_50": "in 50 %", "coverage_90": "in 90 %"}
+    lines = [f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations"]
+    lines.append(f"{'':24s}" + "".join(f"{name:>12s}" for name in names.values()))
+    for row in rows:
+        for when in ("before", "after"):
+            cells = "".join(f"{row[when][name]:12.3f}" for name in names)
+            lines.append(f"{'seed {}, {}'.format(row['seed'], when):24s}" + cells)
+    return "\n".join(lines)

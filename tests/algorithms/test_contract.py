@@ -18,7 +18,7 @@ ALGORITHMS = {
         tasks, outer=OPTAX(), policy=jaxmeta.policy_for(tasks.env, hidden=(8,), context_size=3), **settings
     ),
     "e-maml": lambda tasks, **settings: jaxmeta.e_maml(tasks, outer=OPTAX(), **settings),
-    "es-maml": lambda tasks, **settings: jaxmeta.es_maml(tasks, outer_optimizer=optax.adam(3e-2), pairs=4, **settings),
+    "es-maml": lambda tasks, **settings: jaxmeta.es_maml(tasks, optimizer=optax.adam(3e-2), pairs=4, **settings),
     "fomaml": lambda tasks, **settings: jaxmeta.fomaml(tasks, outer=OPTAX(), **settings),
     "imaml": lambda tasks, **settings: jaxmeta.imaml(tasks, outer=OPTAX(), **settings),
     "learned-rule": lambda tasks, **settings: jaxmeta.learned_rule(tasks, outer=OPTAX(), **settings),

@@ -273,7 +273,7 @@ def test_the_inner_penalty_is_zero_at_the_policy_that_acted_and_an_estimate_of_t
 def test_evolution_strategies_estimate_a_gradient_that_agrees_with_backpropagation(navigation, policy):
     settings = {"policy": policy, "episodes": 20, "inner_rate": 0.1, "adaptation_steps": 0}
     batch = jaxmeta.sample_tasks(jax.random.key(1), navigation, 4)
-    by_es = jaxmeta.es_maml(navigation, outer_optimizer=optax.sgd(1.0), pairs=400, deviation=0.03, **settings)
+    by_es = jaxmeta.es_maml(navigation, optimizer=optax.sgd(1.0), pairs=400, deviation=0.03, **settings)
     by_gradient = jaxmeta.maml(
         navigation,
         outer=jaxmeta.by_optax(optax.sgd(1.0)),

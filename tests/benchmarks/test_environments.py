@@ -1,14 +1,9 @@
 """The benchmark of environments runs, and its numbers are those of its table."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import environments
+import pytest
 
 
 def test_one_family_is_timed_beside_gymnasium(tmp_path, capsys):

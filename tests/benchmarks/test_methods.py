@@ -1,14 +1,9 @@
 """The benchmarks of methods, sweeps, recurrent cells and replay run, and say what they were asked if it cannot be."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import methods
+import pytest
 import recurrent
 import replaying
 import sweep

@@ -1,0 +1,38 @@
+"""How commands end on what cannot be meant: one line on stderr, exit status 2."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from jaxmeta import parts
+
+
+def check_folders(**files: Path | None) -> None:
+    """End the command where a file to be written has no folder; each is named as a flag."""
+    for name, path in files.items():
+        if path is not None and not path.absolute().parent.is_dir():
+            fail(f"--{name.replace('_', '-')}: {path.parent} is not a directory")
+
+
+def fail(message: str) -> NoReturn:
+    """One line on stderr, exit status 2."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+@contextlib.contextmanager
+def one_line_errors(flags: bool = True) -> Iterator[None]:
+    """Inside the ``with`` block an error that says what to do ends the command with its message alone.
+
+    Args:
+      flags: whether a message that begins with a setting's path shows it as a flag.
+    """
+    try:
+        yield
+    except parts.SettingError as error:
+        path, colon, rest = str(error).partition(":")
+        fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags else str(error))
+    except (ValueError, RuntimeError, OSError, ImportError) as error:
+        fail(str(error) or type(error).__name__)

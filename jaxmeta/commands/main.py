@@ -1,0 +1,49 @@
+"""``jaxmeta COMMAND``: finds the command, imports it, and runs it. Nothing heavy is imported before."""
+
+import importlib
+import sys
+
+from jaxmeta import registry
+from jaxmeta.commands.errors import fail
+
+COMMANDS = {
+    "train": "meta-train a method across a family of tasks; save, evaluate on unseen tasks, and plot",
+    "evaluate": "evaluate a run on unseen tasks: returns, reference lines, intervals",
+    "render": "draw what a run does in unseen tasks: PNG and GIF",
+    "compare": "put evaluated runs side by side, in a figure and a table",
+    "regret": "learners with a memory beside exact and classical methods, on the same tasks",
+    "model-errors": "how well the models of runs that plan predict unseen tasks",
+    "references": "exact and classical answers beside published numbers",
+    "estimators": "which sampled meta-gradients are unbiased, beside exact ones",
+    "gallery": "a picture of a task of each family",
+    "config": "print the settings of a method on a family as TOML, to start a file from",
+    "list": "name the methods, families and presets there are",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    if not argv or argv[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    if argv[0] == "--version":
+        import jaxmeta
+
+        print(jaxmeta.__version__)
+        return 0
+    if argv[0] not in COMMANDS:
+        fail(f"unknown command {argv[0]!r}{registry.hint(argv[0], COMMANDS)} Known: {', '.join(COMMANDS)}")
+    module = importlib.import_module(f"jaxmeta.commands.{argv[0].replace('-', '_')}")
+    return module.main(argv[1:])
+
+
+def usage() -> str:
+    """What ``jaxmeta --help`` prints."""
+    lines = ["usage: jaxmeta COMMAND ...", "", "Meta-reinforcement learning in JAX.", ""]
+    lines += [f"  {name:14s}{summary}" for name, summary in COMMANDS.items()]
+    lines += [
+        "",
+        "jaxmeta train METHOD FAMILY --help shows the settings of a method; jaxmeta list names what there is.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,183 @@
+"""Draw what a run does in unseen tasks: its trajectories, and what it believes or which experts act."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxmeta.commands.arguments import imported
+from jaxmeta.commands.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from jaxmeta.runs.run import Run
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """What is drawn."""
+
+    tasks: int = 4
+    """Unseen tasks, side by side."""
+    steps: int = 3
+    """Adaptation steps."""
+    episodes: int | None = None
+    """Episodes collected for each adaptation step; twice those of training if not given."""
+    shown: int = 8
+    """Episodes drawn, at most."""
+    rate_decay: float = 0.5
+    """Factor on the inner step size at each further step."""
+    task_seed: int = 1
+    """Draws the tasks."""
+    gif: bool = True
+    """Write the animation too."""
+    checkpoint: int | None = None
+    """Meta-iteration of a kept checkpoint; the newest if not given."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    import tyro
+
+    @dataclasses.dataclass(frozen=True)
+    class Render:
+        """Draw a run's trajectories in unseen tasks; writes RUN/trajectories.png and .gif.
+
+        Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
+        """
+
+        run: tyro.conf.Positional[Path]
+        """The run's directory."""
+        shown: tyro.conf.OmitArgPrefixes[Shown] = dataclasses.field(default_factory=Shown)
+
+    with one_line_errors():
+        arguments = tyro.cli(Render, args=imported(sys.argv[1:] if argv is None else argv), prog="jaxmeta render")
+        from jaxmeta.checks import check_least, check_positive
+        from jaxmeta.runs.evaluation import check_use
+        from jaxmeta.runs.run import load
+
+        shown = arguments.shown
+        check_least(1, tasks=shown.tasks, shown=shown.shown, episodes=1 if shown.episodes is None else shown.episodes)
+        check_least(0, steps=shown.steps, task_seed=shown.task_seed)
+        check_positive(rate_decay=shown.rate_decay)
+        run = load(arguments.run, checkpoint=shown.checkpoint)
+        check_use(shown, Shown(), run.config)
+        print("wrote", *draw(run, shown))
+    return 0
+
+
+def draw(run: "Run", shown: Shown) -> list[Path]:
+    """Write a run's pictures into its directory; their paths."""
+    import jax
+    import numpy as np
+
+    from jaxmeta import parts, plots
+    from jaxmeta.plots import memory
+    from jaxmeta.runs.directory import TEST_KEY
+    from jaxmeta.runs.evaluation import for_evaluation
+    from jaxmeta.runs.loop import held_out_tasks
+
+    config, first_seed = run.config, run.theta
+    sizes = {"steps": shown.steps, "episodes": shown.episodes, "rate_decay": shown.rate_decay}
+    tasks, algorithm = for_evaluation(config, **sizes)
+    key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
+    batch = held_out_tasks(key_tasks, tasks, shown.tasks)
+    keys = jax.random.split(key_adapt, shown.tasks)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, first_seed, batch)
+    batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
+    figure = plots.trajectories(tasks, batch, batches, shown=shown.shown)
+    written = [plots.save(figure, run.directory / "trajectories.png")]
+    if shown.gif:
+        written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
+    if config.has("lifetime") and hasattr(batch, "probability"):
+        key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
+        figure = memory.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, first_seed)})
+        written.append(plots.save(figure, run.directory / "arm_pulls.png"))
+    if algorithm.gate is not None:
+        figure = expert_figure(jax.random.fold_in(key_tasks, 1), tasks, algorithm, run.thetas, config.seeds)
+        written.append(plots.save(figure, run.directory / "experts.png"))
+    model = config.part("model") if config.has("model") else None
+    if registered_as(model, "BeliefModel") and config.family == "gridnavi" and not config.tree["observed"]:
+        beliefs = parts.built(model, tasks.env, tasks.horizon)
+        figure = goal_beliefs(beliefs, tasks, first_seed, batch.goal[0], batches)
+        written.append(plots.save(figure, run.directory / "beliefs.png"))
+    return written
+
+
+def registered_as(part: Any, kind: str) -> bool:
+    """Whether a part is one of a kind."""
+    from jaxmeta import registry
+
+    return part is not None and any(registry.factory(kind, name) is part.factory for name in registry.kinds()[kind])
+
+
+def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2000) -> Any:
+    """How often the best arm, the second best, … is pulled at each time, over many tasks."""
+    import jax
+
+    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta.runs.loop import held_out_tasks
+
+    key_tasks, key_act = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+
+    def pulled(each: Any) -> Any:
+        return algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]
+
+    inputs = (jax.random.split(key_act, count), batch)
+    actions = jax.jit(lambda inputs: jax.lax.map(pulled, inputs, batch_size=200))(inputs)
+    return memory_plots.arm_pull_shares(batch.probability, actions)
+
+
+def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[int], count: int = 200) -> Any:
+    """Which experts each seed uses in which tasks after adaptation; says how many of them, too."""
+    import jax
+    import numpy as np
+
+    from jaxmeta.plots import experts as expert_plots
+    from jaxmeta.runs import evaluate
+    from jaxmeta.runs.loop import held_out_tasks
+
+    def used(key: Any, theta: Any, task: Any) -> Any:
+        return evaluate.adapted_expert_use(key, algorithm, theta, task)
+
+    key_tasks, key_adapt = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+    mapped = evaluate.in_tasks(used, key_adapt, batch)
+    use = np.stack([mapped(jax.tree.map(lambda x, place=place: x[place], theta)) for place in range(len(seeds))])
+    for seed, one in zip(seeds, use, strict=True):
+        shares = " ".join(f"{each:.2f}" for each in one.mean(axis=0))
+        share = evaluate.specialisation(one)
+        print(f"seed {seed}: use of experts {shares}; a task tells {share:.2f} of {np.log(len(one[0])):.2f} nats of it")
+    return expert_plots.expert_use(use, batch, [f"seed {seed}" for seed in seeds])
+
+
+def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) -> Any:
+    """The belief over goals in the first task shown, learned and exact, along its first two episodes."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from jaxmeta.networks.beliefs import expected_rewards
+    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta.references.gridnavi import goal_posterior
+    from jaxmeta.tasks.grids import MOVES
+
+    horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
+    obs, action = batches.obs[0, -1, 0], batches.action[0, -1, 0]
+    # Cells, in whatever unit they are seen.
+    seen = tasks.env.env.observation_space(tasks.env.default_params)
+    cell = (seen.high - seen.low) / (size - 1)
+    position = np.asarray(np.round((obs[:, :2] - seen.low) / cell), int)
+    arrived = np.clip(position + np.asarray(MOVES)[action], 0, size - 1)
+    exact = goal_posterior(arrived, goal, size=size)
+    # A cell is believed in as far as staying there is expected to pay 1 and not −0.1.
+    cells = seen.low + cell * jnp.stack(jnp.divmod(jnp.arange(size * size), size), axis=-1)
+    staying = jnp.zeros(len(cells), jnp.int32)
+    rewards = np.asarray(expected_rewards(model, theta, obs, cells, staying, key=jax.random.key(0)))
+    learned = np.clip((rewards + 0.1) / 1.1, 0.0, 1.0).reshape(-1, size, size)
+    times = list(range(0, min(len(obs), 2 * horizon), 3))
+    return memory_plots.grid_beliefs(learned, exact, position, np.asarray(goal), times, horizon)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,140 @@
+"""A command line for an experiment's settings: flags, types and help all come from signatures and docstrings."""
+
+import dataclasses
+import tomllib
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from jaxmeta import parts, registry
+from jaxmeta.commands.arguments import Names
+from jaxmeta.commands.errors import fail
+from jaxmeta.runs.experiment import Experiment, descriptions, experiment, from_config, schema
+
+KIND = "_kind"
+"""What is put behind a part's name for the field that says which factory fills it."""
+
+
+def base(names: Names) -> Experiment:
+    """The experiment before any flag: presets, then a file."""
+    if names.config is None:
+        preset = "pair" if names.preset is None else names.preset
+        return experiment(names.method, names.family, preset=preset)
+    try:
+        content = tomllib.loads(names.config.read_text(encoding="utf-8"))
+    except OSError as error:
+        fail(f"--config {names.config}: cannot be read ({error.strerror})")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        fail(f"--config {names.config}: {error}")
+    content = parts.nested(content)
+    family = content.get("family")
+    stored = family.get(parts.USE) if isinstance(family, Mapping) else family
+    content["method"] = names.method or content.get("method") or "maml"
+    if names.family is not None and names.family != stored:
+        content["family"] = names.family
+    try:
+        if names.preset in (None, "none"):
+            return from_config(content)
+        method, family = content.pop("method"), content.pop("family", "navigation")
+        name = family.get(parts.USE) if isinstance(family, Mapping) else family
+        return experiment(method, name, preset=names.preset, family=family, **content)
+    except ValueError as error:
+        fail(f"--config {names.config}: {error}")
+
+
+def with_kinds(start: Experiment, argv: list[str]) -> Experiment:
+    """The experiment with the factories that flags such as ``--outer trust-region`` name; their settings come later."""
+    found: dict[str, str] = {}
+    for flag, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = flag.partition("=")
+        if name.startswith("--"):
+            found[name[2:].replace("-", "_")] = value if equals else following
+    chosen = start
+    # Outer parts first: what they are decides what is inside them.
+    for name in sorted(found, key=lambda name: name.count(".")):
+        there: Any = chosen.tree
+        for step in name.split("."):
+            there = there.get(step) if isinstance(there, Mapping) else None
+        if isinstance(there, Mapping) and name != "family":
+            chosen = chosen.replace(**{name: found[name]})
+    return chosen
+
+
+def flags(start: Experiment) -> Any:
+    """A dataclass of an experiment's settings for tyro, one level of it for each part, with what they are now."""
+    return _fields(schema(start.method, start.family), start.tree, "settings", descriptions(start.method))
+
+
+def _fields(factory: Any, tree: Mapping[str, Any], name: str, says: Mapping[str, str]) -> Any:
+    import tyro
+
+    known = parts.parameters(factory)
+    fields: list[Any] = []
+    for setting, value in tree.items():
+        if setting == parts.USE:
+            continue
+        annotation, text = known[setting].annotation, says.get(setting)
+        kind = parts.kind_of(annotation)
+        if kind is None:
+            typed = typing.Annotated[parts.plain_type(annotation), tyro.conf.arg(help=text)]
+            fields.append((setting, typed, dataclasses.field(default=value)))
+            continue
+        use = None if value is None else value[parts.USE]
+        if setting != "family":
+            choices = typing.Literal[tuple(registry.kinds()[kind])]  # pyright: ignore[reportInvalidTypeForm]
+            shown = typing.Annotated[choices if use else choices | None, tyro.conf.arg(name=setting, help=text)]
+            fields.append((setting + KIND, shown, dataclasses.field(default=use)))
+        if use is not None:
+            inner = registry.factory(kind, use)
+            each = _fields(inner, value, setting, parts.descriptions(inner))
+            if dataclasses.fields(each):
+                fields.append((setting, each, dataclasses.field(default_factory=each)))
+    made = dataclasses.make_dataclass(name, fields, frozen=True)
+    made.__doc__ = (getattr(factory, "__doc__", "") or name).strip().splitlines()[0]
+    return made
+
+
+def given(start: Experiment, parsed: Any) -> Experiment:
+    """The experiment that the parsed flags stand for."""
+    return start.replace(**_tree(parsed))
+
+
+def _tree(parsed: Any) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for field in dataclasses.fields(parsed):
+        value = getattr(parsed, field.name)
+        if field.name.endswith(KIND):
+            name = field.name.removesuffix(KIND)
+            tree[name] = value if value is None else {parts.USE: value, **tree.get(name, {})}
+        elif dataclasses.is_dataclass(value):
+            tree[field.name] = {**tree.get(field.name, {}), **_tree(value)}
+        else:
+            tree[field.name] = value
+    return tree
+
+
+def as_toml(config: Mapping[str, Any], prefix: str = "") -> str:
+    """A tree of settings as TOML; settings that are not set stand there as comments."""
+    lines, tables = [], []
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            tables.append((f"{prefix}{name}", value))
+        elif value is None:
+            lines.append(f"# {name} = ")
+        else:
+            lines.append(f"{name} = {_toml(value)}")
+    text = "\n".join(lines)
+    for name, table in tables:
+        text += f"\n\n[{name}]\n" + as_toml(table, f"{name}.")
+    return text
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, (tuple, list)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)

@@ -1,0 +1,248 @@
+"""Runs with a memory beside exact and classical methods, on very many tasks that are the same for all of them."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxmeta.over_tasks import over_tasks
+from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.run import Run
+from jaxmeta.studies import reference_tables
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Tasks drawn once, what can be done in them at best, and who else can act in them.
+
+    Attributes:
+      setting: its name and sizes.
+      env: for a learner with a memory, one lifetime an episode.
+      batch: the tasks, leaves ``[N, ...]``.
+      value: ``value(task, trajectory) -> [episodes]``: what the actions of a lifetime are worth in expectation.
+      optimum: of a lifetime, for who knows the task, ``[N]``.
+      methods: each simulated on the same tasks when it is called, ``[N, episodes]``.
+      exact: means of each episode that nothing is sampled for.
+      published: means over 1,000 tasks.
+    """
+
+    setting: dict[str, Any]
+    env: Any
+    batch: Any
+    value: Callable[[Any, Any], Any]
+    optimum: Any
+    methods: dict[str, Callable[[], Any]]
+    exact: dict[str, list[float]]
+    published: dict[str, float]
+
+
+def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
+    import numpy as np
+
+    from jaxmeta.references import bandit_returns, bandits, bernoulli_value
+    from jaxmeta.tasks.common_random_numbers import CommonBandit, common_bandits
+    from jaxmeta.tasks.lifetimes import LifetimeEnv
+
+    if tasks.env.episodes != 1:
+        raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
+    arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
+    batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
+
+    def simulated(policy: Any) -> Callable[[], Any]:
+        return lambda: bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
+
+    return Problem(
+        setting={"problem": "bernoulli-bandit", "k": arms, "n": pulls},
+        env=LifetimeEnv(CommonBandit(arms=arms), 1, pulls),
+        batch=batch,
+        value=lambda task, trajectory: task.probability[trajectory.action[0]].sum(keepdims=True),
+        optimum=pulls * np.max(np.asarray(batch.probability, np.float64), axis=1),
+        methods={
+            "gittins": simulated(bandits.gittins(pulls)),
+            "ucb1": simulated(bandits.ucb1()),
+            "thompson": simulated(bandits.thompson(pulls)),
+            "greedy": simulated(bandits.greedy()),
+        },
+        # The exact values that fit into memory: any number of arms at n = 10.
+        exact={"bayes-optimal": [bernoulli_value(arms, pulls)]} if pulls <= 10 else {},
+        published=reference_tables.PUBLISHED_LEARNED.get(("bernoulli-bandit", arms, pulls), {}),
+    )
+
+
+def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
+    import jax.numpy as jnp
+
+    from jaxmeta.references import mdp_optima, mdp_returns, tabular
+    from jaxmeta.tasks.common_random_numbers import common_mdps
+
+    noise = float(tasks.sample(key).noise)
+    if noise != 1.0:
+        raise ValueError(f"family.noise {noise:g} of the run: the other methods are simulated at noise 1 only")
+    episodes, states = tasks.env.episodes, tasks.env.unwrapped.states
+    sizes = {"states": states, "actions": tasks.env.unwrapped.actions, "horizon": tasks.env.horizon, "tasks": count}
+
+    def value(task: Any, trajectory: Any) -> Any:
+        state = jnp.argmax(trajectory.obs[0, :, :states], axis=-1)
+        return task.reward[state, trajectory.action[0]].reshape(episodes, -1).sum(axis=1)
+
+    def simulated(planner: Any) -> Callable[[], Any]:
+        return lambda: mdp_returns(key, planner, episodes=episodes, **sizes)
+
+    published = (states, sizes["actions"], sizes["horizon"]) == (10, 5, 10)
+    return Problem(
+        setting={"problem": "tabular-mdp", "n": episodes, **{name: sizes[name] for name in sizes if name != "tasks"}},
+        env=tasks.env,
+        batch=common_mdps(key, **sizes),
+        value=value,
+        optimum=episodes * mdp_optima(key, **sizes),
+        methods={
+            "mean-plus-bonus": simulated(tabular.mean_plus_bonus()),
+            "optimistic-psrl": simulated(tabular.optimistic_psrl(episodes * sizes["horizon"])),
+            "psrl": simulated(tabular.psrl(episodes * sizes["horizon"])),
+        },
+        exact={},
+        published=reference_tables.PUBLISHED_LEARNED.get(("tabular-mdp", episodes), {}) if published else {},
+    )
+
+
+def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
+    import jax
+    import numpy as np
+
+    from jaxmeta.references import gridnavi as exact
+    from jaxmeta.runs.loop import sample_tasks
+
+    episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
+    key_tasks, key_act = jax.random.split(key)
+    batch = sample_tasks(key_tasks, tasks, count)
+    known = (size, horizon) == (5, 15) and episodes <= 4
+
+    def sampling() -> Any:
+        simulate = jax.jit(jax.vmap(exact.posterior_sampling))
+        return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
+
+    best = exact.bayes_optimal(episodes=episodes).returns.tolist() if known else []
+    return Problem(
+        setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
+        env=tasks.env,
+        batch=batch,
+        value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),
+        optimum=np.asarray(jax.vmap(tasks.optimum)(batch), np.float64),
+        methods={"posterior-sampling": sampling} if known else {},
+        exact={"bayes-optimal": best} if known else {},
+        published={},
+    )
+
+
+PROBLEMS: dict[str, Callable[[Any, Any, int], Problem]] = {
+    "bernoulli-bandit": bernoulli_bandit,
+    "gridnavi": gridnavi,
+    "tabular-mdp": tabular_mdp,
+}
+
+
+def check(trained: Experiment) -> None:
+    """Refuse a run that cannot be set beside the other methods.
+
+    Raises:
+      ValueError: one line that says why.
+    """
+    if not trained.has("lifetime") or trained.family not in PROBLEMS:
+        needed = f"a method with a memory on {' or '.join(PROBLEMS)}"
+        raise ValueError(f"{trained.title}: needed is {needed}")
+    tree = trained.tree
+    if tree["observed"]:
+        raise ValueError("observed of the run: it cannot be set beside methods that see everything")
+    if tree["repeat"] > 1 or (tree["scaled"] and trained.family == "bernoulli-bandit"):
+        name = "repeat" if tree["repeat"] > 1 else "scaled"
+        raise ValueError(f"{name} of the run: the other methods act in {trained.family} as it is")
+
+
+def compare(
+    run: Run, *, tasks: int = 100_000, task_seed: int = 0, deterministic: bool = False, references: bool = True
+) -> tuple[list[Row], Problem]:
+    """A run beside exact and classical methods on the same tasks.
+
+    Args:
+      run: of a method with a memory, on one of ``PROBLEMS``.
+      tasks: that each seed and each method is evaluated on, ≥ 2.
+      task_seed: draws the tasks and, in bandits, all that happens in them.
+      deterministic: act by the mode of the policy, and not by samples of it.
+      references: simulate the classical methods too.
+
+    Returns:
+      Rows: the mean of the run's seeds, each seed, and each method; and what they are of.
+
+    Raises:
+      ValueError: a run that cannot be set beside the other methods.
+    """
+    check(run.config)
+    trained, count = run.config, tasks
+    import jax
+    import numpy as np
+
+    from jaxmeta.data.rollout import collect_episodes
+    from jaxmeta.references import estimate
+
+    family, algorithm = run.tasks, run.algorithm
+    key = jax.random.key(task_seed)
+    problem = PROBLEMS[trained.family](key, family, count)
+    key_act = jax.random.key(task_seed + 2**30)
+    # What Q-learning explores by is a matter of its training.
+    learner = algorithm.greedy if deterministic or trained.method == "r2d2" else algorithm.learner
+
+    def lifetime(theta: Any, key: Any, task: Any) -> Any:
+        phi = learner.begin(theta)
+        sizes = {"episodes": 1, "horizon": family.horizon}
+        trajectory, _ = collect_episodes(key, problem.env, task, learner, theta, phi, **sizes)
+        return problem.value(task, trajectory)
+
+    @jax.jit
+    def act(theta: Any) -> Any:
+        inputs = (jax.random.split(key_act, count), problem.batch)
+        return over_tasks(lambda key, task: lifetime(theta, key, task), *inputs, task_chunk=1000)
+
+    seeds = trained.seeds
+    returns = np.stack([np.asarray(act(jax.tree.map(lambda x, s=s: x[s], run.thetas))) for s in range(len(seeds))])
+    ours = returns.mean(axis=0)
+
+    def row(method: str, values: np.ndarray, **more: Any) -> Row:
+        total = np.asarray(values, np.float64).sum(axis=1)
+        numbers: dict[str, Any] = {"tasks": count}
+        for name, each in (("mean", total), ("regret", problem.optimum - total), ("behind", ours.sum(axis=1) - total)):
+            numbers[name], numbers[f"{name}_stderr"] = estimate(each)
+        by_episode = values.mean(axis=0).tolist()
+        return {
+            **problem.setting,
+            "run": run.directory.name,
+            "method": method,
+            "deterministic": deterministic,
+            **more,
+            **numbers,
+            "by_episode": by_episode,
+        }
+
+    rows = [row(trained.method, ours, seeds=len(seeds))]
+    rows += [row(trained.method, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]
+    # A value that is exact is the same in every task.
+    same = {name: np.broadcast_to(np.array(value), ours.shape) for name, value in problem.exact.items()}
+    rows += [row(f"{name}, exact", values) for name, values in same.items()]
+    if references:
+        rows += [row(name, simulate()) for name, simulate in problem.methods.items()]
+    return rows, problem
+
+
+def table(rows: list[Row], problem: Problem) -> str:
+    """A line a method: return, regret, and how far it is behind the mean of the run's seeds on the same tasks."""
+    setting = ", ".join(f"{name} {value}" for name, value in problem.setting.items())
+    lines = [f"\n{setting}; {rows[0]['tasks']} tasks, mean ± standard error over tasks"]
+    lines.append(f"{'':28s}{'return':>20s}{'regret':>20s}{'behind the run':>20s}")
+    for row in rows:
+        cells = [f"{row[name]:.3f} ± {row[f'{name}_stderr']:.3f}" for name in ("mean", "regret", "behind")]
+        which = (
+            f", seed {row['seed']}" if "seed" in row else f", mean of {row['seeds']} seeds" if "seeds" in row else ""
+        )
+        lines.append(f"{row['method'] + which:28s}" + "".join(f"{cell:>20s}" for cell in cells))
+    lines += [f"{name + ', published':28s}{value:>20.1f}" for name, value in problem.published.items()]
+    return "\n".join(lines)
