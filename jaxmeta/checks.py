@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
+import numpy as np
 
 if TYPE_CHECKING:
     from gymnax.environments import environment
@@ -51,5 +51,5 @@ def check_ranges(**ranges: tuple[float, float]) -> None:
 def check_action(env: environment.Environment, action: Any) -> None:
     """Raise a ``ValueError`` on an action that has not the shape of the action space, such as a batch of actions."""
     expected = tuple(env.action_space(env.default_params).shape)
-    if jnp.shape(action) != expected:
-        raise ValueError(f"action: got shape {jnp.shape(action)}; {env.name} takes shape {expected}")
+    if np.shape(action) != expected:
+        raise ValueError(f"action: got shape {np.shape(action)}; {env.name} takes shape {expected}")
