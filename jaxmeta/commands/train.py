@@ -8,6 +8,8 @@ from pathlib import Path
 
 from jaxmeta.commands.arguments import split
 from jaxmeta.commands.errors import fail, one_line_errors
+from jaxmeta.commands.flags import check_flags
+from jaxmeta.runs import presets
 
 if typing.TYPE_CHECKING:
     from jaxmeta.runs.evaluation import Evaluation
@@ -49,8 +51,10 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse(argv: list[str]) -> Parsed:
     """The arguments; settings come from presets, a file or a resumed run, and then from flags."""
-    # Wrong names are answered before anything heavy is imported.
+    # Wrong names and flags are answered before anything heavy is imported.
     names = split(argv)
+    if names.config is None and not any(flag.startswith("--resume") for flag in names.rest):
+        check_flags(*presets.names_of(names.method, names.family, names.preset), names.rest)
     import tyro
 
     from jaxmeta.commands import settings

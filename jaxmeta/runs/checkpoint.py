@@ -165,19 +165,18 @@ class Checkpoints:
         saved = self._manager.item_metadata(step)["state"]
         there = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(saved.tree)[0]}
         wanted = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
+        here, other = f"{self.directory}/{step}", "it is of another configuration"
         further = [] if partial else sorted(set(there) - set(wanted))
         if further:
-            raise CheckpointError(
-                f"{self.directory}/{step} has {'.'.join(further[0])}, which is not needed: it is of another configuration"
-            )
+            raise CheckpointError(f"{here} has {'.'.join(further[0])}, which is not needed: {other}")
         for name, leaf in wanted.items():
             if name not in there:
-                raise CheckpointError(f"{self.directory}/{step} has no {'.'.join(name)}: it is of another configuration")
+                raise CheckpointError(f"{here} has no {'.'.join(name)}: {other}")
             shape = getattr(there[name], "shape", None)
-            if shape is not None and not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-                if tuple(shape) != tuple(leaf.shape):
-                    differs = f"{'.'.join(name)} of shape {list(shape)}, not {list(leaf.shape)}"
-                    raise CheckpointError(f"{self.directory}/{step} has {differs}: it is of another configuration")
+            is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            if shape is not None and not is_key and tuple(shape) != tuple(leaf.shape):
+                differs = f"{'.'.join(name)} of shape {list(shape)}, not {list(leaf.shape)}"
+                raise CheckpointError(f"{here} has {differs}: {other}")
 
     def _write_error(self, error: Exception) -> CheckpointError:
         return CheckpointError(

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.algorithms.balance import expert_use
+from jaxmeta.data.rollout import collect_episodes, stage_returns
 from jaxmeta.learners.uniform import uniform_learner
 from jaxmeta.objectives.objectives import batch_of
-from jaxmeta.data.rollout import collect_episodes, stage_returns
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import Array, Key, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 

@@ -1,0 +1,143 @@
+"""A trained run, opened: its configuration, slow weights, and what they do in a task."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxmeta.runs.checkpoint import Checkpoints
+from jaxmeta.runs.directory import RunError, write_json
+from jaxmeta.runs.evaluation import Evaluation, evaluate
+from jaxmeta.runs.experiment import Experiment, from_config
+from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
+
+CONFIG = "config.json"
+FORMAT = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A trained run.
+
+    Attributes:
+      directory: where it is.
+      config: its experiment: method, family, and all settings.
+      iteration: meta-iterations after which the weights are.
+      seed: the seed whose weights ``theta`` are.
+      thetas: slow weights of all seeds, leaves ``[S, ...]``.
+    """
+
+    directory: Path
+    config: Experiment
+    iteration: int
+    seed: int
+    thetas: Theta
+
+    @property
+    def theta(self) -> Theta:
+        """Slow weights of the run's seed."""
+        place = self.config.seeds.index(self.seed)
+        return jax.tree.map(lambda x: x[place], self.thetas)
+
+    @functools.cached_property
+    def _built(self) -> tuple[TaskDistribution, MetaAlgorithm]:
+        return self.config.build()
+
+    @property
+    def tasks(self) -> TaskDistribution:
+        """The family of tasks, inside its wrappers."""
+        return self._built[0]
+
+    @property
+    def algorithm(self) -> MetaAlgorithm:
+        """The method, as it was trained."""
+        return self._built[1]
+
+    def adapt(self, key: Key, task: Task) -> tuple[Phi, Lifetime]:
+        """Adapt to a task: the fast state, and the lifetime that was collected for it."""
+        return jax.jit(self.algorithm.adapt)(key, self.theta, task)
+
+    def act(self, key: Key, phi: Phi, obs: Array) -> tuple[Array, Phi]:
+        """An action at an observation by the mode of the policy, and the fast state after it.
+
+        Args:
+          key: PRNG key.
+          phi: from ``adapt``, or ``algorithm.learner.begin(theta)``.
+          obs: one observation.
+        """
+        action, _, _, phi = self.algorithm.greedy.act(key, self.theta, phi, obs)
+        return action, phi
+
+    def evaluate(self, *, write: bool = False, **protocol: Any) -> dict[str, Any]:
+        """Returns of all seeds on unseen tasks, as ``evaluation.json`` has them.
+
+        Args:
+          write: whether to write them into the run's directory.
+          **protocol: settings of ``Evaluation``: ``steps``, ``episodes``, ``tasks``, ...
+
+        Raises:
+          ValueError: a setting that cannot be meant, or that the method has no use for.
+        """
+        result = evaluate(self.config, self.thetas, self.iteration, Evaluation(**protocol))
+        if write:
+            write_json(self.directory / "evaluation.json", result)
+        return result
+
+
+def read_config(directory: str | Path) -> Experiment:
+    """The experiment of a run, from its ``config.json``.
+
+    Raises:
+      RunError: no run, one of another version, or one that the registry and the signatures do not fit.
+    """
+    path = Path(directory) / CONFIG
+    if not path.is_file():
+        raise RunError(f"{directory} holds no run: there is no {CONFIG}")
+    try:
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict):
+            raise ValueError("not a table")
+        if "arguments" in stored and "experiment" not in stored:
+            version = stored.get("versions", {}).get("jaxmeta", "0.1.0")
+            raise RunError(f"{path} was written by jaxmeta {version}, and that version reads it: use a checkout of it")
+        if stored.get("format") != FORMAT:
+            raise RunError(f"{path} has format {stored.get('format')!r}, and this version reads {FORMAT}")
+        found = from_config(stored["experiment"])
+        return dataclasses.replace(found, preset=stored.get("preset"))
+    except RunError:
+        raise
+    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({type(error).__name__}); restore it, or start the run anew") from error
+    except ValueError as error:
+        raise RunError(f"{path}: {error}") from error
+
+
+def load(directory: str | Path, *, seed: int | None = None, checkpoint: int | None = None) -> Run:
+    """Open a run: its configuration and its slow weights. The optimiser's state is not read.
+
+    Args:
+      directory: the run's.
+      seed: whose weights ``theta`` are; by default the first.
+      checkpoint: meta-iteration of a kept checkpoint; by default the newest that can be read.
+
+    Raises:
+      RunError: no run, or no such seed.
+      CheckpointError: no checkpoint that can be read, or one of other weights: the first that differs is named.
+    """
+    directory = Path(directory)
+    config = read_config(directory)
+    seed = config.seeds[0] if seed is None else seed
+    if seed not in config.seeds:
+        raise RunError(f"seed: got {seed}; {directory} has {', '.join(map(str, config.seeds))}")
+    if not (directory / "checkpoints").is_dir():
+        raise RunError(f"{directory} has no checkpoints; train first")
+    count = len(config.seeds)
+    _, algorithm = config.build()
+    one = jax.eval_shape(algorithm.init, jax.random.key(0)).theta
+    like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), one)
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        thetas, iteration = checkpoints.restore_theta(like, checkpoint)
+    return Run(directory, config, iteration, seed, thetas)

@@ -1,0 +1,219 @@
+"""Training of an experiment into a directory: made or found, never one that holds something else."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config
+
+OURS = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json")
+FIGURES = ("*.png", "*.gif", "*.svg", "*.tmp")
+"""What we write into a run's directory, and delete when it is overwritten."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Saving:
+    """How a run is saved."""
+
+    checkpoint_every: int = 50
+    """Meta-iterations between checkpoints."""
+    keep: int = 3
+    """Checkpoints kept, the newest."""
+    tensorboard: bool = False
+    """Write TensorBoard scalars beside metrics.csv (needs the tensorboard extra)."""
+
+
+class StartError(RuntimeError):
+    """A run that cannot be started here; the message is one line that says what to do."""
+
+
+class Stopped(RuntimeError):
+    """A run that a signal ended; its state is saved.
+
+    Attributes:
+      signal: the signal's number.
+    """
+
+    def __init__(self, number: int, message: str):
+        super().__init__(message)
+        self.signal = number
+
+
+def start(
+    experiment: Experiment,
+    directory: Path,
+    *,
+    saving: Saving | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    report: Callable[[Any], None] = lambda progress: None,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """Train, log and save into ``directory``.
+
+    Args:
+      experiment: what is trained.
+      directory: made if it does not exist; it must be empty, or hold a run and ``overwrite`` or ``resume`` be given.
+      saving: how often, how many, and what beside.
+      overwrite: delete the run that the directory holds, once the new one is built.
+      resume: go on with the run that the directory holds; only ``iterations`` may differ.
+      report: called with a ``Progress`` after each chunk of iterations.
+      announce: called with lines worth telling once.
+
+    Returns:
+      The run.
+
+    Raises:
+      StartError: a directory that cannot be used.
+      Stopped: a signal ended it; its state is saved.
+      ValueError: a setting out of its range.
+      CheckpointError: a checkpoint that cannot be written or read.
+    """
+    from jaxmeta.runs import directory as runs
+
+    saving = Saving() if saving is None else saving
+    check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+    tasks, algorithm = experiment.build()
+    if overwrite and not resume:
+        clear(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
+    content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset, **runs.describe()}
+    runs.write_json(directory / CONFIG, content)
+    outcome = runs.train_run(
+        directory,
+        algorithm,
+        tasks,
+        seeds=experiment.seeds,
+        meta_batch=experiment.tree["meta_batch"],
+        iterations=experiment.tree["iterations"],
+        checkpoint_every=saving.checkpoint_every,
+        keep=saving.keep,
+        resume=resume,
+        tensorboard=saving.tensorboard,
+        report=report,
+        announce=announce,
+    )
+    if outcome.skipped:
+        announce(
+            f"warning: {outcome.skipped} updates were not finite and were left out (column 'skipped' of metrics.csv)"
+        )
+    if outcome.signal is not None:
+        name = signal.Signals(outcome.signal).name
+        raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
+    return load(directory)
+
+
+def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a directory that holds something else than what is to be done with it.
+
+    Raises:
+      StartError: one line that says what to do.
+    """
+    if resume:
+        stored = read_config(directory)
+        differing = differences(stored.config(), experiment.config())
+        differing.pop("iterations", None)
+        if differing:
+            listed = ", ".join(f"{name} ({there} there, {here} here)" for name, (there, here) in differing.items())
+            raise StartError(f"{directory}: the run was made with other settings: {listed}")
+        saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+        if saved and max(saved) > experiment.tree["iterations"]:
+            wanted = experiment.tree["iterations"]
+            raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {wanted}")
+        return
+    if directory.exists() and not directory.is_dir():
+        raise StartError(f"{directory}: is a file; name a directory")
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / CONFIG).exists():
+            raise StartError(f"{directory}: is not empty and holds no run; choose another directory")
+        if not overwrite:
+            raise StartError(f"{directory}: already holds a run; resume it, overwrite it, or choose another directory")
+
+
+def clear(directory: Path) -> None:
+    """Delete what we wrote into a run's directory, by name and never through a link; the rest stays."""
+    for path in [directory / name for name in OURS] + [one for each in FIGURES for one in directory.glob(each)]:
+        if path.is_symlink() or path.is_file():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+
+
+def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Settings that two trees have different values of, by their full path."""
+    # As they read in JSON: a tuple is a list.
+    first, second = (json.loads(json.dumps(tree)) for tree in (first, second))
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in [*first, *(name for name in second if name not in first)]:
+        full = f"{path}.{name}" if path else name
+        there, here = first.get(name), second.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            found |= differences(there, here, full)
+        elif there != here:
+            found[full] = (there, here)
+    return found
+
+
+class Display:
+    """Live progress: a bar on a terminal, a line every few seconds elsewhere."""
+
+    def __init__(self, iterations: int, every: float = 5.0):
+        from rich import progress
+
+        columns = (
+            progress.TextColumn("{task.completed}/{task.total}"),
+            progress.BarColumn(bar_width=20),
+            progress.TextColumn("{task.fields[left]} left"),
+            progress.TextColumn("{task.fields[rate]} env steps/s"),
+            progress.TextColumn("return {task.fields[pre]} → {task.fields[post]}"),
+            progress.TextColumn("{task.fields[skipped]}"),
+        )
+        self._bar = progress.Progress(*columns)
+        self._live = self._bar.console.is_terminal
+        self._id = self._bar.add_task("", total=iterations, left="-", rate="-", pre="-", post="-", skipped="")
+        self._every, self._printed = every, 0.0
+
+    def __enter__(self) -> "Display":
+        if self._live:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._live:
+            self._bar.stop()
+
+    def announce(self, line: str) -> None:
+        if self._live:
+            self._bar.console.print(line, highlight=False)
+        else:
+            print(line, flush=True)
+
+    def report(self, progress: Any) -> None:
+        fields: dict[str, Any] = {
+            "left": f"{int(progress.seconds_left) // 60}:{int(progress.seconds_left) % 60:02d}",
+            "rate": f"{progress.steps_per_second / 1e3:,.0f} k",
+            "pre": f"{progress.return_pre:.2f}",
+            "post": f"{progress.return_post:.2f}",
+            "skipped": f"{progress.skipped} skipped" if progress.skipped else "",
+        }
+        if self._live:
+            self._bar.update(self._id, completed=progress.iteration, **fields)
+        elif time.monotonic() - self._printed >= self._every or progress.iteration == progress.iterations:
+            self._printed = time.monotonic()
+            print(
+                f"iteration {progress.iteration}/{progress.iterations}, {fields['left']} left, {fields['rate']} env "
+                f"steps/s, return {fields['pre']} → {fields['post']}"
+                + (f", {fields['skipped']}" if progress.skipped else ""),
+                flush=True,
+                file=sys.stdout,
+            )
