@@ -221,7 +221,7 @@ def _draw(result: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from jaxmeta.plots import curves as plots
+    from jaxmeta import plots
 
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in result["families"]:

@@ -56,8 +56,13 @@ class TaskEnvironment(environment.Environment):
         """What each arm pays on average, ``[k]``, in bandits whose arms pay alike at every pull; ``None`` elsewhere."""
         return None
 
-    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
-        """The exact belief over goal cells along a lifetime, where it is known; ``None`` elsewhere.
+    @property
+    def has_goal_belief(self) -> bool:
+        """Whether the exact belief over goal cells is known, and what is seen tells the agent's cell."""
+        return False
+
+    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The exact belief over goal cells along a lifetime; asked of environments that ``has_goal_belief``.
 
         Args:
           arrived: cells that steps led to, ``[T, 2]``.
@@ -66,7 +71,7 @@ class TaskEnvironment(environment.Environment):
         Returns:
           ``[T + 1, size, size]``, the prior first.
         """
-        return None
+        raise NotImplementedError(f"{self.name} has no exact belief")
 
 
 class DiscreteEnvironment(TaskEnvironment, abc.ABC):

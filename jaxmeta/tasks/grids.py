@@ -120,6 +120,10 @@ class GridNavi(Grid):
     def marks(self, params) -> dict[str, Array]:
         return {"G": params.goal}
 
+    @property
+    def has_goal_belief(self) -> bool:
+        return True
+
     def goal_belief(self, arrived, goal):
         return goal_posterior(arrived, goal, size=self.size)
 

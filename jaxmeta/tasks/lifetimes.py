@@ -4,6 +4,7 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
@@ -168,6 +169,9 @@ class LifetimeEnv(Wrapper):
         return jnp.concatenate(
             [self.split_observation(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)]
         )
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        return self.figures.points(np.asarray(self.split_observation(jnp.asarray(obs)).obs))
 
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]

@@ -87,7 +87,11 @@ class Wrapper(TaskEnvironment):
     def arm_rewards(self, params) -> Array | None:
         return self.figures.arm_rewards(params)
 
-    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray | None:
+    @property
+    def has_goal_belief(self) -> bool:
+        return self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH
+
+    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
         return self.figures.goal_belief(arrived, goal)
 
 

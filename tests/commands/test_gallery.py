@@ -6,7 +6,7 @@ import pytest
 
 from jaxmeta import tasks
 from jaxmeta.commands.gallery import main
-from jaxmeta.plots import gallery
+from jaxmeta.plots.gallery import RESOLUTION, random_state
 
 
 def test_a_grid_of_pictures_is_written(tmp_path, capsys):
@@ -15,14 +15,14 @@ def test_a_grid_of_pictures_is_written(tmp_path, capsys):
     assert main(["--out", str(out), "--columns", "2", "--family", *families]) == 0
     assert capsys.readouterr().out == f"wrote {out}\n"
     height, width, _ = matplotlib.image.imread(out).shape
-    assert width == 2 * 3 * gallery.RESOLUTION
-    assert height == pytest.approx(2 * 3.3 * gallery.RESOLUTION, abs=1)
+    assert width == 2 * 3 * RESOLUTION
+    assert height == pytest.approx(2 * 3.3 * RESOLUTION, abs=1)
 
 
 def test_a_state_is_the_last_one_of_its_episode():
     family = tasks.make("navigation", horizon=4)
     key = jax.random.key(0)
-    states = [gallery.random_state(family.env, key, family.sample(key), steps) for steps in (0, 9)]
+    states = [random_state(family.env, key, family.sample(key), steps) for steps in (0, 9)]
     assert [int(state.time) for state in states] == [0, 4]
 
 
