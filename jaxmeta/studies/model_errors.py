@@ -98,9 +98,9 @@ def _compared(
     def step_fn(memory: PyTree, inputs: tuple[Array, Array]):
         time, obs = inputs
         memory = online.observe(params, memory, obs)
-        fresh = online.observe(params, online.begin(), env.as_first(obs))
+        fresh = online.observe(params, online.begin(), env.first_observation(obs))
         actions = jax.lax.dynamic_slice_in_dim(action, time, horizon)
-        seen = env.told(obs).obs
+        seen = env.split_observation(obs).obs
         return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
 
     index = jnp.arange(steps.mask.shape[0])

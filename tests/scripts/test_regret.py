@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi_bayes_optimal
-from jaxmeta.tasks.common_numbers import pulled_bandits
+from jaxmeta.tasks.common_random_numbers import common_bandits
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -68,7 +68,7 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
     greedy = bandit_returns(key, bandits.greedy(), arms=3, pulls=6, tasks=300)
     np.testing.assert_allclose(rows[-1]["mean"], greedy.mean(), rtol=1e-6)
     # The optimum is that of the tasks which the methods were simulated on.
-    best = pulled_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
+    best = common_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
     np.testing.assert_allclose(rows[0]["mean"] + rows[0]["regret"], 6 * best.mean(), rtol=1e-5)
     # Six pulls by a policy that has learned nothing yet are worth about three.
     assert abs(rows[0]["mean"] - 3.0) < 0.3
