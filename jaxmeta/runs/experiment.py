@@ -232,12 +232,11 @@ def experiment(
     settings = parts.nested(settings)
     own = settings.get("family")
     family = family or (own.get(parts.USE) if isinstance(own, Mapping) else own)
-    method = method or settings.get(METHOD) or base.get(METHOD, "maml")
+    method, name = presets.names_of(method or settings.get(METHOD), family, preset)
     settings = _without_method(settings)
     given = _without_method(base)
     stored = given.pop("family", {})
     stored = {parts.USE: stored} if isinstance(stored, str) else stored
-    name = family or stored.get(parts.USE, "navigation")
     if stored.get(parts.USE) == name:
         given["family"] = stored
     label = None if preset in (None, "none") else preset

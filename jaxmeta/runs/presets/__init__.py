@@ -40,6 +40,14 @@ def named(name: str) -> dict[str, Any]:
     return _files()[NAMED][name]
 
 
+def names_of(method: str | None, family: str | None, preset: str | None) -> tuple[str, str]:
+    """The method and the family that a run is of, where a preset or the defaults name what is left out."""
+    base = {} if preset in (None, "pair", "none") else named(preset)
+    stored = base.get("family", "navigation")
+    stored = stored["use"] if isinstance(stored, Mapping) else stored
+    return method or base.get("method", "maml"), family or stored
+
+
 def of_pair(method: str, family: str, known: Container[str]) -> tuple[str | None, dict[str, Any]]:
     """The preset of a method on a family.
 
@@ -74,6 +82,6 @@ def laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
     merged = dict(under)
     for name, value in over.items():
         there = merged.get(name)
-        same = isinstance(there, Mapping) and isinstance(value, Mapping) and value.get("use") in (None, there.get("use"))
-        merged[name] = laid_over(there, value) if same else value
+        tables = isinstance(there, Mapping) and isinstance(value, Mapping)
+        merged[name] = laid_over(there, value) if tables and value.get("use") in (None, there.get("use")) else value
     return merged
