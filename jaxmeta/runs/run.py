@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from jaxmeta.registry import RegistryError
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.directory import RunError, write_json
 from jaxmeta.runs.evaluation import Evaluation, evaluate
@@ -111,6 +112,8 @@ def read_config(directory: str | Path) -> Experiment:
         raise
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise RunError(f"{path} cannot be read ({type(error).__name__}); restore it, or start the run anew") from error
+    except RegistryError as error:
+        raise RunError(f"{path}: {error}; one of your own comes in by --import FILE, or by importing it") from error
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
 
