@@ -1,8 +1,21 @@
-"""What factories ask of their arguments: each check raises a ``ValueError`` of one line, or does nothing."""
+"""What factories ask of their arguments: each check raises a ``ValueError`` of one line, or does nothing.
+
+Only Python's own numbers are checked: traced ones pass.
+"""
+
+import math
+
+
+def check_finite(**values: object) -> None:
+    """Raise a ``ValueError`` on a number that is infinite or not a number."""
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and not math.isfinite(value):
+            raise ValueError(f"{name}: got {value}; must be finite")
 
 
 def check_weights(**weights: float) -> None:
-    """Raise a ``ValueError`` on a weight below 0."""
+    """Raise a ``ValueError`` on a weight below 0, or one that is not finite."""
+    check_finite(**weights)
     for name, value in weights.items():
         if isinstance(value, (int, float)) and value < 0:
             raise ValueError(f"{name}: got {value}; must be at least 0")
@@ -23,7 +36,8 @@ def check_unit(**shares: float) -> None:
 
 
 def check_positive(**values: object) -> None:
-    """Raise a ``ValueError`` on a number that is not positive."""
+    """Raise a ``ValueError`` on a number that is not positive, or not finite."""
+    check_finite(**values)
     for name, value in values.items():
         if isinstance(value, (int, float)) and value <= 0:
             raise ValueError(f"{name}: got {value}; must be positive")
