@@ -125,14 +125,8 @@ def run(arguments: Parsed) -> int:
     experiment, where = arguments.experiment, arguments.where
     resume = where.resume is not None
     directory = where.resume or where.out or default_directory(experiment)
-    iterations, seeds = experiment.tree["iterations"], experiment.seeds
-    # What cannot be built is refused before anything is said of it.
-    experiment.build()
-    if experiment.preset:
-        print(f"preset: {experiment.preset}")
-    print(f"{experiment.title}: {iterations} meta-iterations, seeds {seeds}, in {directory}", flush=True)
     try:
-        with Display(iterations) as display:
+        with Display(experiment.tree["iterations"]) as display:
             found = start(
                 experiment,
                 directory,

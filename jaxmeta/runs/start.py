@@ -96,6 +96,9 @@ def start(
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
     with experiment.located():
         program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch)
+    if experiment.preset:
+        announce(f"preset: {experiment.preset}")
+    announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
     if overwrite and not resume:
         clear(directory)
     try:
