@@ -5,6 +5,7 @@ Only Python numbers are checked, so that traced ones pass through a factory.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +14,16 @@ if TYPE_CHECKING:
     from gymnax.environments import environment
 
 
+def check_finite(**values: object) -> None:
+    """Raise a ``ValueError`` on a number that is infinite or not a number."""
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and not math.isfinite(value):
+            raise ValueError(f"{name}: got {value}; must be finite")
+
+
 def check_weights(**weights: float) -> None:
-    """Raise a ``ValueError`` on a weight below 0."""
+    """Raise a ``ValueError`` on a weight below 0, or one that is not finite."""
+    check_finite(**weights)
     for name, value in weights.items():
         if isinstance(value, (int, float)) and value < 0:
             raise ValueError(f"{name}: got {value}; must be at least 0")
@@ -35,7 +44,8 @@ def check_unit(**shares: float) -> None:
 
 
 def check_positive(**values: object) -> None:
-    """Raise a ``ValueError`` on a number that is not positive."""
+    """Raise a ``ValueError`` on a number that is not positive, or not finite."""
+    check_finite(**values)
     for name, value in values.items():
         if isinstance(value, (int, float)) and not value > 0:
             raise ValueError(f"{name}: got {value}; must be positive")

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxmeta.commands.arguments import imported
-from jaxmeta.commands.errors import one_line_errors
+from jaxmeta.commands.arguments import imported, parsed_by
+from jaxmeta.commands.errors import of_flags, one_line_errors
 
 if TYPE_CHECKING:
     from jaxmeta.runs.run import Run
@@ -50,18 +50,20 @@ def main(argv: list[str] | None = None) -> int:
         shown: tyro.conf.OmitArgPrefixes[Shown] = dataclasses.field(default_factory=Shown)
 
     with one_line_errors():
-        arguments = tyro.cli(Render, args=imported(sys.argv[1:] if argv is None else argv), prog="jaxmeta render")
+        arguments = parsed_by(Render, imported(sys.argv[1:] if argv is None else argv), "jaxmeta render")
         from jaxmeta.checks import check_least, check_positive
         from jaxmeta.runs.evaluation import check_use
-        from jaxmeta.runs.run import load
+        from jaxmeta.runs.run import load, read_config
 
         shown = arguments.shown
-        check_least(1, tasks=shown.tasks, shown=shown.shown, episodes=1 if shown.episodes is None else shown.episodes)
-        check_least(0, steps=shown.steps, task_seed=shown.task_seed)
-        check_positive(rate_decay=shown.rate_decay)
-        run = load(arguments.run, checkpoint=shown.checkpoint)
-        check_use(shown, Shown(), run.config)
-        print("wrote", *draw(run, shown))
+        config = read_config(arguments.run)
+        with of_flags():
+            episodes = 1 if shown.episodes is None else shown.episodes
+            check_least(1, tasks=shown.tasks, shown=shown.shown, episodes=episodes)
+            check_least(0, steps=shown.steps, task_seed=shown.task_seed)
+            check_positive(rate_decay=shown.rate_decay)
+            check_use(shown, Shown(), config)
+        print("wrote", *draw(load(arguments.run, checkpoint=shown.checkpoint), shown))
     return 0
 
 
