@@ -13,6 +13,7 @@ from jaxmeta.data.rollout import transitions_of
 from jaxmeta.models.dynamics import interval_coverage, open_loop
 from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
 from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.parts import SettingError
 from jaxmeta.runs.directory import TEST_KEY
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import held_out_tasks
@@ -98,9 +99,9 @@ def _compared(
     def step_fn(memory: PyTree, inputs: tuple[Array, Array]):
         time, obs = inputs
         memory = online.observe(params, memory, obs)
-        fresh = online.observe(params, online.begin(), env.as_first(obs))
+        fresh = online.observe(params, online.begin(), env.first_observation(obs))
         actions = jax.lax.dynamic_slice_in_dim(action, time, horizon)
-        seen = env.told(obs).obs
+        seen = env.split_observation(obs).obs
         return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
 
     index = jnp.arange(steps.mask.shape[0])
@@ -153,7 +154,7 @@ def check(trained: Experiment) -> None:
 
 
 def online_model(trained: Experiment, tasks: TaskDistribution) -> OnlineModel:
-    """The model that a run plans with, whose parameters are ``theta["online"]``."""
+    """The model that a run plans with, whose parameters are the slow weights."""
     make = recurrent_model if trained.method == "rebal" else windowed_model
     known = (*parts.parameters(make), "hidden", "activation", "probabilistic")
     return make(tasks.env, **{name: value for name, value in trained.tree.items() if name in known})
@@ -167,9 +168,14 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
       tasks: unseen tasks, with a lifetime without exploration in each, ≥ 1.
       ahead: steps ahead, beside one, ≥ 1.
       task_seed: draws the tasks.
+
+    Raises:
+      ValueError: a run of a method that does not plan, or more steps ahead than a lifetime has.
     """
     check(run.config)
     family, algorithm = run.tasks, run.algorithm
+    if not 1 <= ahead <= family.horizon:
+        raise SettingError(f"ahead: got {ahead}; must be from 1 to the lifetime's {family.horizon} steps")
     online = online_model(run.config, family)
     key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
     batch = held_out_tasks(key_tasks, family, tasks)
@@ -179,7 +185,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     for index, seed in enumerate(run.config.seeds):
         theta = jax.tree.map(lambda x, index=index: x[index], run.thetas)
         trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
-        found = model_errors(family.env, online, theta["online"], trajectories, horizon=ahead)
+        found = model_errors(family.env, online, theta, trajectories, horizon=ahead)
         rows.append({"seed": seed, "iteration": run.iteration, **found})
     return rows
 

@@ -1,4 +1,6 @@
-"""What ``references.py`` prints: one function a problem, which yields rows setting by setting; and published numbers.
+"""What exact answers and classical methods reach on the standard problems, and published numbers.
+
+One function a problem, which yields rows setting by setting.
 
 A row is ``{"problem", ...setting, "method", "mean", "stderr", "tasks"}``. An exact number has standard error 0 and
 ``tasks`` null. Nothing heavy is imported at the top, so that ``--help`` answers at once.
@@ -93,7 +95,7 @@ def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
 
 def exact(setting: Row, method: str, value: float) -> Row:
     """A row of a number without sampling error."""
-    return {**setting, "method": method, "mean": value, "stderr": 0.0, "tasks": None}
+    return {**setting, "method": method, "mean": float(value), "stderr": 0.0, "tasks": None}
 
 
 def simulated(setting: Row, method: str, returns: Any) -> Row:
@@ -106,24 +108,38 @@ def simulated(setting: Row, method: str, returns: Any) -> Row:
 
 def gridnavi(effort: Effort) -> Iterator[list[Row]]:
     """GridNavi, 5 x 5 cells, 21 goals, H = 15: return of each episode of a lifetime of four."""
-    from jaxmeta.references import spatial
+    import jax
 
-    rows = spatial.gridnavi_rows(effort.tasks, seed=effort.seed)
-    for episode in range(1, 5):
-        yield [with_tasks(row, effort) for row in rows if row["episode"] == episode]
+    from jaxmeta.references import gridnavi
+    from jaxmeta.tasks import make
+
+    episodes, known = 4, gridnavi.full_information()
+    best = gridnavi.bayes_optimal(episodes=episodes).returns
+    key_tasks, key_act = jax.random.split(jax.random.key(effort.seed))
+    batch = jax.jit(jax.vmap(make("gridnavi").sample))(jax.random.split(key_tasks, effort.tasks))
+    simulate = jax.jit(jax.vmap(gridnavi.posterior_sampling))
+    returns = simulate(jax.random.split(key_act, effort.tasks), batch.goal)
+    for episode in range(episodes):
+        setting = {"problem": "gridnavi", "episode": episode + 1}
+        yield [
+            exact(setting, "bayes-optimal", best[episode]),
+            simulated(setting, "posterior-sampling", returns[:, episode]),
+            exact(setting, "full-information", known),
+        ]
 
 
 def point_robots(effort: Effort) -> Iterator[list[Row]]:
     """Exact optimum of 2D navigation and of the half circle, sparse and dense."""
-    from jaxmeta.references import spatial
+    import jax
 
-    for row in spatial.point_rows(effort.tasks, seed=effort.seed):
-        yield [with_tasks(row, effort)]
+    from jaxmeta.tasks import make
 
-
-def with_tasks(row: Row, effort: Effort) -> Row:
-    """The row with the number of tasks that its mean was taken over, or null where it is exact."""
-    return {**row, "tasks": effort.tasks if row["stderr"] else None}
+    for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
+        family = make(problem)
+        assert family.optimum is not None
+        batch = jax.jit(jax.vmap(family.sample))(jax.random.split(jax.random.key(effort.seed), effort.tasks))
+        optima = jax.jit(lambda batch, optimum=family.optimum: jax.lax.map(optimum, batch, batch_size=4096))(batch)
+        yield [simulated({"problem": problem, "horizon": family.horizon}, "optimal", optima)]
 
 
 PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
@@ -132,6 +148,36 @@ PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
     "point-robots": point_robots,
     "tabular-mdp": tabular_mdp,
 }
+
+
+def rows_of(problem: str, effort: Effort) -> Iterator[list[Row]]:
+    """The rows of one of ``PROBLEMS``, setting by setting."""
+    import jax
+
+    # Compiling is most of a quick run, and code that is optimised little is fast enough for a thousand tasks.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", effort.quick or before)
+    try:
+        yield from PROBLEMS[problem](effort)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def text(rows: list[Row]) -> str:
+    """One setting as a table: a column a method, the mean and its standard error above the published mean."""
+    fields = ("problem", "method", "mean", "stderr", "tasks")
+    setting = {name: value for name, value in rows[0].items() if name not in fields}
+    published = PUBLISHED.get((rows[0]["problem"], *setting.values()), {})
+    width = max(18, *(len(row["method"]) + 2 for row in rows))
+    label = ", ".join(f"{name} {value}" for name, value in setting.items())
+    errors = [f"± {row['stderr']:.3f}" if row["stderr"] else "exact" for row in rows]
+    ours = [f"{row['mean']:.3f} {error}" for row, error in zip(rows, errors, strict=True)]
+    lines = [(label, [row["method"] for row in rows]), ("", ours)]
+    if published:
+        theirs = [published.get(row["method"]) for row in rows]
+        lines.append(("published", ["" if mean is None else f"{mean:.1f}" for mean in theirs]))
+    return "\n".join(f"{head:14s}" + "".join(f"{cell:>{width}s}" for cell in cells) for head, cells in lines)
+
 
 _BANDIT_METHODS: tuple[str, ...] = (
     "random",

@@ -1,4 +1,4 @@
-"""Sampled meta-gradients beside exact ones: what ``estimators.py`` prints, and what the tests hold the surrogates to.
+"""Sampled meta-gradients beside exact ones: which estimators are unbiased, and how far they are off.
 
 **What is estimated.** The gradient with respect to θ of the value of the policy that ``k`` steps of *exact* gradient
 ascent on the return lead to from θ (Finn et al. 2017, equation 4): ``jaxmeta.references.meta_gradient``.
@@ -33,23 +33,27 @@ import numpy as np
 import optax
 from scipy import stats
 
-import jaxmeta
 from jaxmeta import references
+from jaxmeta.data.rollout import collect_lifetime
+from jaxmeta.learners import first_order, gradient_learner
 from jaxmeta.networks.distributions import Categorical
+from jaxmeta.networks.policies import Policy
+from jaxmeta.objectives.objectives import post_adaptation
+from jaxmeta.objectives.surrogates import clipped, dice, likelihood_ratio, score_function
 from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
 from jaxmeta.tasks.tabular import TabularMDP, TabularParams
-from jaxmeta.types import Array, Estimator, Key, Learner, Surrogate, Task, Trajectory
+from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Surrogate, Task, Trajectory
 
 ARMS = (0.2, 0.5, 0.8)
 """What the bandit's arms pay with."""
 STATES, ACTIONS, HORIZON, DISCOUNT = 5, 4, 5, 0.95
 SURROGATES: dict[str, Surrogate] = {
-    "dice-1": jaxmeta.dice(1.0),
-    "dice-0.5": jaxmeta.dice(0.5),
-    "dice-0": jaxmeta.dice(0.0),
-    "likelihood-ratio": jaxmeta.likelihood_ratio,
-    "clipped": jaxmeta.clipped(),
-    "score-function": jaxmeta.score_function,
+    "dice-1": dice(1.0),
+    "dice-0.5": dice(0.5),
+    "dice-0": dice(0.0),
+    "likelihood-ratio": likelihood_ratio,
+    "clipped": clipped(),
+    "score-function": score_function,
 }
 ESTIMATORS = (*SURROGATES, "first-order")
 
@@ -131,15 +135,15 @@ def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator
 
 def learners(step_size: float, names: tuple[str, ...] = ESTIMATORS) -> list[Learner]:
     """Learners of a table of logits by SGD on the named inner surrogates."""
-    policy = jaxmeta.Policy(
+    policy = Policy(
         lambda key: jnp.zeros((STATES, ACTIONS)),  # not called: the logits come with the problem
         lambda params, obs: Categorical(obs @ params),
     )
 
     def learner(name: str) -> Learner:
-        inner = SURROGATES.get(name, jaxmeta.likelihood_ratio)
-        made = jaxmeta.gradient_learner(policy, inner, optax.sgd(step_size))
-        return jaxmeta.first_order(made) if name == "first-order" else made
+        inner = SURROGATES.get(name, likelihood_ratio)
+        made = gradient_learner(policy, inner, optax.sgd(step_size))
+        return first_order(made) if name == "first-order" else made
 
     return [learner(name) for name in names]
 
@@ -176,15 +180,15 @@ def sampler(
     made = learners(rate * horizon, names)
     sizes = {"adaptation_steps": steps, "episodes": episodes, "horizon": horizon}
 
-    def gradient(learner: Learner, theta: Array, lifetime: jaxmeta.Lifetime, k: int) -> Array:
-        objective = jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio)
+    def gradient(learner: Learner, theta: Array, lifetime: Lifetime, k: int) -> Array:
+        objective = post_adaptation(learner, likelihood_ratio)
         until = lifetime._replace(trajectory=jax.tree.map(lambda x: x[: k + 1], lifetime.trajectory))
         # The objective is a loss, and a mean over the episode's steps.
         return -horizon * jax.grad(lambda theta: objective(theta, until)[0])(theta)
 
     def repeat(key: Key, theta: Array, task: Task, baseline: Array) -> Array:
         estimator = discounted_advantages(baseline, mdp.discount)
-        _, lifetime = jaxmeta.collect_lifetime(key, env, task, made[0], theta, estimator, **sizes)
+        _, lifetime = collect_lifetime(key, env, task, made[0], theta, estimator, **sizes)
         counts = range(1, steps + 1)
         return jnp.stack([jnp.stack([gradient(learner, theta, lifetime, k) for k in counts]) for learner in made])
 
@@ -252,7 +256,7 @@ def unbiased_p_values(estimates: Estimates) -> np.ndarray:
 
 
 class Effort(NamedTuple):
-    """How much is sampled: the arguments of ``estimators.py``, where they are described."""
+    """How much is sampled: the arguments of ``jaxmeta estimators``, where they are described."""
 
     mdps: int
     adaptation_steps: int

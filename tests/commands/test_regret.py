@@ -1,48 +1,31 @@
 """Runs with a memory: set beside other methods on the same tasks, and drawn."""
 
 import json
-import sys
-from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import jaxmeta
+from jaxmeta.commands import regret, render, train
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi_bayes_optimal
-from jaxmeta.tasks.common_numbers import pulled_bandits
+from jaxmeta.tasks.common_random_numbers import common_bandits
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import regret
-import render
-import train
-
-SMALL = [
-    "--iterations",
-    "1",
-    "--size",
-    "4",
-    "--meta-batch",
-    "8",
-    "--minibatches",
-    "1",
-    "--epochs",
-    "1",
-    "--no-evaluate",
-]
+SMALL = ["--iterations", "1", "--meta-batch", "8", "--outer.minibatches", "1", "--outer.epochs", "1", "--no-evaluate"]
+BANDIT = ("bernoulli-bandit", "rl2", "--policy.size 4 --policy.cell gru --family.arms 3 --family.horizon 6 --seeds 2")
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Directories of small runs, by task."""
+    """Directories of small runs, by family and method."""
     made = {}
 
-    def run(task, algorithm, *flags):
-        if (task, algorithm) not in made:
-            directory = tmp_path_factory.mktemp("runs") / algorithm
-            arguments = ["--task", task, "--algorithm", algorithm, "--cell", "gru", "--out", str(directory), *flags]
-            assert train.main([*SMALL, *arguments]) == 0
-            made[task, algorithm] = directory
-        return made[task, algorithm]
+    def run(family, method, flags):
+        if (family, method) not in made:
+            directory = tmp_path_factory.mktemp("runs") / method
+            assert train.main([method, family, *SMALL, "--out", str(directory), *flags.split()]) == 0
+            made[family, method] = directory
+        return made[family, method]
 
     return run
 
@@ -54,8 +37,7 @@ def rows_of(tmp_path, *arguments):
 
 
 def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained, tmp_path, capsys):
-    run = trained("bernoulli-bandit", "rl2", "--task-settings", "arms=3", "horizon=6", "--seeds", "2")
-    rows = rows_of(tmp_path, run, "--tasks", 300, "--out", tmp_path / "regret.png")
+    rows = rows_of(tmp_path, trained(*BANDIT), "--tasks", 300, "--out", tmp_path / "regret.png")
     assert (tmp_path / "regret.png").stat().st_size > 5_000
     assert [(row["method"], row.get("seed")) for row in rows[:3]] == [("rl2", None), ("rl2", 0), ("rl2", 1)]
     assert [row["method"] for row in rows[3:]] == ["bayes-optimal, exact", "gittins", "ucb1", "thompson", "greedy"]
@@ -64,11 +46,11 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
     np.testing.assert_allclose([row["mean"] + row["regret"] for row in rows], rows[0]["mean"] + rows[0]["regret"])
     np.testing.assert_allclose([row["mean"] + row["behind"] for row in rows], rows[0]["mean"], rtol=1e-6)
     np.testing.assert_allclose(rows[0]["mean"], np.mean([rows[1]["mean"], rows[2]["mean"]]), rtol=1e-6)
-    key = regret.key_of(0)
+    key = jax.random.key(0)
     greedy = bandit_returns(key, bandits.greedy(), arms=3, pulls=6, tasks=300)
     np.testing.assert_allclose(rows[-1]["mean"], greedy.mean(), rtol=1e-6)
     # The optimum is that of the tasks which the methods were simulated on.
-    best = pulled_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
+    best = common_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
     np.testing.assert_allclose(rows[0]["mean"] + rows[0]["regret"], 6 * best.mean(), rtol=1e-5)
     # Six pulls by a policy that has learned nothing yet are worth about three.
     assert abs(rows[0]["mean"] - 3.0) < 0.3
@@ -76,7 +58,8 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
 
 
 def test_lifetimes_in_mdps_are_worth_what_their_actions_pay_on_average(trained, tmp_path):
-    run = trained("tabular-mdp", "rl2", "--lifetime", "2", "--task-settings", "states=3", "actions=2", "horizon=4")
+    family = "--family.states 3 --family.actions 2 --family.horizon 4"
+    run = trained("tabular-mdp", "rl2", f"--policy.size 4 --policy.cell gru --lifetime 2 {family}")
     rows = rows_of(tmp_path, run, "--tasks", 200)
     assert [row["method"] for row in rows if "seed" not in row] == ["rl2", "mean-plus-bonus", "optimistic-psrl", "psrl"]
     for row in rows:
@@ -88,7 +71,8 @@ def test_lifetimes_in_mdps_are_worth_what_their_actions_pay_on_average(trained, 
 
 
 def test_beliefs_and_regrets_in_gridnavi(trained, tmp_path):
-    run = trained("gridnavi", "varibad", "--lifetime", "2")
+    sizes = "--model.size 4 --model.cell gru --model-outer.minibatches 1 --model-outer.epochs 1"
+    run = trained("gridnavi", "varibad", f"--lifetime 2 {sizes}")
     rows = rows_of(tmp_path, run, "--tasks", 100)
     assert [row["method"] for row in rows[2:]] == ["bayes-optimal, exact", "posterior-sampling"]
     np.testing.assert_allclose(rows[2]["by_episode"], gridnavi_bayes_optimal(episodes=2).returns, rtol=1e-6)
@@ -97,45 +81,46 @@ def test_beliefs_and_regrets_in_gridnavi(trained, tmp_path):
 
 
 def test_arm_pulls_are_drawn(trained):
-    run = trained("bernoulli-bandit", "rl2", "--task-settings", "arms=3", "horizon=6", "--seeds", "2")
+    run = trained(*BANDIT)
     assert render.main([str(run), "--tasks", "1", "--no-gif"]) == 0
     assert (run / "arm_pulls.png").stat().st_size > 5_000
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("argv", "message"),
     [
-        ([], "RUNS: name the directory of at least one run"),
-        (["nowhere"], "nowhere holds no run: there is no config.json"),
-        (["nowhere", "--tasks", "1"], "--tasks: got 1; must be at least 2"),
-        (["nowhere", "--json", "none/x.json"], "--json: none is not a directory"),
+        ((), "RUNS: name the directory of at least one run"),
+        (("nowhere",), "nowhere holds no run: there is no config.json"),
+        (("nowhere", "--tasks", "1"), "--tasks: got 1; must be at least 2"),
+        (("nowhere", "--task-seed", "-1"), "--task-seed: got -1; must be at least 0"),
+        (("nowhere", "--json", "none/x.json"), "--json: none is not a directory"),
     ],
 )
-def test_bad_arguments_are_one_line(capsys, arguments, message):
-    with pytest.raises(SystemExit) as caught:
-        regret.main(arguments)
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == f"error: {message}\n"
+def test_bad_arguments_are_one_line(refused, argv, message):
+    assert refused(regret.main, *argv) == f"error: {message}"
+
+
+def described(directory, *names, **settings):
+    """A directory that holds no more than a run's configuration."""
+    config = {"format": 2, "experiment": jaxmeta.experiment(*names, **settings).config(), "versions": {}}
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("names", "settings", "message"),
     [
-        ({"algorithm": "maml"}, "an algorithm with a memory on bernoulli-bandit or gridnavi or tabular-mdp"),
-        ({"algorithm": "rl2", "task": "gridnavi", "observed": [0]}, "was made with --observed"),
-        ({"algorithm": "rl2", "task": "gridnavi", "repeat": 2}, "was made with --repeat"),
-        ({"algorithm": "rl2", "task": "bernoulli-bandit", "scaled": True}, "was made with --scaled"),
+        (("maml", "gridnavi"), {}, "a method with a memory on bernoulli-bandit or gridnavi or tabular-mdp"),
+        (("rl2", "cartpole"), {}, "a method with a memory on bernoulli-bandit or gridnavi or tabular-mdp"),
+        (("rl2", "gridnavi"), {"observed": [0]}, "observed of the run"),
+        (("rl2", "gridnavi"), {"repeat": 2}, "repeat of the run"),
+        (("rl2", "bernoulli-bandit"), {"scaled": True}, "scaled of the run"),
     ],
 )
-def test_runs_of_other_kinds_are_refused(tmp_path, capsys, arguments, message):
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": arguments}))
-    with pytest.raises(SystemExit):
-        regret.main([str(tmp_path)])
-    assert message in capsys.readouterr().err
+def test_runs_of_other_kinds_are_refused(refused, tmp_path, names, settings, message):
+    assert message in refused(regret.main, described(tmp_path, *names, **settings))
 
 
-def test_flags_that_a_memory_has_no_use_for_are_refused(tmp_path, capsys):
-    (tmp_path / "config.json").write_text(json.dumps({"arguments": {"algorithm": "rl2", "task": "gridnavi"}}))
-    with pytest.raises(SystemExit):
-        render.main([str(tmp_path), "--steps", "2"])
-    assert capsys.readouterr().err == "error: --steps: rl2 has no use for it; leave it out\n"
+def test_flags_that_a_memory_has_no_use_for_are_refused(refused, tmp_path):
+    run = described(tmp_path, "rl2", "gridnavi")
+    assert refused(render.main, run, "--steps", "2") == "error: --steps: rl2 has no use for it; leave it out"

@@ -1,26 +1,14 @@
 """The references command line: its rows, its table, and its errors."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPTS = str(Path(__file__).parents[2] / "scripts")
+from jaxmeta.commands.references import main
+from jaxmeta.studies import reference_tables
 
 
-@pytest.fixture
-def references(monkeypatch):
-    """The script as a module, with its neighbours importable, as when it is run."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    module = importlib.import_module("references")
-    yield module
-    for name in ("references", "reference_problems"):
-        sys.modules.pop(name, None)
-
-
-def test_rows_are_printed_beside_the_published_and_written(references, monkeypatch, tmp_path, capsys):
+def test_rows_are_printed_beside_the_published_and_written(monkeypatch, tmp_path, capsys):
     def problem(effort):
         """Two settings."""
         for n in (10, 25):
@@ -30,9 +18,9 @@ def test_rows_are_printed_beside_the_published_and_written(references, monkeypat
                 {**setting, "method": "full-information", "mean": 200.0, "stderr": 0.0, "tasks": None},
             ]
 
-    monkeypatch.setitem(references.reference_problems.PROBLEMS, "tabular-mdp", problem)
+    monkeypatch.setitem(reference_tables.PROBLEMS, "tabular-mdp", problem)
     path = tmp_path / "rows.json"
-    assert references.main(["--only", "tabular-mdp", "--tasks", "7", "--json", str(path)]) == 0
+    assert main(["--only", "tabular-mdp", "--tasks", "7", "--json", str(path)]) == 0
     printed = capsys.readouterr().out
     for text in ("Two settings. 7 tasks", "n 25", "140.250 ± 0.500", "200.000 exact", "138.1", "408.8"):
         assert text in printed
@@ -43,7 +31,7 @@ def test_rows_are_printed_beside_the_published_and_written(references, monkeypat
     assert rows[2]["mean"] == 155.25
 
 
-def test_quick_means_fewer_tasks(references, monkeypatch, capsys):
+def test_quick_means_fewer_tasks(monkeypatch, capsys):
     efforts = []
 
     def problem(effort):
@@ -51,16 +39,16 @@ def test_quick_means_fewer_tasks(references, monkeypatch, capsys):
         efforts.append(effort)
         yield from ()
 
-    monkeypatch.setattr(references.reference_problems, "PROBLEMS", {"nothing": problem})
-    references.main(["--quick"])
-    references.main(["--quick", "--tasks", "5"])
-    references.main([])
+    monkeypatch.setattr(reference_tables, "PROBLEMS", {"nothing": problem})
+    main(["--quick"])
+    main(["--quick", "--tasks", "5"])
+    main([])
     assert [(effort.tasks, effort.quick) for effort in efforts] == [(1000, True), (5, True), (100_000, False)]
 
 
-def test_a_bandit_row_agrees_with_its_exact_value(references):
-    problems = references.reference_problems
-    first = next(problems.bernoulli_bandit(problems.Effort(tasks=400, quick=True, seed=0)))
+def test_a_bandit_row_agrees_with_its_exact_value():
+    effort = reference_tables.Effort(tasks=400, quick=True, seed=0)
+    first = next(reference_tables.rows_of("bernoulli-bandit", effort))
     rows = {row["method"]: row for row in first}
     assert {row["problem"] for row in first} == {"bernoulli-bandit"}
     assert (first[0]["k"], first[0]["n"]) == (2, 10)
@@ -73,14 +61,14 @@ def test_a_bandit_row_agrees_with_its_exact_value(references):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--only", "tabular-mpd"], "unknown problem 'tabular-mpd'; did you mean tabular-mdp?"),
-        (["--tasks", "1"], "--tasks: got 1; must be at least 2"),
+        (["--only", "tabular-mpd"], "--only: unknown name 'tabular-mpd'; did you mean tabular-mdp?"),
+        (["--tasks", "1"], "--tasks, --seed, --lifetimes: must be at least 2, 0 and 1"),
         (["--json", "no/such/folder/rows.json"], "--json: no/such/folder is not a directory"),
     ],
 )
-def test_bad_arguments_are_one_line(references, capsys, argv, message):
+def test_bad_arguments_are_one_line(capsys, argv, message):
     with pytest.raises(SystemExit) as caught:
-        references.main(argv)
+        main(argv)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert message in error

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 
 import jax
 
-from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.checks import check_positive, check_weights
-from jaxmeta.data.advantages import critic_baseline, scaled_rewards, standardise
+from jaxmeta.data.advantages import scaled_rewards, standardise
 from jaxmeta.learners.gradient import act_by_mode
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
 from jaxmeta.networks.recurrent import RecurrentPolicy
@@ -28,7 +27,7 @@ from jaxmeta.types import (
 )
 
 
-def ppo_on_lifetimes(
+def lifetime_ppo(
     tasks: TaskDistribution,
     acting: RecurrentPolicy,
     learning: RecurrentPolicy,
@@ -37,12 +36,11 @@ def ppo_on_lifetimes(
     value_weight: float,
     entropy_weight: float,
     outer: Outer,
-    estimator: Estimator | None,
+    estimator: Estimator,
     reward_scale: float,
     task_chunk: int | None,
     auxiliaries: Sequence[Objective] = (),
     bonus: Callable[[Theta, Lifetime], Array] | None = None,
-    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """A clipped actor and critic with a memory; the advantages of a meta-batch are standardised together.
 
@@ -54,13 +52,12 @@ def ppo_on_lifetimes(
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
       outer: moves θ.
-      estimator: advantages; by default ``critic_baseline()``.
+      estimator: advantages.
       reward_scale: > 0, multiplies the rewards, and bonuses, that ``estimator`` sees.
       task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
       auxiliaries: further losses of a lifetime, added.
       bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
         but not to the returns that are reported.
-      balance_weight: of ``load_balancing`` of the actor's experts, ≥ 0.
 
     Raises:
       ValueError: an argument out of its range.
@@ -68,10 +65,8 @@ def ppo_on_lifetimes(
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
     check_positive(reward_scale=reward_scale)
     learner = recurrent_learner(acting)
-    estimator = scaled_rewards(critic_baseline() if estimator is None else estimator, reward_scale)
+    estimator = scaled_rewards(estimator, reward_scale)
     task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
-
-    gate = gate_of_memory(learning)
 
     def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
         return replay(learning, theta, phi, batch.obs)[:2]
@@ -89,8 +84,8 @@ def ppo_on_lifetimes(
         batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
         assert bonus is not None
         rewarded = estimator(batch._replace(reward=batch.reward + bonus(theta, lifetime) * batch.mask))
-        judged = rewarded._replace(reward=batch.reward)
-        return lifetime._replace(trajectory=jax.tree.map(lambda x: x[None], judged))
+        estimated = rewarded._replace(reward=batch.reward)
+        return lifetime._replace(trajectory=jax.tree.map(lambda x: x[None], estimated))
 
     def across_tasks(theta: Theta, lifetimes: Lifetime) -> Lifetime:
         if bonus is not None:
@@ -109,8 +104,7 @@ def ppo_on_lifetimes(
         episodes=1,
         task_chunk=task_chunk,
         across_tasks=across_tasks,
-        regulariser=load_balancing(learner, gate, balance_weight=balance_weight, task_chunk=task_chunk),
-        gate=gate,
+        gate=gate_of_memory(learning),
     )
 
 

@@ -1,31 +1,20 @@
 """The estimators command line: its rows, its table, and its errors."""
 
-import importlib
 import json
-import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-SCRIPTS = str(Path(__file__).parents[2] / "scripts")
+from jaxmeta.commands.estimators import main
+from jaxmeta.studies import meta_gradients
+
 SMALL = ["--mdps", "0", "--adaptation-steps", "1", "--episodes", "6", "--repeats", "32", "--batch-repeats", "3"]
 
 
-@pytest.fixture
-def estimators(monkeypatch):
-    """The script as a module, with its neighbours importable, as when it is run."""
-    monkeypatch.syspath_prepend(SCRIPTS)
-    module = importlib.import_module("estimators")
-    yield module
-    sys.modules.pop("estimators", None)
-
-
-def test_rows_are_printed_and_written(estimators, tmp_path, capsys):
+def test_rows_are_printed_and_written(tmp_path, capsys):
     path = tmp_path / "rows.json"
-    assert estimators.main([*SMALL, "--batch-episodes", "4", "--json", str(path)]) == 0
+    assert main([*SMALL, "--batch-episodes", "4", "--json", str(path)]) == 0
     rows = json.loads(path.read_text())
-    import meta_gradients
-
     assert [(row["problem"], row["steps"], row["estimator"]) for row in rows] == [
         ("bandit", 1, name) for name in meta_gradients.ESTIMATORS
     ]
@@ -40,10 +29,6 @@ def test_rows_are_printed_and_written(estimators, tmp_path, capsys):
 
 
 def test_the_verdict_is_that_of_the_p_value():
-    sys.path.insert(0, SCRIPTS)
-    import meta_gradients
-    import numpy as np
-
     generator = np.random.default_rng(0)
     exact = generator.normal(size=(1, 1, 3))
     sampled = exact + generator.normal(size=(40, len(meta_gradients.ESTIMATORS), 1, 1, 3))
@@ -54,14 +39,12 @@ def test_the_verdict_is_that_of_the_p_value():
     assert verdicts == ["unbiased", "biased", *["unbiased"] * (len(verdicts) - 2)]
 
 
-def test_quick_means_less_of_everything(estimators, monkeypatch):
-    import meta_gradients
-
+def test_quick_means_less_of_everything(monkeypatch):
     efforts = []
     monkeypatch.setattr(meta_gradients, "measure", lambda effort: efforts.append(effort) or iter(()))
-    estimators.main(["--quick"])
-    estimators.main(["--quick", "--mdps", "0", "--episodes", "7"])
-    estimators.main([])
+    main(["--quick"])
+    main(["--quick", "--mdps", "0", "--episodes", "7"])
+    main([])
     assert [(each.mdps, each.adaptation_steps, each.episodes, each.batch_repeats) for each in efforts] == [
         (1, 2, 2048, 2048),
         (0, 2, 7, 2048),
@@ -73,15 +56,15 @@ def test_quick_means_less_of_everything(estimators, monkeypatch):
     ("argv", "message"),
     [
         (["--repeats", "16"], "--repeats: got 16; must be at least 32"),
-        (["--rate", "0"], "--rate: got 0.0; must be greater than 0"),
+        (["--rate", "0"], "--rate: got 0.0; must be positive"),
         (["--mdps", "-1"], "--mdps: got -1; must be at least 0"),
         (["--adaptation-steps", "0"], "--adaptation-steps: got 0; must be at least 1"),
         (["--json", "no/such/folder/rows.json"], "--json: no/such/folder is not a directory"),
     ],
 )
-def test_bad_arguments_are_one_line(estimators, capsys, argv, message):
+def test_bad_arguments_are_one_line(capsys, argv, message):
     with pytest.raises(SystemExit) as caught:
-        estimators.main(argv)
+        main(argv)
     assert caught.value.code == 2
     error = capsys.readouterr().err
     assert message in error
