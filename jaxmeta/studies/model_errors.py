@@ -11,7 +11,7 @@ from gymnax.environments.environment import Environment
 from jaxmeta import parts
 from jaxmeta.data.rollout import transitions_of
 from jaxmeta.models.dynamics import interval_coverage, open_loop
-from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
+from jaxmeta.models.online import OnlineModel, steps_of
 from jaxmeta.networks.distributions import Gaussian
 from jaxmeta.runs.directory import TEST_KEY
 from jaxmeta.runs.experiment import Experiment
@@ -153,10 +153,8 @@ def check(trained: Experiment) -> None:
 
 
 def online_model(trained: Experiment, tasks: TaskDistribution) -> OnlineModel:
-    """The model that a run plans with, whose parameters are ``theta["online"]``."""
-    make = recurrent_model if trained.method == "rebal" else windowed_model
-    known = (*parts.parameters(make), "hidden", "activation", "probabilistic")
-    return make(tasks.env, **{name: value for name, value in trained.tree.items() if name in known})
+    """The model that a run plans with, whose parameters are its theta."""
+    return parts.built(trained.part("model"), tasks.env)
 
 
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
@@ -179,7 +177,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     for index, seed in enumerate(run.config.seeds):
         theta = jax.tree.map(lambda x, index=index: x[index], run.thetas)
         trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
-        found = model_errors(family.env, online, theta["online"], trajectories, horizon=ahead)
+        found = model_errors(family.env, online, theta, trajectories, horizon=ahead)
         rows.append({"seed": seed, "iteration": run.iteration, **found})
     return rows
 
@@ -188,7 +186,7 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     """A line a seed, before and after adaptation."""
     names = {"one_step": "1 step", "horizon": f"{ahead} steps", "reward": "reward"}
     # A model without variances claims to be certain.
-    if trained.tree.get("probabilistic"):
+    if trained.tree["model"].get("probabilistic"):
         names |= {"coverage_50": "in 50 %", "coverage_90": "in 90 %"}
     lines = [f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations"]
     lines.append(f"{'':24s}" + "".join(f"{name:>12s}" for name in names.values()))
