@@ -253,9 +253,7 @@ def evaluate_run(
         return adapt(key_adapt, algorithm.learner.init(key_init), task)
 
     scratch = evaluate.in_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
-    uniform = evaluate.in_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(
-        None
-    )
+    uniform = evaluate.in_tasks(lambda key, _, task: evaluate.random_return(key, tasks, task), key_random, batch)(None)
     by_episode = isinstance(tasks.env, LifetimeEnv)
     references = {
         "random_policy": _reference(np.asarray(uniform, np.float64)),
