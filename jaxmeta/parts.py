@@ -8,6 +8,7 @@ that kind, whose own parameters are settings one level down.
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from jaxmeta import registry
 
 USE = "use"
 """The key of a part's tree that names its factory."""
+NONE = "none"
+"""How a value that is not set is written in TOML, which has no null."""
 
 
 class SettingError(ValueError):
@@ -75,7 +78,9 @@ def built(value: Any, *context: Any) -> Any:
     except ValueError as error:
         if not value.path or isinstance(error, SettingError):
             raise
-        raise SettingError(f"{value.path}.{error}") from error
+        # What is said of the context, such as the environment, is said of the part as a whole.
+        own = str(error).partition(":")[0] in parameters(value.factory)
+        raise SettingError(f"{value.path}{'.' if own else ': '}{error}") from error
 
 
 def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Any]:
@@ -190,9 +195,11 @@ def checked(path: str, value: Any, annotation: Any) -> Any:
             each = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
             if len(each) == len(value):
                 return tuple(checked(path, x, kind) for x, kind in zip(value, each, strict=True))
-        if one is type(None) and value is None:
+        if one is type(None) and value in (None, NONE):
             return None
         if one is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            if not math.isfinite(value):
+                raise SettingError(f"{path}: got {value}; must be finite")
             return float(value)
         if one in (int, bool, str) and type(value) is one:
             return value
@@ -217,11 +224,19 @@ def described(annotation: Any) -> str:
 
 
 def default_tree(factory: Callable[..., Any]) -> dict[str, Any]:
-    """All settings of a factory that can be written down, at their defaults; parts as tables with ``use``."""
+    """All settings of a factory that can be written down, at their defaults; parts as tables with ``use``.
+
+    Raises:
+      SettingError: a setting without a default.
+    """
     tree: dict[str, Any] = {}
     for name, one in parameters(factory).items():
+        if one.default is one.empty:
+            raise SettingError(f"{name}: {registry.name_of(factory)} gives it no default, and every setting needs one")
         if kind_of(one.annotation) is not None:
-            tree[name] = _default_of_part(one)
+            # What is built already can be replaced in Python only.
+            if one.default is None or isinstance(one.default, Part):
+                tree[name] = _default_of_part(one)
         elif plain_type(one.annotation) is not None:
             tree[name] = one.default
     return tree
@@ -263,22 +278,24 @@ def overlay(factory: Callable[..., Any], tree: Mapping[str, Any], given: Mapping
             continue
         check_name(full, tree, registry.name_of(factory))
         kind, annotation = kind_of(known[name].annotation), known[name].annotation
+        optional = type(None) in typing.get_args(annotation)
         if kind is None:
             tree[name] = checked(full, value, plain_type(annotation))
             continue
         if isinstance(value, Part):
             value = {USE: registry.name_of(value.factory, kind), **value.settings}
-        elif isinstance(value, str):
-            value = {USE: value}
-        if value is None and type(None) in typing.get_args(annotation):
+        elif optional and (value is None or (value == NONE and NONE not in registry.kinds()[kind])):
             tree[name] = None
             continue
+        elif isinstance(value, str):
+            value = {USE: value}
         if not isinstance(value, Mapping):
             choices = ", ".join(registry.kinds()[kind])
             raise SettingError(f"{full}: got {value!r}; must be one of {choices}, or a table of its settings")
         use = value.get(USE)
-        if use is not None:
-            registry.check(full, use, registry.kinds()[kind])
+        if use is not None and use not in registry.kinds()[kind]:
+            choices = registry.kinds()[kind]
+            raise SettingError(f"{full}: got {use!r}{registry.hint(str(use), choices)} Known: {', '.join(choices)}")
         start = tree[name]
         if start is None or (use is not None and use != start[USE]):
             start = _default_of_part(known[name], use)

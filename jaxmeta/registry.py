@@ -169,9 +169,17 @@ def part_factory(kind: str, name: str, target: str | Callable[..., Any], summary
 
 
 def _add(what: str, table: dict[str, Row], name: str, row: Row) -> None:
-    if name in table and table[name].target != row.target:
+    if name in table and _path(table[name].target) != _path(row.target):
         raise RegistryError(f"{what} {name!r} is registered already; choose another name")
+    # A notebook's cell, or a file, that is run again replaces what it registered.
     table[name] = row
+
+
+def _path(target: str | Callable[..., Any]) -> str:
+    if isinstance(target, str):
+        return target
+    name = getattr(target, "__qualname__", "<lambda>")
+    return repr(target) if "<lambda>" in name else f"{target.__module__}:{name}"
 
 
 def kinds() -> dict[str, dict[str, Row]]:
@@ -197,7 +205,10 @@ def _entry_points() -> None:
     from importlib.metadata import entry_points
 
     for one in entry_points(group="jaxmeta"):
-        one.load()()
+        try:
+            one.load()()
+        except Exception as error:
+            raise RegistryError(f"entry point {one.name} = {one.value}: {type(error).__name__}: {error}") from error
 
 
 def builder(name: str) -> Callable[..., Any]:
@@ -247,7 +258,7 @@ def name_of(function: Callable[..., Any], kind: str | None = None) -> str:
     Raises:
       RegistryError: ``kind`` is given and the factory is not registered for it.
     """
-    path = f"{function.__module__}:{function.__qualname__}"
+    path = _path(function)
     tables = (METHODS, FAMILIES, *PARTS.values()) if kind is None else (PARTS[kind],)
     for table in tables:
         for name, row in table.items():
@@ -256,7 +267,7 @@ def name_of(function: Callable[..., Any], kind: str | None = None) -> str:
     if kind is not None:
         way = f"jaxmeta.registry.part_factory({kind!r}, name, it)"
         raise RegistryError(f"{path}: not registered as a {kind}; call {way}")
-    return function.__name__
+    return getattr(function, "__name__", path)
 
 
 def hint(name: str, known: Iterable[str]) -> str:

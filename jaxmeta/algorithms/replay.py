@@ -155,8 +155,8 @@ def replay_method(
 Loss = Callable[[PyTree, PyTree, Any, PyTree, Array], tuple[Array, tuple[Info, Array | None]]]
 """``loss(weights, target, keys, items, importance) -> (loss, (Info, priority))`` of items ``[B]`` that were drawn.
 
-``keys`` and ``importance`` are ``[B]``, one of each for an item; ``priority`` ``[B]`` is what the items' priorities
-become, or ``None`` where they stay.
+``keys`` and ``importance`` are ``[B]``, one of each for an item; ``priority`` ``[B]`` is what their priority becomes,
+or ``None`` where it stays.
 """
 
 

@@ -1,9 +1,13 @@
 """What comes before the flags: names, presets, files, and a user's own code. Nothing heavy is imported."""
 
+import contextlib
 import importlib.util
+import io
+import itertools
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxmeta import registry
 from jaxmeta.commands.errors import fail
@@ -40,6 +44,41 @@ def import_file(path: Path) -> None:
         spec.loader.exec_module(module)
     except Exception as error:
         fail(f"--import {path}: {type(error).__name__}: {error}")
+
+
+def parsed_by(command: Any, argv: list[str], usage: str, known: Iterable[str] = ()) -> Any:
+    """The command's arguments, by tyro; where one does not fit it ends in one line, and not in a box.
+
+    Args:
+      command: a dataclass.
+      argv: its arguments.
+      usage: the command's name, for its help.
+      known: its flags, for the near ones where one is unknown.
+    """
+    import tyro
+
+    if {"-h", "--help"} & set(argv):
+        return tyro.cli(command, args=argv, prog=usage)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            parsed, unknown = tyro.cli(command, args=argv, prog=usage, return_unknown_args=True)
+    except SystemExit:
+        fail(_without_box(said.getvalue()))
+    if unknown:
+        what = "flag" if unknown[0].startswith("-") else "argument"
+        near = registry.hint(unknown[0].partition("=")[0], known)
+        fail(f"{unknown[0]}: unknown {what}{near} --help shows what there is")
+    return parsed
+
+
+def _without_box(text: str) -> str:
+    """The first paragraph inside the box that tyro draws around its errors, under the box's title."""
+    lines = [line.strip("│ ") for line in text.strip().splitlines()[1:]]
+    # Rules are dashes where the terminal has nothing better.
+    below = itertools.dropwhile(lambda line: not line.strip("─-"), lines)
+    said = " ".join(itertools.takewhile(lambda line: line.strip("─-╰╯"), below))
+    return said.replace("Error parsing ", "") or " ".join(text.split())
 
 
 class Names(NamedTuple):

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxmeta.commands.arguments import imported
-from jaxmeta.commands.errors import check_folders, fail, one_line_errors
+from jaxmeta.checks import check_least
+from jaxmeta.commands.arguments import imported, parsed_by
+from jaxmeta.commands.errors import check_folders, fail, of_flags, one_line_errors
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -40,9 +41,9 @@ def main(argv: list[str] | None = None) -> int:
         """Panels in a row, at most."""
 
     with one_line_errors():
-        arguments = tyro.cli(Compare, args=imported(sys.argv[1:] if argv is None else argv), prog="jaxmeta compare")
-        if arguments.columns < 1:
-            fail(f"--columns: got {arguments.columns}; must be at least 1")
+        arguments = parsed_by(Compare, imported(sys.argv[1:] if argv is None else argv), "jaxmeta compare")
+        with of_flags():
+            check_least(1, columns=arguments.columns)
         if not arguments.runs:
             fail("RUNS: name the directory of at least one evaluated run")
         check_folders(out=arguments.out, json=arguments.json, curves=arguments.curves)
@@ -64,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.target is not None:
                 print("\n" + steps_table(trained, arguments.target))
             if arguments.curves is not None:
-                written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
+                stages = plots.stages_of([one for _, one in loaded])
+                written.append(plots.save(plots.sample_efficiency(trained, stages=stages), arguments.curves))
         print("\nwrote", *written)
     return 0
 

@@ -1,12 +1,16 @@
 """How commands end on what cannot be meant: one line on stderr, exit status 2."""
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 from jaxmeta import parts
+
+FLAG = re.compile(r"[\w.-]+")
+"""What a flag may be called without its dashes."""
 
 
 def check_folders(**files: Path | None) -> None:
@@ -33,6 +37,19 @@ def one_line_errors(flags: bool = True) -> Iterator[None]:
         yield
     except parts.SettingError as error:
         path, colon, rest = str(error).partition(":")
-        fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags else str(error))
+        fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags and FLAG.fullmatch(path) else str(error))
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         fail(str(error) or type(error).__name__)
+
+
+@contextlib.contextmanager
+def of_flags(prefix: str = "") -> Iterator[None]:
+    """Inside the ``with`` block, errors that begin with a name are of the flag of that name.
+
+    Args:
+      prefix: before the name, such as ``eval.``.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise parts.SettingError(f"{prefix}{error}") from error

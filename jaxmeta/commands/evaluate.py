@@ -5,7 +5,7 @@ import sys
 import typing
 from pathlib import Path
 
-from jaxmeta.commands.errors import one_line_errors
+from jaxmeta.commands.errors import of_flags, one_line_errors
 
 if typing.TYPE_CHECKING:
     from jaxmeta.runs.evaluation import Evaluation
@@ -16,8 +16,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status."""
     import tyro
 
-    from jaxmeta.commands.arguments import imported
-    from jaxmeta.runs.evaluation import Evaluation
+    from jaxmeta.commands.arguments import imported, parsed_by
+    from jaxmeta.runs.evaluation import Evaluation, check_evaluation
 
     @dataclasses.dataclass(frozen=True)
     class Evaluate:
@@ -31,9 +31,12 @@ def main(argv: list[str] | None = None) -> int:
 
     with one_line_errors():
         argv = imported(sys.argv[1:] if argv is None else argv)
-        arguments = tyro.cli(Evaluate, args=argv, prog="jaxmeta evaluate")
-        from jaxmeta.runs.run import load
+        arguments = parsed_by(Evaluate, argv, "jaxmeta evaluate")
+        from jaxmeta.runs.run import load, read_config
 
+        config = read_config(arguments.run)
+        with of_flags():
+            check_evaluation(arguments.evaluation, config)
         evaluate_and_plot(load(arguments.run, checkpoint=arguments.checkpoint), arguments.evaluation)
     return 0
 
@@ -50,7 +53,12 @@ def evaluate_and_plot(run: "Run", evaluation: "Evaluation") -> None:
     title = f"{run.config.title}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     written = [plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")]
     if (run.directory / "metrics.csv").exists() and (rows := read_csv(run.directory / "metrics.csv")):
-        written.append(plots.save(plots.learning_curve(rows, title), run.directory / "learning_curve.png"))
+        written.append(
+            plots.save(
+                plots.learning_curve(rows, title, stages=plots.stages_of([result])),
+                run.directory / "learning_curve.png",
+            )
+        )
     print("wrote", run.directory / "evaluation.json", *written)
 
 

@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxmeta.commands.arguments import imported
-from jaxmeta.commands.errors import fail, one_line_errors
+from jaxmeta.checks import check_least
+from jaxmeta.commands.arguments import imported, parsed_by
+from jaxmeta.commands.errors import fail, of_flags, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,13 +28,12 @@ def main(argv: list[str] | None = None) -> int:
         """Draws the tasks."""
 
     with one_line_errors():
-        arguments = tyro.cli(
-            ModelErrors, args=imported(sys.argv[1:] if argv is None else argv), prog="jaxmeta model-errors"
-        )
+        arguments = parsed_by(ModelErrors, imported(sys.argv[1:] if argv is None else argv), "jaxmeta model-errors")
         if not arguments.runs:
             fail("RUNS: name the directory of at least one run")
-        if arguments.tasks < 1 or arguments.ahead < 1 or arguments.task_seed < 0:
-            fail("--tasks, --ahead, --task-seed: must be at least 1, 1 and 0")
+        with of_flags():
+            check_least(1, tasks=arguments.tasks, ahead=arguments.ahead)
+            check_least(0, task_seed=arguments.task_seed)
         from jaxmeta.runs.directory import write_json
         from jaxmeta.runs.run import load, read_config
         from jaxmeta.studies.model_errors import check, errors_of_run, table

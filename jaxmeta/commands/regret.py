@@ -5,8 +5,9 @@ import json as json_format
 import sys
 from pathlib import Path
 
-from jaxmeta.commands.arguments import imported
-from jaxmeta.commands.errors import check_folders, fail, one_line_errors
+from jaxmeta.checks import check_least
+from jaxmeta.commands.arguments import imported, parsed_by
+from jaxmeta.commands.errors import check_folders, fail, of_flags, one_line_errors
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -33,12 +34,13 @@ def main(argv: list[str] | None = None) -> int:
         """Write a figure of the regrets to this file."""
 
     with one_line_errors():
-        arguments = tyro.cli(Regret, args=imported(sys.argv[1:] if argv is None else argv), prog="jaxmeta regret")
+        arguments = parsed_by(Regret, imported(sys.argv[1:] if argv is None else argv), "jaxmeta regret")
         check_folders(json=arguments.json, out=arguments.out)
         if not arguments.runs:
             fail("RUNS: name the directory of at least one run")
-        if arguments.tasks < 2 or arguments.task_seed < 0:
-            fail("--tasks, --task-seed: must be at least 2, and at least 0")
+        with of_flags():
+            check_least(2, tasks=arguments.tasks)
+            check_least(0, task_seed=arguments.task_seed)
         from jaxmeta.runs.run import load, read_config
         from jaxmeta.studies import regret
 

@@ -9,7 +9,7 @@ from typing import Any
 from jaxmeta import parts, registry
 from jaxmeta.commands.arguments import Names
 from jaxmeta.commands.errors import fail
-from jaxmeta.runs.experiment import Experiment, descriptions, experiment, from_config, schema
+from jaxmeta.runs.experiment import Experiment, descriptions, experiment, schema
 
 KIND = "_kind"
 """What is put behind a part's name for the field that says which factory fills it."""
@@ -27,17 +27,17 @@ def base(names: Names) -> Experiment:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         fail(f"--config {names.config}: {error}")
     content = parts.nested(content)
+    if "preset" in content:
+        fail(f"--config {names.config}: preset: name it by --preset")
     family = content.get("family")
-    stored = family.get(parts.USE) if isinstance(family, Mapping) else family
-    content["method"] = names.method or content.get("method") or "maml"
-    if names.family is not None and names.family != stored:
-        content["family"] = names.family
+    if names.method is not None:
+        content["method"] = names.method
+    if names.family is not None:
+        # Settings of another family that the file names go with it; those without a name are of this one.
+        same = isinstance(family, Mapping) and family.get(parts.USE) in (None, names.family)
+        content["family"] = {**family, parts.USE: names.family} if same else names.family
     try:
-        if names.preset in (None, "none"):
-            return from_config(content)
-        method, family = content.pop("method"), content.pop("family", "navigation")
-        name = family.get(parts.USE) if isinstance(family, Mapping) else family
-        return experiment(method, name, preset=names.preset, family=family, **content)
+        return experiment(preset="none" if names.preset is None else names.preset, **content)
     except ValueError as error:
         fail(f"--config {names.config}: {error}")
 
@@ -56,7 +56,7 @@ def with_kinds(start: Experiment, argv: list[str]) -> Experiment:
         for step in name.split("."):
             there = there.get(step) if isinstance(there, Mapping) else None
         if isinstance(there, Mapping) and name != "family":
-            chosen = chosen.replace(**{name: found[name]})
+            chosen = chosen.replace(**{name: None if found[name] == "None" else found[name]})
     return chosen
 
 
@@ -114,13 +114,11 @@ def _tree(parsed: Any) -> dict[str, Any]:
 
 
 def as_toml(config: Mapping[str, Any], prefix: str = "") -> str:
-    """A tree of settings as TOML; settings that are not set stand there as comments."""
+    """A tree of settings as TOML; settings that are not set are ``"none"``."""
     lines, tables = [], []
     for name, value in config.items():
         if isinstance(value, Mapping):
             tables.append((f"{prefix}{name}", value))
-        elif value is None:
-            lines.append(f"# {name} = ")
         else:
             lines.append(f"{name} = {_toml(value)}")
     text = "\n".join(lines)
@@ -132,6 +130,8 @@ def as_toml(config: Mapping[str, Any], prefix: str = "") -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if value is None:
+        return _toml(parts.NONE)
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'

@@ -6,8 +6,8 @@ import time
 import typing
 from pathlib import Path
 
-from jaxmeta.commands.arguments import split
-from jaxmeta.commands.errors import fail, one_line_errors
+from jaxmeta.commands.arguments import parsed_by, split
+from jaxmeta.commands.errors import fail, of_flags, one_line_errors
 from jaxmeta.commands.flags import check_flags
 from jaxmeta.runs import presets
 
@@ -59,8 +59,9 @@ def parse(argv: list[str]) -> Parsed:
 
     from jaxmeta.commands import settings
     from jaxmeta.runs.evaluation import Evaluation, check_evaluation
+    from jaxmeta.runs.experiment import settings_paths
     from jaxmeta.runs.run import read_config
-    from jaxmeta.runs.start import Saving, check_directory
+    from jaxmeta.runs.start import Saving, check_directory, check_saving
 
     resume = _value(names.rest, "--resume")
     if resume is not None:
@@ -87,15 +88,16 @@ def parse(argv: list[str]) -> Parsed:
         frozen=True,
     )
     command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on unseen tasks, and plot."
-    parsed = tyro.cli(command, args=names.rest, prog=USAGE)
+    known = [f"--{path.replace('_', '-')}" for path in settings_paths(start.tree)]
+    parsed = parsed_by(command, names.rest, USAGE, known)
     where: Where = parsed.where
     if where.resume is not None and (where.out is not None or where.overwrite):
         fail("--out, --overwrite and --resume: give one of them; a resumed run stays in its directory")
     experiment = settings.given(start, parsed.settings)
-    with _flag_errors("eval."):
+    with of_flags("eval."):
         check_evaluation(parsed.evaluation, experiment)
-    if parsed.saving.checkpoint_every < 1 or parsed.saving.keep < 1:
-        fail("--checkpoint-every, --keep: must be at least 1")
+    with of_flags():
+        check_saving(parsed.saving)
     directory = where.resume or where.out or default_directory(experiment)
     check_directory(experiment, directory, overwrite=where.overwrite, resume=where.resume is not None)
     return Parsed(experiment, where, parsed.saving, parsed.evaluation)
@@ -108,22 +110,6 @@ def _value(argv: list[str], flag: str) -> Path | None:
         if name == flag and (value or following):
             return Path(value if equals else following)
     return None
-
-
-def _flag_errors(prefix: str):
-    """Errors that begin with a setting's name show it as a flag under ``prefix``."""
-    import contextlib
-
-    from jaxmeta.parts import SettingError
-
-    @contextlib.contextmanager
-    def translated():
-        try:
-            yield
-        except ValueError as error:
-            raise SettingError(f"{prefix}{error}") from error
-
-    return translated()
 
 
 def default_directory(experiment: "Experiment") -> Path:
@@ -139,12 +125,8 @@ def run(arguments: Parsed) -> int:
     experiment, where = arguments.experiment, arguments.where
     resume = where.resume is not None
     directory = where.resume or where.out or default_directory(experiment)
-    iterations, seeds = experiment.tree["iterations"], experiment.seeds
-    if experiment.preset:
-        print(f"preset: {experiment.preset}")
-    print(f"{experiment.title}: {iterations} meta-iterations, seeds {seeds}, in {directory}", flush=True)
     try:
-        with Display(iterations) as display:
+        with Display(experiment.tree["iterations"]) as display:
             found = start(
                 experiment,
                 directory,

@@ -69,12 +69,12 @@ def planning_learner(
         key_plan, key_explore = jax.random.split(key)
         memory = online.observe(theta, phi.memory, obs)
         model, params = online.adapted(theta, memory)
-        told = env.told(obs)
-        fresh = (told.acted == 0) | (told.ended > 0)
+        seen = env.split_observation(obs)
+        fresh = (seen.has_action == 0) | (seen.episode_end > 0)
         plan = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), planner.begin(), phi.plan)
 
         def score(actions: Array) -> Array:
-            return imagined_return(model, params, told.obs, actions, discount)
+            return imagined_return(model, params, seen.obs, actions, discount)
 
         actions, plan = planner.plan(key_plan, plan, score)
         action = explored(key_explore, actions[0]) if explores else actions[0]

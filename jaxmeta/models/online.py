@@ -74,10 +74,10 @@ def step_between(env: LifetimeEnv, before: Array, now: Array, time: Array) -> Tr
       now: the next one, ``[O]``.
       time: steps of the episode before ``before``.
     """
-    old, new = env.told(before), env.told(now)
+    old, new = env.split_observation(before), env.split_observation(now)
     early = (time + 1 < env.horizon).astype(jnp.float32)
-    mask = new.acted * (1.0 - new.ended * (1.0 - early))
-    return Transitions(old.obs, new.action, new.reward, new.obs, new.ended * early, mask)
+    mask = new.has_action * (1.0 - new.episode_end * (1.0 - early))
+    return Transitions(old.obs, new.action, new.reward, new.obs, new.episode_end * early, mask)
 
 
 def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
@@ -146,8 +146,8 @@ def windowed_model(
         step = step_between(env, memory.last, obs, memory.time)
         rolled = jax.tree.map(lambda xs, x: jnp.concatenate([xs[1:], x[None]]), memory.steps, step)
         steps = jax.tree.map(lambda new, old: jnp.where(step.mask > 0, new, old), rolled, memory.steps)
-        told = env.told(obs)
-        first = (told.acted == 0) | (told.ended > 0)
+        parts = env.split_observation(obs)
+        first = (parts.has_action == 0) | (parts.episode_end > 0)
         return Window(steps, obs, jnp.where(first, 0, memory.time + 1))
 
     def adapt(params: PyTree, steps: Transitions) -> PyTree:
@@ -225,11 +225,11 @@ def recurrent_model(
     def read(params: PyTree, obs: Array) -> Array:
         """Observations ``[..., O]``, normalised."""
         scale = jax.lax.stop_gradient(params["model"]["scale"])
-        told = env.told(obs)
-        seen = told.obs.shape[-1]
-        inner = (told.obs - scale["inputs"].mean[:seen]) / scale["inputs"].deviation[:seen]
-        reward = told.acted * (told.reward - scale["targets"].mean[-1]) / scale["targets"].deviation[-1]
-        return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], told.ended[..., None]], axis=-1)
+        parts = env.split_observation(obs)
+        seen = parts.obs.shape[-1]
+        inner = (parts.obs - scale["inputs"].mean[:seen]) / scale["inputs"].deviation[:seen]
+        reward = parts.has_action * (parts.reward - scale["targets"].mean[-1]) / scale["targets"].deviation[-1]
+        return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], parts.episode_end[..., None]], axis=-1)
 
     def observe_fn(params: PyTree, memory: Recalled, obs: Array) -> Recalled:
         return Recalled(*layer.step(params["cell"], memory.carry, read(params, obs)))

@@ -91,6 +91,12 @@ def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
     return jax.jit(jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm)))(jnp.array(seeds))
 
 
+def traced(algorithm: MetaAlgorithm, tasks: TaskDistribution, *, seeds: list[int], meta_batch: int) -> Any:
+    """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
+    states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
+    return compiled_chunk(algorithm, tasks, meta_batch=meta_batch).trace(states, jnp.int32(1))
+
+
 def train_run(
     directory: Path,
     algorithm: MetaAlgorithm,
@@ -105,6 +111,7 @@ def train_run(
     tensorboard: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda line: None,
+    program: Any = None,
 ) -> Outcome:
     """Train every seed up to meta-iteration ``iterations``; log and checkpoint into ``directory``.
 
@@ -123,6 +130,7 @@ def train_run(
       tensorboard: write TensorBoard scalars beside the CSV.
       report: called after each chunk.
       announce: called with lines worth telling once.
+      program: from ``traced``, of the same algorithm, tasks, seeds and meta-batch, if it was traced before.
 
     Raises:
       CheckpointError: a checkpoint could not be written or read; those that were complete are intact.
@@ -138,9 +146,9 @@ def train_run(
             steps, clock = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
         done = int(states.iteration[0])
         saved = done if resume else None
-        run = compiled_chunk(algorithm, tasks, meta_batch=meta_batch)
         started = time.perf_counter()
-        compiled = run.lower(states, jnp.int32(1)).compile()
+        program = traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch) if program is None else program
+        compiled = program.lower().compile()
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
         logs: list[CsvLog | TensorBoardLog] = [CsvLog(directory / "metrics.csv", done)]
         if tensorboard:

@@ -5,9 +5,11 @@ family (``family``, a part) and of the method, all from signatures. ``config.jso
 line and ``experiment(...)`` in Python speak of the same tree.
 """
 
+import contextlib
 import dataclasses
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +82,7 @@ def schema(method: str, family: str) -> Any:
         settings |= parts.parameters(lifetimes)
     clash = sorted(set(settings) & set(parts.parameters(builder)))
     if clash:
-        raise SettingError(f"{method}: {', '.join(clash)} names a setting of every run; give it another name")
+        raise registry.RegistryError(f"{method}: {', '.join(clash)} names a setting of every run; give it another name")
     default = Part(registry.family_factory(family), {})
     each = inspect.Parameter("family", inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Family)
     settings = {"family": each, **settings, **parts.parameters(builder)}
@@ -172,28 +174,55 @@ class Experiment:
         """The family of tasks, inside its wrappers."""
         builder, tree = registry.builder(self.method), self.tree
         part = parts.as_part(schema(self.method, self.family), tree)
-        tasks = parts.built(part.settings["family"])
-        tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
-        for wrapper in _metadata(builder):
-            tasks = lifetimes(tasks, lifetime=tree["lifetime"]) if _takes_lifetimes(builder) else wrapper(tasks)
+        with self.located():
+            tasks = parts.built(part.settings["family"])
+            tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
+            for wrapper in _metadata(builder):
+                tasks = lifetimes(tasks, lifetime=tree["lifetime"]) if _takes_lifetimes(builder) else wrapper(tasks)
         return tasks
 
+    @functools.cached_property
+    def _built(self) -> tuple[TaskDistribution, MetaAlgorithm]:
+        return self._build()
+
     def build(self, **overrides: Any) -> tuple[TaskDistribution, MetaAlgorithm]:
-        """The family of tasks and the method.
+        """The family of tasks and the method; without overrides the same ones each time.
 
         Args:
           **overrides: settings of the method that cannot be written down, such as a schedule of ``inner_rate``.
 
         Raises:
-          ValueError: a setting out of its range; the message begins with its path.
+          SettingError: a setting out of its range; the message begins with its path.
+          ValueError: a method that does not fit the family.
         """
-        run_settings(**{name: self.tree[name] for name in parts.parameters(run_settings)})
+        return self._build(**overrides) if overrides else self._built
+
+    def _build(self, **overrides: Any) -> tuple[TaskDistribution, MetaAlgorithm]:
+        with self.located():
+            run_settings(**{name: self.tree[name] for name in parts.parameters(run_settings)})
         tasks = self.build_tasks()
         builder = registry.builder(self.method)
         known = parts.parameters(builder)
         part = parts.as_part(schema(self.method, self.family), self.tree)
         settings = {name: value for name, value in part.settings.items() if name in known}
-        return tasks, builder(tasks, **{**settings, **overrides})
+        with self.located():
+            return tasks, builder(tasks, **{**settings, **overrides})
+
+    @contextlib.contextmanager
+    def located(self) -> Iterator[None]:
+        """Inside the ``with`` block, errors that begin with a setting's name begin with its full path."""
+        try:
+            yield
+        except SettingError:
+            raise
+        except ValueError as error:
+            name = str(error).partition(":")[0]
+            inside = [path for path in settings_paths(self.tree) if path.endswith(f".{name}")]
+            paths = [name] if name in self.tree else inside
+            # A name that several parts have says nothing of which is meant.
+            if len(paths) != 1:
+                raise
+            raise SettingError(f"{paths[0]}{str(error).removeprefix(name)}") from error
 
     def train(self, directory: str | Path, **how: Any) -> Any:
         """Train, log and save into a directory; ``how`` is handed on to ``start``.
@@ -204,6 +233,15 @@ class Experiment:
         from jaxmeta.runs.start import start
 
         return start(self, Path(directory), **how)
+
+
+def settings_paths(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """The full paths of all settings in a tree."""
+    for name, value in tree.items():
+        full = f"{path}.{name}" if path else name
+        yield full
+        if isinstance(value, Mapping):
+            yield from settings_paths(value, full)
 
 
 PAIR = "pair"
@@ -231,8 +269,11 @@ def experiment(
     base = {} if preset in (None, PAIR, "none") else presets.named(preset)
     settings = parts.nested(settings)
     own = settings.get("family")
-    family = family or (own.get(parts.USE) if isinstance(own, Mapping) else own)
-    method, name = presets.names_of(method or settings.get(METHOD), family, preset)
+    own = own.get(parts.USE) if isinstance(own, Mapping) else own
+    for what, first, second in (("family", family, own), (METHOD, method, settings.get(METHOD))):
+        if None not in (first, second) and first != second:
+            raise SettingError(f"{what}: got {first!r} and {second!r}; name one")
+    method, name = presets.names_of(method or settings.get(METHOD), family or own, preset)
     settings = _without_method(settings)
     given = _without_method(base)
     stored = given.pop("family", {})
@@ -262,8 +303,9 @@ def from_config(config: Mapping[str, Any]) -> Experiment:
     given = _without_method(config)
     method = config.get(METHOD, "maml")
     family = given.get("family", "navigation")
-    name = family.get(parts.USE) if isinstance(family, Mapping) else family
-    if not isinstance(method, str) or not isinstance(name, str):
-        raise SettingError(f"{METHOD}, family.{parts.USE}: got {method!r} and {name!r}; must be names")
+    name = family.get(parts.USE, "navigation") if isinstance(family, Mapping) else family
+    for path, value in ((METHOD, method), ("family", name)):
+        if not isinstance(value, str):
+            raise SettingError(f"{path}: got {value!r}; must be a name")
     factory = schema(method, name)
     return Experiment(method, parts.overlay(factory, parts.default_tree(factory), given))

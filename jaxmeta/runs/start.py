@@ -10,11 +10,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxmeta.checks import check_least
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config
 
-OURS = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json")
-FIGURES = ("*.png", "*.gif", "*.svg", "*.tmp")
+DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json")
+FIGURES = (
+    "adaptation_curve.png",
+    "arm_pulls.png",
+    "beliefs.png",
+    "experts.png",
+    "learning_curve.png",
+    "trajectories.gif",
+    "trajectories.png",
+)
+OURS = (*DATA, *(f"{name}.tmp" for name in DATA if name.endswith(".json")), *FIGURES)
 """What we write into a run's directory, and delete when it is overwritten."""
 
 
@@ -79,8 +89,16 @@ def start(
     from jaxmeta.runs import directory as runs
 
     saving = Saving() if saving is None else saving
+    check_saving(saving)
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
     tasks, algorithm = experiment.build()
+    seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
+    # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
+    with experiment.located():
+        program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch)
+    if experiment.preset:
+        announce(f"preset: {experiment.preset}")
+    announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
     if overwrite and not resume:
         clear(directory)
     try:
@@ -93,8 +111,8 @@ def start(
         directory,
         algorithm,
         tasks,
-        seeds=experiment.seeds,
-        meta_batch=experiment.tree["meta_batch"],
+        seeds=seeds,
+        meta_batch=meta_batch,
         iterations=experiment.tree["iterations"],
         checkpoint_every=saving.checkpoint_every,
         keep=saving.keep,
@@ -102,6 +120,7 @@ def start(
         tensorboard=saving.tensorboard,
         report=report,
         announce=announce,
+        program=program,
     )
     if outcome.skipped:
         announce(
@@ -111,6 +130,15 @@ def start(
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
     return load(directory)
+
+
+def check_saving(saving: Saving) -> None:
+    """Refuse counts out of their range.
+
+    Raises:
+      ValueError: the message begins with the setting's name.
+    """
+    check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
 
 
 def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
@@ -127,22 +155,34 @@ def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool,
             listed = ", ".join(f"{name} ({there} there, {here} here)" for name, (there, here) in differing.items())
             raise StartError(f"{directory}: the run was made with other settings: {listed}")
         saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
-        if saved and max(saved) > experiment.tree["iterations"]:
+        if not saved:
+            raise StartError(f"{directory}: holds no complete checkpoint; start the run anew and overwrite it")
+        if max(saved) > experiment.tree["iterations"]:
             wanted = experiment.tree["iterations"]
             raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {wanted}")
         return
     if directory.exists() and not directory.is_dir():
         raise StartError(f"{directory}: is a file; name a directory")
     if directory.exists() and any(directory.iterdir()):
-        if not (directory / CONFIG).exists():
+        if not _is_run(directory):
             raise StartError(f"{directory}: is not empty and holds no run; choose another directory")
         if not overwrite:
             raise StartError(f"{directory}: already holds a run; resume it, overwrite it, or choose another directory")
 
 
+def _is_run(directory: Path) -> bool:
+    """Whether a directory's ``config.json`` is one that we wrote, in this version or an older one."""
+    try:
+        stored = json.loads((directory / CONFIG).read_text())
+    except (OSError, ValueError):
+        return False
+    known = {"experiment", "arguments"}
+    return isinstance(stored, dict) and "versions" in stored and not known.isdisjoint(stored)
+
+
 def clear(directory: Path) -> None:
     """Delete what we wrote into a run's directory, by name and never through a link; the rest stays."""
-    for path in [directory / name for name in OURS] + [one for each in FIGURES for one in directory.glob(each)]:
+    for path in (directory / name for name in OURS):
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.is_dir():

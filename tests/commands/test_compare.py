@@ -1,0 +1,61 @@
+"""Runs side by side: tables, figures, what their environment steps are, and bad input."""
+
+import json
+import shutil
+
+import pytest
+
+import jaxmeta
+from jaxmeta.commands import compare, evaluate
+from jaxmeta.runs.logging import read_csv
+
+
+def test_runs_are_put_side_by_side(printed, tiny_run, tmp_path):
+    printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2)
+    written = [tmp_path / name for name in ("comparison.png", "comparison.json", "curves.png")]
+    flags = ("--out", written[0], "--json", written[1], "--curves", written[2])
+    table = printed(compare.main, tiny_run, tiny_run, *flags)
+    assert table.count("| navigation | maml | 2 |") == 2
+    assert all(path.stat().st_size > 5_000 for path in (written[0], written[2]))
+    drawn = json.loads(written[1].read_text())
+    assert [(one["family"], one["method"]) for one in drawn] == [("navigation", "maml")] * 2
+    last = {row["seed"]: row["env_steps"] for row in read_csv(tiny_run / "metrics.csv")}
+    assert drawn[0]["env_steps"] == (last[0] + last[1]) / 2
+
+
+def test_from_scratch_s_steps_are_those_of_one_task():
+    # Three batches of two episodes in each of ten tasks took 300 steps an iteration; evaluation has batches of four.
+    what = jaxmeta.experiment("from-scratch", meta_batch=10, adaptation_steps=2, episodes=2)
+    rows = [{"iteration": 1.0, "env_steps": 280.0}, {"iteration": 2.0, "env_steps": 640.0}]
+    evaluated = {"protocol": {"episodes": 4}, "summary": {"sampled": {"iqm": [5.0, 6.0, 7.0]}}}
+    drawn = compare.alone(what, evaluated, rows)
+    assert [(row["env_steps"], row["return_post"]) for row in drawn] == [(20.0, 6.0), (40.0, 7.0)]
+
+
+def test_steps_are_told_to_parts_of_the_way_of_the_target(capsys):
+    def run(returns):
+        return [
+            {"seed": seed, "env_steps": 1000.0 * (index + 1), "return_post": value + seed - 0.5}
+            for index, value in enumerate(returns)
+            for seed in (0.0, 1.0)
+        ]
+
+    trained = [("a", "maml", run([0, 4, 6, 9, 10])), ("a", "quick", run([5, 9.5, 9.9])), ("b", "maml", run([1, 3]))]
+    rows = [line.split(" | ") for line in compare.steps_table(trained, "maml").split("\n")[2:]]
+    assert rows[0][2:6] == ["3 k", "4 k", "5 k", "5 k"]
+    assert rows[1][2:6] == ["1 k", "2 k", "never", "3 k"]
+    assert rows[2][2:6] == ["2 k", "2 k", "2 k", "2 k"]
+    with pytest.raises(SystemExit):
+        compare.steps_table(trained, "quick")
+    assert capsys.readouterr().err == "error: --target quick: none of the runs on b is of it\n"
+
+
+def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path):
+    shutil.copy(tiny_run / "config.json", tmp_path)
+    for argv, message in (
+        ((), "RUNS: name the directory of at least one evaluated run"),
+        ((tmp_path,), f"{tmp_path} has no evaluation.json; make it with jaxmeta evaluate {tmp_path}"),
+        ((tmp_path, "--out", tmp_path / "no" / "a.png"), f"--out: {tmp_path / 'no'} is not a directory"),
+        ((tmp_path, "--columns", "0"), "--columns: got 0; must be at least 1"),
+    ):
+        assert refused(compare.main, *argv) == f"error: {message}"

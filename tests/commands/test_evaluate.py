@@ -1,0 +1,28 @@
+"""An evaluation from the command line: written, drawn, and refused."""
+
+import json
+
+from jaxmeta.commands import evaluate
+
+
+def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
+    table = printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--solved-above", "-1.5")
+    assert "optimum" in table
+    assert "solved, all seeds" in table
+    evaluation = json.loads((tiny_run / "evaluation.json").read_text())
+    assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [2, 6, 3]
+    assert evaluation["iteration"] == 3
+    assert evaluation["protocol"]["episodes"] == 3
+    for name in ("learning_curve.png", "adaptation_curve.png"):
+        assert (tiny_run / name).stat().st_size > 5_000
+
+
+def test_bad_arguments_are_one_line(refused, tiny_run, tmp_path):
+    for argv, message in (
+        ((tmp_path,), f"{tmp_path} holds no run: there is no config.json"),
+        ((tiny_run, "--steps", -1), "--steps: got -1; must be at least 0"),
+        ((tiny_run, "--rate-decay", "nan"), "--rate-decay: got nan; must be finite"),
+        ((tiny_run, "--task", 3), "--task: unknown flag"),
+        ((tiny_run, "--checkpoint", 7), f"{tiny_run}/checkpoints has no checkpoint 7; it has [3]"),
+    ):
+        assert refused(evaluate.main, *argv).startswith(f"error: {message}")

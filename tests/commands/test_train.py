@@ -1,0 +1,259 @@
+"""Training from the command line: bad input, a run from beginning to end, and runs that are cut off."""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import chex
+import jax
+import pytest
+
+from jaxmeta.commands import train
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs.checkpoint import Checkpoints
+from jaxmeta.runs.run import read_config
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["maml", "navigation", "--family.horizon", "10", "--meta-batch", "3", "--episodes", "2", "--policy.hidden", "8"]
+SAVED = ["--checkpoint-every", "5", "--keep", "50", "--no-evaluate"]
+ENVIRONMENT = os.environ | {
+    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".pytest_cache" / "jax"),
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+}
+
+
+def started(*arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "jaxmeta", "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+
+
+def finish(process, expected=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == expected, (out, err)
+    return out, err
+
+
+def final_state(directory, iteration):
+    config = read_config(directory)
+    _, algorithm = config.build()
+    with Checkpoints(directory / "checkpoints") as checkpoints:
+        return checkpoints.restore(runs.seed_states(algorithm, config.seeds), iteration)
+
+
+def deterministic_columns(directory):
+    with (directory / "metrics.csv").open() as file:
+        return [{name: x for name, x in row.items() if name != "seconds"} for row in csv.DictReader(file)]
+
+
+def wait_for_checkpoint(directory, after):
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        steps = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+        if steps and max(steps) > after:
+            return max(steps)
+        time.sleep(0.02)
+    raise AssertionError("no checkpoint appeared")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run's directory, and what was printed."""
+    directory = tmp_path_factory.mktemp("runs") / "whole"
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        assert train.main([*SMALL, *SAVED, "--iterations", "300", "--out", str(directory)]) == 0
+    return directory, out.getvalue()
+
+
+def test_killed_and_terminated_runs_go_on_bit_for_bit(finished, tmp_path):
+    whole, _ = finished
+    directory = tmp_path / "cut"
+    process = started(*SMALL, *SAVED, "--iterations", 300, "--out", directory)
+    reached = wait_for_checkpoint(directory, 0)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+    process = started("--resume", directory, *SAVED)
+    wait_for_checkpoint(directory, reached)
+    process.send_signal(signal.SIGTERM)
+    out, _ = finish(process, expected=128 + signal.SIGTERM)
+    assert f"go on with --resume {directory}" in out
+
+    assert train.main(["--resume", str(directory), "--no-evaluate"]) == 0
+    (state, meta), (expected, expected_meta) = final_state(directory, 300), final_state(whole, 300)
+    chex.assert_trees_all_equal(jax.random.key_data(state.key), jax.random.key_data(expected.key))
+    chex.assert_trees_all_equal(state._replace(key=()), expected._replace(key=()))
+    assert meta["env_steps"] == expected_meta["env_steps"]
+    assert deterministic_columns(directory) == deterministic_columns(whole)
+
+
+def test_interrupted_by_the_keyboard_it_saves_and_leaves_with_the_usual_code(tmp_path):
+    directory = tmp_path / "run"
+    process = started(*SMALL, *SAVED, "--iterations", 10**6, "--out", directory)
+    wait_for_checkpoint(directory, 0)
+    process.send_signal(signal.SIGINT)
+    out, _ = finish(process, expected=130)
+    assert "stopped by SIGINT" in out
+    rows = deterministic_columns(directory)
+    assert (directory / "checkpoints" / rows[-1]["iteration"]).is_dir()
+
+
+def test_a_finished_run_is_described(finished):
+    directory, out = finished
+    assert "env steps/s" in out
+    assert "left" in out
+    assert "preset: gradient" in out
+    config = json.loads((directory / "config.json").read_text())
+    assert config["experiment"]["family"] == {"use": "navigation", "horizon": 10, "goal_range": 0.5}
+    assert config["experiment"]["policy"]["hidden"] == [8]
+    assert {"jax", "gymnax", "jaxmeta"} <= set(config["versions"])
+    assert config["device"]["platform"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ("maml navigaton", "family: unknown name 'navigaton'; did you mean navigation"),
+        ("mmal navigation", "method: unknown name 'mmal'; did you mean maml"),
+        ("--preset promp-2018", "preset: unknown name 'promp-2018'; did you mean promp-2019"),
+        ("promp navigation --inner-loss dice", "--inner-loss: unknown flag"),
+        ("rl2 navigation --inner-rate 0.2", "--inner-rate: unknown flag"),
+        ("maml navigation --policy.cell lstm", "--policy.cell: unknown flag"),
+        ("maml navigation --family.arms 3", "--family.arms: unknown flag. --family has goal-range, horizon"),
+        ("maml navigation --inner-rat 1", "--inner-rat: unknown flag; did you mean inner-rate"),
+        ("maml navigation --outer trust-region --outer.rate 1", "--outer.rate: unknown flag"),
+        ("maml navigation pendulum", "pendulum: unknown argument"),
+        ("maml navigation --outer adm", "--outer: got 'adm'; did you mean adam? Known: adam, sgd, trust-region"),
+        ("maml navigation --policy tabular", "--policy: got 'tabular'. Known: mlp"),
+        ("maml navigation --inner-rate fast", "--inner-rate: could not convert string to float: 'fast'"),
+        ("maml navigation --iterations", "Missing value for argument '--iterations'"),
+        ("maml navigation --family.horizon 0", "--family.horizon: got 0; must be at least 1"),
+        ("maml navigation --iterations 0", "--iterations: got 0; must be at least 1"),
+        ("maml navigation --meta-batch -3", "--meta-batch: got -3; must be at least 1"),
+        ("maml navigation --seed -1", "--seed: got -1; must be at least 0"),
+        ("maml navigation --repeat 0", "--repeat: got 0; must be at least 1"),
+        ("maml navigation --observed 2", "--observed: got (2,); must be some of the entries 0 to 1"),
+        ("maml navigation --episodes 0", "--episodes: got 0; must be at least 1"),
+        ("maml navigation --inner-rate 0", "--inner-rate: got 0.0; must be positive"),
+        ("maml navigation --inner-rate inf", "--inner-rate: got inf; must be finite"),
+        ("maml navigation --outer.rate nan", "--outer.rate: got nan; must be finite"),
+        ("maml navigation --outer.rate-end 0", "--outer.rate-end: got 0.0; must be positive"),
+        ("maml navigation --outer.minibatches 3", "--outer.minibatches: got 3; must divide the 20 tasks"),
+        ("maml navigation --policy.hidden 100 0", "--policy.hidden: got (100, 0); every width must be at least 1"),
+        ("maml navigation --policy.experts 0", "--policy.experts: got 0; must be at least 1"),
+        ("maml navigation --policy.activation rely", "--policy.activation: unknown name 'rely'; did you mean relu"),
+        ("maml navigation --estimator.discount 1.5", "--estimator.discount: got 1.5; must be in [0, 1]"),
+        ("maml navigation --eval.tasks 0", "--eval.tasks: got 0; must be at least 1"),
+        ("maml navigation --eval.solved-above nan", "--eval.solved-above: got nan; must be finite"),
+        ("rl2 navigation --eval.steps 2", "--eval.steps: rl2 has no use for it; leave it out"),
+        ("maml navigation --checkpoint-every 0", "--checkpoint-every: got 0; must be at least 1"),
+        ("maml navigation --keep 0", "--keep: got 0; must be at least 1"),
+        ("rl2 gridnavi --lifetime 0", "--lifetime: got 0; must be at least 1"),
+        ("rl2 gridnavi --policy tabular --policy.experts 2", "--policy.experts: unknown flag"),
+        ("rl2 gridnavi --policy tabular", "--policy: env: its first observation is not one-hot"),
+        ("maml-q navigation", "env: "),
+    ],
+)
+def test_bad_arguments_are_one_line_and_nothing_is_written(refused, tmp_path, argv, message):
+    assert refused(train.main, *argv.split(), "--out", tmp_path / "run").startswith(f"error: {message}")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_not_there_is_not_resumed(refused):
+    assert refused(train.main, "--resume", "nowhere") == "error: nowhere holds no run: there is no config.json"
+    assert refused(train.main, "promp", "--resume", "nowhere").startswith("error: METHOD and --resume: give one")
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+
+
+def test_a_directory_that_holds_a_run_or_something_else_is_not_touched(refused, tiny_run, tmp_path):
+    before = contents(tiny_run)
+    got = refused(train.main, "--out", tiny_run)
+    assert got.startswith(f"error: {tiny_run}: already holds a run; resume it, overwrite it, or ")
+    # Whatever is wrong with the new run, the old one is still there.
+    for flags in (["--outer.rate", "nan"], ["--outer.minibatches", "3"], ["--keep", "0"], ["--family.horizon", "0"]):
+        refused(train.main, "maml", "navigation", *flags, "--overwrite", "--out", tiny_run)
+    assert contents(tiny_run) == before
+    (tmp_path / "config.json").write_text('{"compilerOptions": {}}')
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "thesis.tex").write_text("years of work")
+    before = contents(tmp_path)
+    assert "is not empty and holds no run" in refused(train.main, "--out", tmp_path, "--overwrite")
+    assert contents(tmp_path) == before
+    assert "is a file" in refused(train.main, "--out", tmp_path / "config.json")
+
+
+def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
+    run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "kept").write_text("")
+    first = [*SMALL, "--no-evaluate", "--iterations", "2", "--out", str(run)]
+    assert train.main(first) == 0
+    for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
+        (run / name).write_text("")
+    (run / "tensorboard").symlink_to(elsewhere)
+    assert train.main([*first, "--overwrite", "--iterations", "1"]) == 0
+    left = {path.name for path in run.iterdir()}
+    assert left == {"notes.md", "thesis.png", "config.json", "metrics.csv", "checkpoints"}
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["1"]
+    assert (elsewhere / "kept").exists()
+
+
+def test_resuming_with_other_settings_names_them(refused, finished):
+    directory, _ = finished
+    got = refused(train.main, "--resume", directory, "--inner-rate", 0.3, "--policy.hidden", 7, "--seeds", 2)
+    assert "inner_rate (0.5 there, 0.3 here)" in got
+    assert "policy.hidden ([8] there, [7] here)" in got
+    assert "seeds (1 there, 2 here)" in got
+    longer = train.parse(["--resume", str(directory), "--iterations", "400"]).experiment.tree
+    assert (longer["iterations"], longer["policy"]["hidden"]) == (400, (8,))
+    assert "is beyond iterations 3" in refused(train.main, "--resume", directory, "--iterations", 3)
+
+
+def test_a_torn_config_and_a_run_without_checkpoints_are_one_line(refused, finished, tmp_path):
+    whole = (finished[0] / "config.json").read_text()
+    (tmp_path / "config.json").write_text(whole[:50])
+    assert "cannot be read" in refused(train.main, "--resume", tmp_path)
+    (tmp_path / "config.json").write_text(whole)
+    assert "holds no complete checkpoint" in refused(train.main, "--resume", tmp_path)
+    assert contents(tmp_path) == {tmp_path / "config.json": whole.encode()}
+
+
+FULL_DISK = """
+import resource, sys
+import jax.numpy as jnp, numpy as np
+from jaxmeta.runs.checkpoint import Checkpoints, CheckpointError
+checkpoints = Checkpoints(sys.argv[1])
+checkpoints.save(1, {"x": jnp.asarray(np.random.default_rng(0).normal(size=10_000))}, {})
+checkpoints.wait()
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+try:
+    checkpoints.save(2, {"x": jnp.asarray(np.random.default_rng(1).normal(size=10_000))}, {})
+    checkpoints.wait()
+except CheckpointError as error:
+    print("caught", error)
+print("left", Checkpoints(sys.argv[1]).restore({"x": jnp.zeros(10_000)})[0]["x"].sum())
+"""
+
+
+def test_a_disk_that_is_full_during_a_save_leaves_the_last_checkpoint_intact(tmp_path):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "checkpoints")]
+    got = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=True).stdout
+    assert "caught cannot save to" in got
+    assert "intact: [1]" in got
+    assert "left" in got
