@@ -1,6 +1,6 @@
 """HyperX: VariBAD that seeks situations and tasks which it knows little of (Zintgraf et al. 2021)."""
 
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,22 @@ from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.parts import built, extends, part
 from jaxmeta.tasks.lifetimes import Lifetimes
 from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, MetaState, PyTree, Task, Theta, Trajectory
+
+
+class ExplorationState(NamedTuple):
+    """What training carries beside the slow weights.
+
+    Attributes:
+      outer: the state of VariBAD's outer steps.
+      novelty: the weights of the copying network and of the random one.
+      recent: what novelty was of late.
+      share: of the bonuses, how much is left.
+    """
+
+    outer: PyTree
+    novelty: PyTree
+    recent: Array
+    share: Array
 
 
 @extends(varibad, without=("exploration",))
@@ -100,17 +116,30 @@ def hyperx(
         # there may be none at all.
         return {**theta, "exploring": {"novelty": novelty(theta, jnp.ones_like(met)), "share": jnp.ones(())}}
 
+    def training_state(meta: MetaState, recent: Array, share: Array) -> MetaState:
+        """VariBAD's state of all weights, as what ``adapt`` needs and what it does not."""
+        kept = {name: part for name, part in meta.theta.items() if name not in ("novelty", "exploring")}
+        return MetaState(kept, ExplorationState(meta.opt_state, meta.theta["novelty"], recent, share))
+
+    def init_whole(key: Key) -> MetaState:
+        meta = algorithm.init(key)
+        return training_state(meta, meta.theta["exploring"]["novelty"], meta.theta["exploring"]["share"])
+
     def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
-        new, info = algorithm.step(key, state, batch)
-        before, mean = state.theta["exploring"], info["novelty"]
-        share = before["share"] if anneal is None else jnp.maximum(before["share"] - 1.0 / anneal, 0.0)
+        outer, nets, recent, share = state.opt_state
+        whole = {**state.theta, "novelty": nets, "exploring": {"novelty": recent, "share": share}}
+        meta, info = algorithm.step(key, MetaState(whole, outer), batch)
+        share = share if anneal is None else jnp.maximum(share - 1.0 / anneal, 0.0)
         # A step that was undone may have met what is no number.
-        recent = jnp.where(jnp.isfinite(mean), 0.9 * before["novelty"] + 0.1 * mean, before["novelty"])
-        exploring = {"novelty": recent, "share": share}
-        return new._replace(theta={**new.theta, "exploring": exploring}), {**info, "exploring": share}
+        mean = info["novelty"]
+        recent = jnp.where(jnp.isfinite(mean), 0.9 * recent + 0.1 * mean, recent)
+        return training_state(meta, recent, share), {**info, "exploring": share}
 
     with_novelty = model._replace(policy=model.policy._replace(init=init_fn))
     algorithm = varibad(
         tasks, model=with_novelty, exploration=Exploration(bonus, objective), state_weight=state_weight, **settings
     )
-    return algorithm._replace(step=step_fn)
+    learner, greedy = (
+        each._replace(init=lambda key: init_whole(key).theta) for each in (algorithm.learner, algorithm.greedy)
+    )
+    return algorithm._replace(init=init_whole, step=step_fn, learner=learner, greedy=greedy)

@@ -34,13 +34,14 @@ def test_without_weight_it_is_varibad(lifetimes, settings):
     seeking = jaxmeta.hyperx(lifetimes, novelty_weight=0.0, error_weight=0.0, **settings)
     weighted = jaxmeta.hyperx(lifetimes, novelty_weight=1.0, **settings)
     theta = jax.jit(seeking.init)(jax.random.key(0)).theta
-    same = {name: theta[name] for name in ("policy", "model")}
+    # Nothing that only training needs is part of it.
+    assert set(theta) == {"policy", "model"}
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
     moved = {}
-    for name, algorithm, start in (("plain", plain, same), ("seeking", seeking, theta), ("weighted", weighted, theta)):
-        state = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=start)
+    for name, algorithm in (("plain", plain), ("seeking", seeking), ("weighted", weighted)):
+        state = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=theta)
         new, info = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
-        moved[name] = ({part: new.theta[part] for part in ("policy", "model")}, info["return_post"])
+        moved[name] = (new.theta, info["return_post"])
     distance = lambda a, b: optax.global_norm(jax.tree.map(jnp.subtract, moved[a][0], moved[b][0]))  # noqa: E731
     assert distance("plain", "seeking") < 1e-6
     assert distance("plain", "weighted") > 1e-4
@@ -51,7 +52,7 @@ def test_without_weight_it_is_varibad(lifetimes, settings):
 def test_the_random_network_stays_and_its_copy_comes_near(lifetimes, settings):
     algorithm = jaxmeta.hyperx(lifetimes, **settings)
     state, new, info = stepped(algorithm, lifetimes)
-    before, after = (each.theta["novelty"] for each in (state, new))
+    before, after = (each.opt_state.novelty for each in (state, new))
     assert optax.global_norm(jax.tree.map(jnp.subtract, after["random"], before["random"])) == 0.0
     assert optax.global_norm(jax.tree.map(jnp.subtract, after["copy"], before["copy"])) > 0.0
     train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, lifetimes, iterations=30, meta_batch=8))
@@ -68,18 +69,17 @@ def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 8)
     _, second = jax.jit(falling.step)(jax.random.key(3), once, batch)
     assert (first["exploring"], second["exploring"]) == (0.5, 0.0)
-    before, after = (each.theta["exploring"]["novelty"] for each in (state, once))
+    before, after = (each.opt_state.recent for each in (state, once))
     np.testing.assert_allclose(after, 0.9 * before + 0.1 * first["novelty"], rtol=1e-5)
 
     def moved(algorithm, **exploring):
-        theta = {**state.theta, "exploring": {**state.theta["exploring"], **exploring}}
-        if algorithm is plain:
-            theta = {name: theta[name] for name in ("policy", "model")}
-        start = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=theta)
+        start = jax.jit(algorithm.init)(jax.random.key(0))._replace(theta=state.theta)
+        if algorithm is not plain:
+            start = start._replace(opt_state=state.opt_state._replace(**exploring))
         return jax.jit(algorithm.step)(jax.random.key(1), start, batch)[0].theta["policy"]
 
-    chex.assert_trees_all_close(moved(falling, share=0.0), moved(plain), atol=1e-6)
-    chex.assert_trees_all_close(moved(falling, novelty=2.0 * before), moved(halved), atol=1e-6)
+    chex.assert_trees_all_close(moved(falling, share=jnp.zeros(())), moved(plain), atol=1e-6)
+    chex.assert_trees_all_close(moved(falling, recent=2.0 * before), moved(halved), atol=1e-6)
     assert optax.global_norm(jax.tree.map(jnp.subtract, moved(falling), moved(halved))) > 1e-4
 
 

@@ -52,7 +52,8 @@ def test_epsilon_falls_with_the_steps_and_is_not_part_of_theta(stepped, tasks):
     theta = states[0].theta
     assert jax.tree.structure(theta) == jax.tree.structure(algorithm.learner.init(jax.random.key(0)))
     # In a new task actions are as random as at the end of training: in 0.2 of steps, a third of them the best.
-    _, log_prob, _, _ = algorithm.learner.act(jax.random.key(0), theta, theta, jnp.zeros(tasks.env.obs_shape))
+    obs, _ = tasks.env.reset_env(jax.random.key(0), tasks.sample(jax.random.key(0)))
+    _, log_prob, _, _ = algorithm.learner.act(jax.random.key(0), theta, theta, obs)
     assert min(abs(float(jnp.exp(log_prob)) - share) for share in (0.2 / 3, 0.8 + 0.2 / 3)) < 1e-5
 
 

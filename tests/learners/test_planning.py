@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import jaxmeta
+from jaxmeta.data.buffers import Transitions
 from jaxmeta.data.rollout import transitions_of
 from jaxmeta.learners import online_model_for, step_between, steps_of
 
@@ -144,7 +145,7 @@ def test_where_an_ended_episode_led_to_is_not_learned():
     env = jaxmeta.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2).env
     model = online_model_for(env, hidden=(8,))
     key = jax.random.key(0)
-    data = jaxmeta.buffers.Transitions(
+    data = Transitions(
         jax.random.normal(key, (6, 4)),
         jnp.arange(6) % 2,
         jnp.arange(6.0),
