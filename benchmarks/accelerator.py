@@ -198,7 +198,8 @@ def _rl2_row(arguments: Accelerator, count: int, chunk: int, cell: str, size: in
         horizon = 10 if arguments.quick else 100
         tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=horizon), 1)
         outer = jaxmeta.by_optax(optax.adam(1e-3))
-        algorithm = jaxmeta.rl2(tasks, cell=cell, size=size, task_chunk=chunk, outer=outer)
+        policy = jaxmeta.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
+        algorithm = jaxmeta.rl2(tasks, policy=policy, task_chunk=chunk, outer=outer)
         row = _timed_step(arguments, algorithm, tasks, count)
         flops = _flops(algorithm, tasks, count)
         return row | {"matrix_flops": flops, "matrix_flops_per_second": flops / row["seconds"]}

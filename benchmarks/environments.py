@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
     for name in arguments.families:
         if name not in tasks.names():
-            raise SystemExit(f"error: {tasks.unknown('family', name, tasks.names())}")
+            raise SystemExit(f"error: {name!r} is not one of {', '.join(tasks.names())}")
     names = arguments.families or tasks.names()
     settings = {**dataclasses.asdict(arguments), "json": None, "plot": None}
     result: dict[str, Any] = {"machine": measure.machine(), "settings": settings, "families": [], "gymnasium": []}
@@ -221,7 +221,7 @@ def _draw(result: dict[str, Any], path: Path) -> None:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from jaxmeta.plots import curves as plots
+    from jaxmeta import plots
 
     lines: dict[str, list[tuple[int, float]]] = {}
     for row in result["families"]:

@@ -53,13 +53,14 @@ def main(argv: list[str] | None = None) -> None:
     measure.write(arguments.json, result)
 
 
-def _algorithm(steps: int, **settings: Any):
+def _algorithm(steps: int, cell: str, size: int, **settings: Any):
     import optax
 
     import jaxmeta
 
     tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=steps), 1)
-    return tasks, jaxmeta.rl2(tasks, outer=jaxmeta.by_optax(optax.adam(1e-3)), **settings)
+    policy = jaxmeta.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
+    return tasks, jaxmeta.rl2(tasks, policy=policy, outer=jaxmeta.by_optax(optax.adam(1e-3)), **settings)
 
 
 def _steps(arguments: Recurrent):

@@ -128,6 +128,10 @@ PARTS: dict[str, dict[str, Row]] = {
     "BeliefModel": {"belief": Row("jaxmeta.networks.beliefs:belief_model_for")},
     "LatentModel": {"latent": Row("jaxmeta.networks.latents:latent_model_for")},
     "DynamicsModel": {"ensemble": Row("jaxmeta.models.dynamics:dynamics_model_for")},
+    "OnlineModel": {
+        "windowed": Row("jaxmeta.models.online:windowed_model"),
+        "recurrent": Row("jaxmeta.models.online:recurrent_model"),
+    },
     "Planner": {
         "cross-entropy": Row("jaxmeta.models.planners:cross_entropy_method"),
         "random-shooting": Row("jaxmeta.models.planners:random_shooting"),

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 
+from jaxmeta.data.advantages import identity_estimator
 from jaxmeta.data.rollout import collect_episodes, collect_lifetime
 from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
 
@@ -11,8 +12,8 @@ from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistributio
 def check_contract(
     tasks: TaskDistribution,
     learner: Learner,
-    objective: Objective,
-    estimator: Estimator,
+    objective: Objective | None = None,
+    estimator: Estimator = identity_estimator,
     *,
     adaptation_steps: int,
     episodes: int,
@@ -22,7 +23,7 @@ def check_contract(
     Args:
       tasks: the family.
       learner: all five functions are asked.
-      objective: of one task.
+      objective: of one task; ``None`` for a method whose losses are not of a lifetime.
       estimator: fills in advantages.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
@@ -53,17 +54,31 @@ def check_contract(
     for name, part in zip(("log_prob", "value"), scored, strict=True):
         _same(f"learner.score: {name}", part.shape, (episodes, tasks.horizon))
 
+    if objective is None:
+        return
     sizes |= {"adaptation_steps": adaptation_steps, "task_chunk": 1}
 
     def lifetime_fn(key, task, theta):
         return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)[1]
 
     lifetime = jax.eval_shape(lifetime_fn, key, task, theta)
-    judged = jax.eval_shape(objective, theta, lifetime)
-    _parts("objective", judged, ("loss", "info"))
-    _same("objective: loss", judged[0].shape, ())
-    if not isinstance(judged[1], dict):
-        raise ValueError(f"objective: info must be a dict of arrays, got {type(judged[1]).__name__}")
+    results = jax.eval_shape(objective, theta, lifetime)
+    _parts("objective", results, ("loss", "info"))
+    _same("objective: loss", results[0].shape, ())
+    if not isinstance(results[1], dict):
+        raise ValueError(f"objective: info must be a dict of arrays, got {type(results[1]).__name__}")
+
+
+def check_stored(items: PyTree) -> None:
+    """Raise a ``ValueError`` where what is stored of some lifetimes is not a number of items.
+
+    Args:
+      items: the shapes of what ``store`` gives; all leaves must lead with the same ``[B]``.
+    """
+    leads = {leaf.shape[:1] for leaf in jax.tree.leaves(items)}
+    if len(leads) != 1 or () in leads or (0,) in leads:
+        got = ", ".join(sorted(str(lead) for lead in leads)) or "no arrays"
+        raise ValueError(f"store: all that is stored must lead with the same number of items, got {got}")
 
 
 def _parts(name: str, value: Any, parts: tuple[str, ...]) -> None:

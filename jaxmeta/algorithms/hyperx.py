@@ -1,41 +1,32 @@
 """HyperX: VariBAD that seeks situations and tasks which it knows little of (Zintgraf et al. 2021)."""
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.varibad import Exploration, varibad
-from jaxmeta.checks import check_least, check_weights
+from jaxmeta.checks import check_least, check_weights, is_zero
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
 from jaxmeta.networks.distributions import Gaussian
 from jaxmeta.networks.layers import MLP
-from jaxmeta.objectives.evidence import is_zero, next_states
+from jaxmeta.objectives.evidence import next_states
 from jaxmeta.objectives.objectives import batch_of
-from jaxmeta.types import (
-    Array,
-    Info,
-    Key,
-    Lifetime,
-    MetaAlgorithm,
-    MetaState,
-    PyTree,
-    Task,
-    TaskDistribution,
-    Theta,
-    Trajectory,
-)
+from jaxmeta.parts import built, extends, part
+from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, MetaState, PyTree, Task, Theta, Trajectory
 
 
+@extends(varibad, without=("exploration",))
 def hyperx(
-    tasks: TaskDistribution,
+    tasks: Lifetimes,
     *,
-    model: BeliefModel | None = None,
+    model: BeliefModel = part(belief_model_for),
     novelty_weight: float = 0.01,
     error_weight: float = 0.1,
-    hidden: Sequence[int] = (64,),
+    hidden: tuple[int, ...] = (64,),
     features: int = 16,
     anneal: int | None = None,
     state_weight: float = 0.0,
@@ -51,7 +42,7 @@ def hyperx(
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: posterior, predictions and policy; by default ``belief_model_for`` the environment.
+      model: posterior, predictions and policy.
       novelty_weight: of the first bonus, ≥ 0.
       error_weight: of the second, ≥ 0.
       hidden: widths of the hidden layers of the copying network and of the random one.
@@ -64,11 +55,9 @@ def hyperx(
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
     check_weights(novelty_weight=novelty_weight, error_weight=error_weight)
-    if features < 1:
-        raise ValueError(f"features: got {features}; must be at least 1")
-    if anneal is not None:
-        check_least(1, anneal=anneal)
-    model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
+    check_lifetimes(tasks)
+    check_least(1, features=features, **({} if anneal is None else {"anneal": anneal}))
+    model = built(model, tasks.env, tasks.horizon)
     network = MLP((*hidden, features))
 
     def situations(theta: Theta, batch: Trajectory) -> tuple[Array, Gaussian]:

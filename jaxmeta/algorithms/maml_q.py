@@ -8,25 +8,20 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.checks import check_discrete
-from jaxmeta.algorithms.compose import default_task_chunk, guarded, summarise
-from jaxmeta.algorithms.value_based import ReplayState, annealed, clipped_adam, moved, unestimated
-from jaxmeta.checks import check_least, check_positive, check_unit
-from jaxmeta.data.buffers import append, draw, empty_buffer, importance_weights, reprioritise
-from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.algorithms.compose import default_task_chunk
+from jaxmeta.algorithms.replay import Loss, ReplayState, annealed, gradient_updates, replay_method
+from jaxmeta.checks import check_least, check_positive, check_share, check_unit
 from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
 from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.outer.descent import adam_updates
 from jaxmeta.over_tasks import mean_over_tasks
+from jaxmeta.parts import built, part
 from jaxmeta.types import (
     Array,
-    Info,
     Key,
     Learner,
-    Lifetime,
     MetaAlgorithm,
-    MetaState,
-    Phi,
     PyTree,
-    Task,
     TaskDistribution,
     Theta,
     Trajectory,
@@ -59,9 +54,9 @@ def maml_q(
     inner_optimizer: Callable[..., optax.GradientTransformation] = optax.sgd,
     inner_updates: int = 4,
     inner_batch: int = 128,
-    policy: Policy | None = None,
+    policy: Policy = part(policy_for, hidden=(64, 64)),
     adaptation: Callable[[Learner], Learner] = lambda learner: learner,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation = part(adam_updates, rate=1e-3, max_grad_norm=10.0),
     discount: float = 0.99,
     n_step: int = 3,
     double: bool = True,
@@ -82,8 +77,9 @@ def maml_q(
 
     Each meta-step collects a lifetime in every task by an ε-greedy policy, and stores it as one item of a ring, so that
     what is adapted with and what is learned from come from one task. An update draws ``batch_tasks`` of the stored
-    tasks, adapts to each with the stored data, and is differentiated through that. The adapted values are judged on
-    transitions that they were not adapted with, against those that a slow copy of ``θ`` adapts to.
+    tasks, adapts to each with the stored data, and is differentiated through that. The errors of the adapted values are
+    those on transitions that they were not adapted with, against the values that a slow copy of ``θ`` adapts to.
+    ``adapt`` acts with the last share of random actions, ``epsilon_end``.
 
     Args:
       tasks: a family with discrete actions.
@@ -93,9 +89,9 @@ def maml_q(
       inner_optimizer: ``inner_optimizer(inner_rate) -> optax transformation``, begun anew at each batch.
       inner_updates: steps on each batch, ≥ 0.
       inner_batch: transitions of each of them, ≥ 1.
-      policy: its logits are taken for ``h(Q)``; by default two layers of 100 ReLU units.
+      policy: its logits are taken for ``h(Q)``.
       adaptation: wraps the learner: ``first_order`` or ``rematerialised``.
-      optimizer: of the slow weights; by default Adam at 1e-3 with gradients clipped at norm 10.
+      optimizer: of the slow weights.
       discount: γ in [0, 1].
       n_step: n ≥ 1, of all targets.
       double: double Q-learning, in both loops.
@@ -137,53 +133,105 @@ def maml_q(
         epsilon_end=epsilon_end,
     )
     check_positive(inner_rate=inner_rate)
-    if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
-        raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")
-    network = policy_for(tasks.env) if policy is None else policy
-    optimizer = clipped_adam(optimizer)
+    check_share(target_rate=target_rate)
+    network = built(policy, tasks.env)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
-    learner, greedy = (
-        adaptation(
-            q_learner(
-                network,
-                inner_optimizer=inner_optimizer(inner_rate),
-                inner_updates=inner_updates,
-                inner_batch=inner_batch,
-                discount=discount,
-                n_step=n_step,
-                double=double,
-                explore=explore,
-            )
+
+    def learner_with(epsilon: float | Array) -> Learner:
+        learner = q_learner(
+            network,
+            inner_optimizer=inner_optimizer(inner_rate),
+            inner_updates=inner_updates,
+            inner_batch=inner_batch,
+            discount=discount,
+            n_step=n_step,
+            double=double,
+            epsilon=epsilon,
         )
-        for explore in (True, False)
+        return adaptation(learner)
+
+    greedy = learner_with(0.0)
+    loss = adapted_errors(
+        network,
+        greedy,
+        adaptation_steps=adaptation_steps,
+        discount=discount,
+        n_step=n_step,
+        double=double,
+        early_weight=early_weight,
+        batch=batch,
     )
-    sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
+    training = gradient_updates(
+        mean_with_priorities(loss, batch_tasks, task_chunk, priority_exponent),
+        built(optimizer, updates),
+        updates=updates,
+        batch=batch_tasks,
+        target_of=lambda weights: weights,
+        follow=lambda weights, target, count: optax.incremental_update(weights, target, target_rate),
+        weight_exponent=weight_exponent,
+    )
 
-    def begin_fn(key: Key) -> Theta:
-        return {"network": network.init(key), "epsilon": jnp.asarray(epsilon_end, jnp.float32)}
+    def init_fn(key: Key) -> tuple[Theta, PyTree]:
+        theta = network.init(key)
+        return theta, training.init(theta)
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)
+    def epsilon_at(iteration: Array) -> Array:
+        return annealed(epsilon, epsilon_end, iteration / epsilon_decay)
 
-    def init_fn(key: Key) -> MetaState:
-        task = jax.eval_shape(tasks.sample, key)
-        theta = begin_fn(key)
-        item = jax.eval_shape(lambda task: stored(adapt_fn(key, theta, task)[1].trajectory), task)
-        buffer = empty_buffer(item, capacity)
-        state = ReplayState(optimizer.init(theta["network"]), theta["network"], buffer, jnp.zeros((), jnp.int32))
-        return MetaState({**theta, "epsilon": jnp.asarray(epsilon, jnp.float32)}, state)
+    gate = network.gate
+    return replay_method(
+        tasks,
+        learner_with(epsilon_end),
+        greedy,
+        init=init_fn,
+        store=lambda keys, theta, lifetimes: stored(lifetimes.trajectory),
+        learn=training.learn,
+        priority=as_the_highest,
+        collecting=lambda iteration: learner_with(epsilon_at(iteration)),
+        report=lambda iteration: {"epsilon": epsilon_at(iteration)},
+        capacity=capacity,
+        adaptation_steps=adaptation_steps,
+        episodes=episodes,
+        task_chunk=task_chunk,
+        gate=None if gate is None else lambda theta, phi, obs: gate(phi, obs),
+    )
+
+
+def adapted_errors(
+    network: Policy,
+    learner: Learner,
+    *,
+    adaptation_steps: int,
+    discount: float,
+    n_step: int,
+    double: bool,
+    early_weight: float,
+    batch: int,
+) -> Callable[[Theta, PyTree, Key, Trajectory], tuple[Array, Array]]:
+    """``loss(theta, target, key, data) -> (loss, error)`` of one stored task, differentiable through the adaptation.
+
+    ``target`` is a slow copy of ``theta``, and ``error`` the mean size of the errors after the last adaptation step.
+
+    Args:
+      network: its logits are ``h(Q)``.
+      learner: adapts, by a ``q_learner``.
+      adaptation_steps: K ≥ 0.
+      discount: γ in [0, 1].
+      n_step: n ≥ 1.
+      double: double Q-learning.
+      early_weight: of the errors after 0 to K − 1 adaptation steps, in [0, 1].
+      batch: transitions, ≥ 1.
+    """
 
     def errors_after(key: Key, weights: PyTree, slow: PyTree, data: Trajectory, step: int) -> Array:
         """Of transitions by lot, with replacement, from the batches that the weights were not adapted with."""
         unseen = n_step_transitions(jax.tree.map(lambda x: x[step:], data), discount, n_step)
         drawn = at_shares(unseen, jax.random.uniform(key, (batch,)))
-        wanted = jax.lax.stop_gradient(targets(network, weights if double else slow, slow, drawn))
-        return errors(network, weights, wanted, drawn)
+        target = jax.lax.stop_gradient(targets(network, weights if double else slow, slow, drawn))
+        return errors(network, weights, target, drawn)
 
-    def loss(theta: Theta, key: Key, weight: Array, place: Array, data: Trajectory) -> tuple[Array, Info]:
-        """Of one task, which stands at ``place`` among those drawn; ``theta`` has the slow copy beside the weights."""
-        theta_slow = {**theta, "network": theta["slow"]}
-        phi, slow = learner.begin(theta), learner.begin(theta_slow)
+    def loss_fn(theta: Theta, target: PyTree, key: Key, data: Trajectory) -> tuple[Array, Array]:
+        phi, slow = learner.begin(theta), learner.begin(target)
         value, error = jnp.zeros(()), jnp.zeros(batch)
         for step, key_step in enumerate(jax.random.split(key, adaptation_steps + 1)):
             last = step == adaptation_steps
@@ -193,54 +241,50 @@ def maml_q(
             if not last:
                 one = jax.tree.map(lambda x, step=step: x[step], data)
                 phi = learner.absorb(theta, phi, one)
-                slow = jax.lax.stop_gradient(learner.absorb(theta_slow, slow, one))
-        size = jnp.mean(jnp.abs(error))
+                slow = jax.lax.stop_gradient(learner.absorb(target, slow, one))
+        return value, jnp.mean(jnp.abs(error))
+
+    return loss_fn
+
+
+def mean_with_priorities(
+    loss: Callable[[Theta, PyTree, Key, Trajectory], tuple[Array, Array]],
+    batch_tasks: int,
+    task_chunk: int,
+    exponent: float,
+) -> Loss:
+    """The mean of ``loss`` over ``batch_tasks`` drawn tasks, weighted, and their priorities by their errors.
+
+    Args:
+      loss: see ``adapted_errors``.
+      batch_tasks: tasks, ≥ 1.
+      task_chunk: tasks differentiated together, ≥ 1.
+      exponent: of an error, in [0, 1].
+    """
+
+    def weighted(both: tuple[Theta, PyTree], key: Key, weight: Array, place: Array, data: Trajectory):
+        """Of the task that stands at ``place`` among those drawn."""
+        value, error = loss(*both, key, data)
         # Of the mean over tasks that is taken of it, each task has its own entry.
-        each = batch_tasks * size * (jnp.arange(batch_tasks) == place)
-        return weight * value, {"error": size, "errors": each}
+        each = batch_tasks * error * (jnp.arange(batch_tasks) == place)
+        return weight * value, {"error": error, "errors": each}
 
-    mean_loss = mean_over_tasks(loss, task_chunk)
+    mean = mean_over_tasks(weighted, task_chunk)
 
-    def update(carry: tuple[Theta, ReplayState], key: Key) -> tuple[tuple[Theta, ReplayState], Info]:
-        theta, state = carry
-        key_tasks, key_loss = jax.random.split(key)
-        drawn, places, probability = draw(key_tasks, state.buffer, batch_tasks)
-        weight = importance_weights(state.buffer, probability, weight_exponent)
-        keys = jax.random.split(key_loss, batch_tasks)
+    def loss_fn(theta: Theta, target: PyTree, keys: Key, drawn: Episodes, importance: Array):
+        value, info = mean((theta, target), keys, importance, jnp.arange(batch_tasks), drawn.trajectory())
+        return value, ({"error": info["error"]}, (info["errors"] + 1e-6) ** exponent)
 
-        def objective(weights: PyTree) -> tuple[Array, Info]:
-            slow_and_fast = {**theta, "network": weights, "slow": state.target}
-            return mean_loss(slow_and_fast, keys, weight, jnp.arange(batch_tasks), drawn.trajectory())
+    return loss_fn
 
-        (value, info), gradient = jax.value_and_grad(objective, has_aux=True)(theta["network"])
-        weights, optimizer_state = moved(optimizer, gradient, state.optimizer, theta["network"])
-        target = optax.incremental_update(weights, state.target, target_rate)
-        buffer = reprioritise(state.buffer, places, (info.pop("errors") + 1e-6) ** priority_exponent)
-        info = {**info, "loss": value, "grad_norm": optax.global_norm(gradient)}
-        return ({**theta, "network": weights}, ReplayState(optimizer_state, target, buffer, state.iteration)), info
 
-    def step_fn(key: Key, state: MetaState, batch_of_tasks: Task) -> tuple[MetaState, Info]:
-        key_act, key_learn = jax.random.split(key)
-        keys = jax.random.split(key_act, jax.tree.leaves(batch_of_tasks)[0].shape[0])
-        _, lifetimes = collect_lifetimes(
-            keys, tasks.env, batch_of_tasks, learner, state.theta, unestimated, **sizes, task_chunk=task_chunk
-        )
-        theta, replay = state
-        # A new task is drawn as often as any until its error is known (Schaul et al. 2016, algorithm 1).
-        highest = jnp.max(replay.buffer.priority)
-        priority = jnp.full(keys.shape[0], jnp.where(highest > 0, highest, 1.0))
-        iteration = replay.iteration + 1
-        buffer = append(replay.buffer, stored(lifetimes.trajectory), priority)
-        carry = (theta, replay._replace(buffer=buffer, iteration=iteration))
-        (theta, replay), infos = jax.lax.scan(update, carry, jax.random.split(key_learn, updates))
-        theta = {**theta, "epsilon": annealed(epsilon, epsilon_end, iteration / epsilon_decay)}
-        info = {**jax.tree.map(jnp.mean, infos), "epsilon": state.theta["epsilon"]}
-        return guarded(state, MetaState(theta, replay), {**info, **summarise(tasks.env, lifetimes)})
+def as_the_highest(theta: Theta, state: ReplayState, items: Episodes) -> Array:
+    """The highest priority there is, for new tasks ``[B]``.
 
-    learner, greedy = (each._replace(init=begin_fn) for each in (learner, greedy))
-    reads = network.gate
-    gate = None if reads is None else lambda theta, phi, obs: reads(phi, obs)
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+    A new task is drawn as often as any until its error is known (Schaul et al. 2016, algorithm 1).
+    """
+    highest = jnp.max(state.buffer.priority)
+    return jnp.full(items.mask.shape[0], jnp.where(highest > 0, highest, 1.0))
 
 
 def stored(trajectory: Trajectory) -> Episodes:

@@ -1,23 +1,26 @@
 """Model-based meta-policy optimisation: MAML whose tasks are learned models (Clavera et al. 2018)."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.maml import maml
+from jaxmeta.algorithms.replay import Keys, ReplayState, replay_method
 from jaxmeta.checks import check_least
 from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.data.buffers import Buffer, Transitions, append, draw_places, empty_buffer
-from jaxmeta.data.rollout import collect_lifetimes, transitions_of
+from jaxmeta.data.buffers import Buffer, Transitions, draw_places
+from jaxmeta.data.rollout import transitions_of
 from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
 from jaxmeta.models.fitting import fit_model
 from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
 from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import adam, adam_updates
+from jaxmeta.over_tasks import over_tasks
+from jaxmeta.parts import built, extends, part
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -28,7 +31,6 @@ from jaxmeta.types import (
     MetaState,
     Outer,
     PyTree,
-    Task,
     TaskDistribution,
     Theta,
 )
@@ -43,20 +45,20 @@ class Experience(NamedTuple):
     shares: Array
 
 
-class MbMpoState(NamedTuple):
-    """What the algorithm keeps beside the policy's slow weights."""
+class EnsembleState(NamedTuple):
+    """What updates carry: the state of the outer step, and the models' parameters ``[members, ...]``."""
 
     outer: PyTree
     models: PyTree
-    buffer: Buffer
 
 
+@extends(maml)
 def mb_mpo(
     tasks: TaskDistribution,
     *,
-    model: DynamicsModel | None = None,
+    model: DynamicsModel = part(dynamics_model_for),
     members: int = 5,
-    model_optimizer: optax.GradientTransformation | None = None,
+    model_optimizer: optax.GradientTransformation = part(adam_updates),
     epochs: int = 20,
     patience: int = 3,
     batch: int = 256,
@@ -65,11 +67,12 @@ def mb_mpo(
     imagined_horizon: int | None = None,
     starts: int = 32,
     capacity: int = 200,
+    inner_rate: float | Callable[[Array], Array] = 0.1,
     adaptation_steps: int = 1,
-    estimator: Estimator | None = None,
-    outer: Outer | None = None,
-    policy: Policy | None = None,
-    **settings,
+    estimator: Estimator = part(linear_baseline, trace_decay=0.95),
+    outer: Outer = part(adam, rate=1e-3),
+    policy: Policy = part(policy_for, hidden=(32, 32), activation="tanh", initial_log_std=-0.5),
+    **settings: Any,
 ) -> MetaAlgorithm:
     """Learn an ensemble of models from real steps, and ``updates`` times make a step of MAML with them as the tasks.
 
@@ -81,9 +84,9 @@ def mb_mpo(
 
     Args:
       tasks: the real family.
-      model: the functions; by default ``dynamics_model_for`` the environment.
+      model: the functions.
       members: models, ≥ 2.
-      model_optimizer: by default Adam at 1e-3; its state starts anew with each fit.
+      model_optimizer: of the models; it starts anew with each fit, and where its step size falls, then by steps of it.
       epochs: of a fit at most, ≥ 1.
       patience: epochs without a better held-out loss that end a fit, ≥ 1.
       batch: transitions in a step of the fit, ≥ 1.
@@ -92,10 +95,11 @@ def mb_mpo(
       imagined_horizon: steps of an imagined episode, ≥ 1; by default those of a real one.
       starts: first observations, drawn from the real ones, in each imagined task, ≥ 1.
       capacity: tasks in the ring, ≥ those of one meta-step.
-      adaptation_steps: K ≥ 0, as in ``maml``.
-      estimator: likewise.
-      outer: likewise.
-      policy: likewise.
+      inner_rate: α > 0, or a schedule over adaptation steps.
+      adaptation_steps: K ≥ 0.
+      estimator: advantages.
+      outer: moves θ, ``updates`` times in a meta-iteration.
+      policy: a network.
       **settings: the others of ``maml``, for the models and for real tasks; its ``episodes`` are those of an imagined
         task, and of ``adapt``.
 
@@ -104,82 +108,71 @@ def mb_mpo(
     """
     check_least(2, members=members)
     check_least(1, real_episodes=real_episodes, updates=updates)
-    model = dynamics_model_for(tasks.env) if model is None else model
-    estimator = linear_baseline() if estimator is None else estimator
-    policy = policy_for(tasks.env) if policy is None else policy
-    outer = by_optax(optax.adam(3e-3)) if outer is None else outer
-    settings = {
-        **settings,
+    model, estimator = built(model, tasks.env), built(estimator)
+    settings |= {
+        "inner_rate": inner_rate,
         "adaptation_steps": adaptation_steps,
         "estimator": estimator,
-        "outer": outer,
-        "policy": policy,
+        "outer": built(outer, updates),
+        "policy": built(policy, tasks.env),
     }
     real = maml(tasks, **settings)
-    imagined_family = imagined_tasks(tasks, model, starts=starts, horizon=imagined_horizon)
-    imagined = maml(imagined_family, **settings)
-    sizes = {"adaptation_steps": adaptation_steps, "episodes": real_episodes, "horizon": tasks.horizon}
+    family = imagined_tasks(tasks, model, starts=starts, horizon=imagined_horizon)
+    imagined = maml(family, **settings)
+    fit_settings = {"optimizer": model_optimizer, "epochs": epochs, "batch": batch, "patience": patience}
 
-    def experience(key: Key, lifetime: Lifetime) -> Experience:
-        return experience_of(lifetime, jax.random.exponential(key, (members,)))
-
-    def init_fn(key: Key) -> MetaState:
+    def init_fn(key: Key) -> tuple[Theta, PyTree]:
         key_policy, key_models = jax.random.split(key)
         theta, outer_state = real.init(key_policy)
-        task = jax.eval_shape(tasks.sample, key)
-        item = jax.eval_shape(lambda task: experience(key, collect(key[None], theta, stacked(task))), task)
-        models = jax.vmap(model.init)(jax.random.split(key_models, members))
-        return MetaState(theta, MbMpoState(outer_state, models, empty_buffer(item, capacity)))
+        return theta, EnsembleState(outer_state, jax.vmap(model.init)(jax.random.split(key_models, members)))
 
-    def stacked(task: Task) -> Task:
-        return jax.tree.map(lambda x: jnp.asarray(x)[None], task)
+    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Experience:
+        def experience(key: Key, lifetime: Lifetime) -> Experience:
+            return experience_of(lifetime, jax.random.exponential(key, (members,)))
 
-    def collect(keys: Key, theta: Theta, batch_of_tasks: Task) -> Lifetime:
-        return collect_lifetimes(keys, tasks.env, batch_of_tasks, real.learner, theta, estimator, **sizes)[1]
+        return over_tasks(experience, jax.random.split(keys[0], lifetimes.peer_return.shape[0]), lifetimes)
 
     def fit(key: Key, models: PyTree, buffer: Buffer) -> tuple[PyTree, Info]:
-        data = buffer.data.steps
-        stored = buffer.priority > 0
-        weight = buffer.data.shares[:, :, None] * (data.mask * stored[:, None])[:, None]
-        weight = jnp.moveaxis(weight, 1, 0).reshape(members, -1)
-        data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
-
-        def one(key: Key, params: PyTree, weight: Array) -> tuple[PyTree, Info]:
-            return fit_model(
-                key,
-                model,
-                params,
-                data,
-                weight,
-                optimizer=model_optimizer,
-                epochs=epochs,
-                batch=batch,
-                patience=patience,
-            )
-
+        data, weight = weighted_transitions(buffer)
+        one = lambda key, params, weight: fit_model(key, model, params, data, weight, **fit_settings)  # noqa: E731
         return jax.vmap(one)(jax.random.split(key, members), models, weight)
 
-    def step_fn(key: Key, state: MetaState, batch_of_tasks: Task) -> tuple[MetaState, Info]:
-        key_real, key_share, key_fit, key_start, key_learn = jax.random.split(key, 5)
-        count = jax.tree.leaves(batch_of_tasks)[0].shape[0]
-        theta, replay = state
-        lifetimes = collect(jax.random.split(key_real, count), theta, batch_of_tasks)
-        items = jax.vmap(experience)(jax.random.split(key_share, count), lifetimes)
-        buffer = append(replay.buffer, items, jnp.ones(count))
-        models, fitted = fit(key_fit, replay.models, buffer)
-        first = draw_starts(key_start, buffer, (members, starts))
-        horizon = jnp.full(members, imagined_family.horizon)
-        batch_of_models = ImaginedTask(model=models, starts=first, max_steps_in_episode=horizon)
-
-        def update(meta: MetaState, key: Key) -> tuple[MetaState, Info]:
-            return imagined.step(key, meta, batch_of_models)
-
-        meta, infos = jax.lax.scan(update, MetaState(theta, replay.outer), jax.random.split(key_learn, updates))
+    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
+        _, key_fit, key_start, key_learn = keys
+        models, fitted = fit(key_fit, state.carried.models, state.buffer)
+        worlds = ImaginedTask(
+            model=models,
+            starts=draw_starts(key_start, state.buffer, (members, starts)),
+            max_steps_in_episode=jnp.full(members, family.horizon),
+        )
+        steps = jax.random.split(key_learn, updates)
+        begun = MetaState(theta, state.carried.outer)
+        meta, infos = jax.lax.scan(lambda meta, key: imagined.step(key, meta, worlds), begun, steps)
         info = {**jax.tree.map(jnp.mean, {**infos, **fitted}), "imagined_return": jnp.mean(infos["return_post"])}
-        new = MetaState(meta.theta, MbMpoState(meta.opt_state, models, buffer))
-        return guarded(state, new, {**info, **summarise(tasks.env, lifetimes)})
+        return meta.theta, state._replace(carried=EnsembleState(meta.opt_state, models)), info
 
-    return MetaAlgorithm(init_fn, step_fn, real.adapt, real.learner, real.greedy, real.gate)
+    algorithm = replay_method(
+        tasks,
+        real.learner,
+        real.greedy,
+        init=init_fn,
+        store=store_fn,
+        learn=learn_fn,
+        capacity=capacity,
+        adaptation_steps=adaptation_steps,
+        episodes=real_episodes,
+        estimator=estimator,
+        gate=real.gate,
+    )
+    return algorithm._replace(adapt=real.adapt)
+
+
+def weighted_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
+    """All stored transitions ``[M, ...]``, and how much each counts for each model, ``[members, M]``."""
+    data, stored = buffer.data.steps, buffer.priority > 0
+    weight = buffer.data.shares[:, :, None] * (data.mask * stored[:, None])[:, None]
+    weight = jnp.moveaxis(weight, 1, 0).reshape(weight.shape[1], -1)
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data), weight
 
 
 def experience_of(lifetime: Lifetime, shares: Array) -> Experience:

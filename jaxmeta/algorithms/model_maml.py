@@ -1,20 +1,20 @@
 """MAML with a meta-learned model: it adapts on real episodes, and goes on in what the adapted model imagines."""
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import default_task_chunk, guarded, learning
+from jaxmeta.algorithms.compose import default_task_chunk, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
+from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, UpdateState, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_weights
 from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.data.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
-from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.data.buffers import Buffer, Transitions, draw_places
 from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, whole_network
 from jaxmeta.learners.imagination import imagining
 from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
@@ -23,7 +23,9 @@ from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
 from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.objectives.objectives import post_adaptation
 from jaxmeta.objectives.surrogates import ratio_surrogate
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.outer.descent import adam, adam_updates
+from jaxmeta.over_tasks import over_tasks
+from jaxmeta.parts import built, part
 from jaxmeta.types import (
     Array,
     Divergence,
@@ -34,28 +36,25 @@ from jaxmeta.types import (
     MetaAlgorithm,
     MetaState,
     Outer,
-    Phi,
     PyTree,
     Surrogate,
-    Task,
     TaskDistribution,
     Theta,
 )
 
 
-class ModelMamlState(NamedTuple):
-    """What the algorithm keeps beside the slow weights."""
+class TwoSteps(NamedTuple):
+    """What updates carry: the state of the policy's outer step, and that of the model's updates."""
 
     outer: PyTree
-    model_optimizer: PyTree
-    buffer: Buffer
+    model: UpdateState
 
 
 def model_maml(
     tasks: TaskDistribution,
     *,
-    model: DynamicsModel | None = None,
-    model_optimizer: optax.GradientTransformation | None = None,
+    model: DynamicsModel = part(dynamics_model_for),
+    model_optimizer: optax.GradientTransformation = part(adam_updates),
     model_rate: float = 0.1,
     model_steps: int = 5,
     model_updates: int = 50,
@@ -70,12 +69,12 @@ def model_maml(
     inner_rate: float | Callable[[Array], Array] = 0.1,
     adaptation_steps: int = 1,
     episodes: int = 2,
-    inner_loss: Surrogate = ratio_surrogate(),
+    inner_loss: Surrogate = part(ratio_surrogate),
     inner_optimizer: Callable[..., optax.GradientTransformation] = optax.sgd,
-    outer: Outer | None = None,
-    outer_loss: Surrogate = ratio_surrogate(),
-    estimator: Estimator | None = None,
-    policy: Policy | None = None,
+    outer: Outer = part(adam, rate=1e-3),
+    outer_loss: Surrogate = part(ratio_surrogate),
+    estimator: Estimator = part(linear_baseline, trace_decay=0.95),
+    policy: Policy = part(policy_for, hidden=(32, 32), activation="tanh", initial_log_std=-0.5),
     task_chunk: int | None = None,
     adaptation: MakeAdaptation = whole_network,
 ) -> MetaAlgorithm:
@@ -90,12 +89,12 @@ def model_maml(
 
     Args:
       tasks: the family.
-      model: the functions; by default ``dynamics_model_for`` the environment.
-      model_optimizer: of the model's slow weights; by default Adam at 1e-3.
+      model: the functions.
+      model_optimizer: of the model's slow weights.
       model_rate: β ≥ 0, step size of the model's adaptation.
       model_steps: of it, ≥ 0.
       model_updates: in a meta-step, ≥ 1.
-      model_batch: transitions that a model is adapted on, and judged by, in an update, ≥ 1.
+      model_batch: transitions that a model is adapted on in an update, and as many that it then has to predict, ≥ 1.
       batch_tasks: stored tasks in an update, ≥ 1.
       capacity: tasks in the ring, ≥ those of one meta-step.
       imagined_steps: J ≥ 0, policy steps in imagination after each real one.
@@ -108,7 +107,7 @@ def model_maml(
       episodes: real ones in each of the K + 1 batches, ≥ 1.
       inner_loss: see ``maml``.
       inner_optimizer: see ``maml``.
-      outer: see ``maml``.
+      outer: moves the policy's slow weights, ``imagined_updates + 1`` times in a meta-iteration.
       outer_loss: see ``maml``.
       estimator: see ``maml``.
       policy: see ``maml``.
@@ -123,11 +122,8 @@ def model_maml(
     check_least(0, model_steps=model_steps, imagined_steps=imagined_steps, imagined_updates=imagined_updates)
     check_least(0, adaptation_steps=adaptation_steps)
     check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
-    model = dynamics_model_for(tasks.env) if model is None else model
-    model_optimizer = optax.adam(1e-3) if model_optimizer is None else model_optimizer
-    estimator = linear_baseline() if estimator is None else estimator
-    policy = policy_for(tasks.env) if policy is None else policy
-    outer = by_optax(optax.adam(3e-3)) if outer is None else outer
+    model, policy, estimator = built(model, tasks.env), built(policy, tasks.env), built(estimator)
+    inner_loss, outer_loss, outer = built(inner_loss), built(outer_loss), built(outer, imagined_updates + 1)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     # What is imagined during training: each lifetime's episodes start where its real ones did.
     count_starts = (adaptation_steps + 1) * episodes
@@ -147,7 +143,7 @@ def model_maml(
         adaptation=adaptation,
     )
     adapting = imagining(
-        adaptation(policy, inner_loss, inner_optimizer(inner_rate)),
+        adaptation(policy, inner_loss, inner_optimizer(cast(Any, inner_rate))),
         model,
         family,
         estimator,
@@ -160,90 +156,98 @@ def model_maml(
     learner = acting(adapting)
     objective = post_adaptation(learner, outer_loss)
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    learn = learning(tasks, learner, objective, of_policy(outer), adapting.distribution, task_chunk=task_chunk)
-    sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
+    learn_policy = learning(tasks, learner, objective, of_policy(outer), adapting.distribution, task_chunk=task_chunk)
+    model_updates_on = gradient_updates(
+        adapted_model_loss(model, rate=model_rate, steps=model_steps, batch=model_batch),
+        built(model_optimizer, model_updates),
+        updates=model_updates,
+        batch=batch_tasks,
+    )
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
-
-    def experience(lifetime: Lifetime) -> Experience:
-        return experience_of(lifetime, jnp.ones(()))
-
-    def init_fn(key: Key) -> MetaState:
+    def init_fn(key: Key) -> tuple[Theta, PyTree]:
         theta = learner.init(key)
-        task = jax.eval_shape(tasks.sample, key)
-        item = jax.eval_shape(lambda task: experience(adapt_fn(key, theta, task)[1]), task)
-        state = ModelMamlState(
-            outer.init(theta["policy"]), model_optimizer.init(theta["model"]), empty_buffer(item, capacity)
+        return theta, TwoSteps(outer.init(theta["policy"]), model_updates_on.init(theta["model"]))
+
+    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Experience:
+        return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(())), lifetimes)
+
+    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
+        key_model, key_imagined, *_ = keys
+        meta, info = learn_policy(MetaState(theta, state.carried.outer), lifetimes)
+        params = model.scaled(theta["model"], *stored_transitions(state.buffer))
+        params, of_model, _, infos = model_updates_on.run(
+            key_model, params, state.carried.model, state.buffer, state.iteration
         )
-        return MetaState(theta, state)
+        info |= {name: infos[name][-1] for name in ("model_loss_pre", "model_loss_post")}
+        slow = MetaState(meta.theta["policy"], meta.opt_state)
+        if imagined_updates:
+            items = store_fn(keys, theta, lifetimes)
+            models = jax.lax.map(
+                lambda steps: adapt_model(model, params, steps, steps.mask, rate=model_rate, steps=model_steps),
+                items.steps,
+            )
+            horizon = jnp.full(items.starts.shape[0], family.horizon)
+            worlds = ImaginedTask(model=models, starts=items.starts, max_steps_in_episode=horizon)
+            steps = jax.random.split(key_imagined, imagined_updates)
+            slow, imagined_infos = jax.lax.scan(lambda slow, key: imagined.step(key, slow, worlds), slow, steps)
+            info["imagined_return"] = jnp.mean(imagined_infos["return_post"])
+        theta = {"policy": slow.theta, "model": params}
+        return theta, state._replace(carried=TwoSteps(slow.opt_state, of_model)), info
 
-    def adapted(params: PyTree, steps: Transitions) -> PyTree:
-        return adapt_model(model, params, steps, steps.mask, rate=model_rate, steps=model_steps)
+    gate = imagined.gate
+    return replay_method(
+        tasks,
+        learner,
+        acting(adapting, act_by_mode),
+        init=init_fn,
+        store=store_fn,
+        learn=learn_fn,
+        capacity=capacity,
+        adaptation_steps=adaptation_steps,
+        episodes=episodes,
+        estimator=estimator,
+        task_chunk=task_chunk,
+        gate=None if gate is None else lambda theta, phi, obs: gate(theta["policy"], phi.policy, obs),
+    )
 
-    def model_loss(params: PyTree, key: Key, item: Experience) -> tuple[Array, Info]:
-        """Of one stored task: the error on some of its transitions after adaptation on others."""
+
+def stored_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
+    """All stored transitions ``[M, ...]``, and 1 where there is one, ``[M]``."""
+    steps = buffer.data.steps
+    data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
+    return data, data.mask * jnp.repeat(buffer.priority > 0, steps.mask.shape[1])
+
+
+def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: int) -> Loss:
+    """The error of a model on some of a stored task's transitions, after adaptation on others (Nagabandi et al. 2019).
+
+    Args:
+      model: the functions.
+      rate: step size of the adaptation, ≥ 0.
+      steps: of it, ≥ 0.
+      batch: transitions of each kind, ≥ 1.
+    """
+
+    def one_task(params: PyTree, key: Key, item: Experience) -> tuple[Array, Info]:
         key_split, key_support, key_query = jax.random.split(key, 3)
         mask = item.steps.mask
         side = (jax.random.uniform(key_split, mask.shape) < 0.5).astype(jnp.float32)
 
         def some(key: Key, weight: Array) -> Transitions:
-            places = draw_places(key, jnp.cumsum(weight), model_batch)
+            places = draw_places(key, jnp.cumsum(weight), batch)
             return jax.tree.map(lambda x: x[places], item.steps)
 
         support, query = some(key_support, mask * side), some(key_query, mask * (1.0 - side))
         before = model.loss(jax.lax.stop_gradient(params), query, query.mask)
-        after = model.loss(adapted(params, support), query, query.mask)
+        adapted = adapt_model(model, params, support, support.mask, rate=rate, steps=steps)
+        after = model.loss(adapted, query, query.mask)
         return after, {"model_loss_pre": before, "model_loss_post": after}
 
-    def model_update(buffer: Buffer, carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], Info]:
-        params, state = carry
-        key_tasks, key_loss = jax.random.split(key)
-        items, _, _ = draw(key_tasks, buffer, batch_tasks)
+    def loss_fn(params: PyTree, target: PyTree, keys: Key, drawn: Experience, importance: Array):
+        value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: one_task(params, *one), keys, drawn))
+        return value, (info, None)
 
-        def mean_loss(params: PyTree) -> tuple[Array, Info]:
-            keys = jax.random.split(key_loss, batch_tasks)
-            return jax.tree.map(jnp.mean, jax.vmap(model_loss, (None, 0, 0))(params, keys, items))
-
-        (_, info), gradient = jax.value_and_grad(mean_loss, has_aux=True)(params)
-        updates, state = model_optimizer.update(gradient, state, params)
-        return (cast(PyTree, optax.apply_updates(params, updates)), state), info
-
-    def step_fn(key: Key, state: MetaState, batch_of_tasks: Task) -> tuple[MetaState, Info]:
-        key_real, key_model, key_imagined = jax.random.split(key, 3)
-        count = jax.tree.leaves(batch_of_tasks)[0].shape[0]
-        keys = jax.random.split(key_real, count)
-        _, lifetimes = collect_lifetimes(
-            keys, tasks.env, batch_of_tasks, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
-        )
-        items = jax.vmap(experience)(lifetimes)
-        buffer = append(state.opt_state.buffer, items, jnp.ones(count))
-        meta, info = learn(MetaState(state.theta, state.opt_state.outer), lifetimes)
-
-        stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), buffer.data.steps)
-        weight = stored.mask * jnp.repeat(buffer.priority > 0, items.steps.mask.shape[1])
-        params = model.scaled(state.theta["model"], stored, weight)
-        (params, model_state), errors = jax.lax.scan(
-            lambda carry, key: model_update(buffer, carry, key),
-            (params, state.opt_state.model_optimizer),
-            jax.random.split(key_model, model_updates),
-        )
-        info |= jax.tree.map(lambda x: x[-1], errors)
-        slow = MetaState(meta.theta["policy"], meta.opt_state)
-        if imagined_updates:
-            models = jax.lax.map(lambda steps: adapted(params, steps), items.steps)
-            worlds = ImaginedTask(
-                model=models, starts=items.starts, max_steps_in_episode=jnp.full(count, family.horizon)
-            )
-            keys = jax.random.split(key_imagined, imagined_updates)
-            slow, infos = jax.lax.scan(lambda slow, key: imagined.step(key, slow, worlds), slow, keys)
-            info["imagined_return"] = jnp.mean(infos["return_post"])
-        theta = {"policy": slow.theta, "model": params}
-        return guarded(state, MetaState(theta, ModelMamlState(slow.opt_state, model_state, buffer)), info)
-
-    reads = imagined.gate
-    gate = None if reads is None else lambda theta, phi, obs: reads(theta["policy"], phi.policy, obs)
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), gate)
+    return loss_fn
 
 
 def of_policy(outer: Outer) -> Outer:
@@ -258,8 +262,8 @@ def of_policy(outer: Outer) -> Outer:
             lambda part: divergence.value(whole(part)),
             lambda vector, every: divergence.curvature({**zeros, "policy": vector}, every)["policy"],
         )
-        judged = lambda part, *rest: objective(whole(part), *rest)  # noqa: E731
-        part, opt_state, info = outer.step(theta["policy"], opt_state, judged, inner)
+        of_part = lambda part, *rest: objective(whole(part), *rest)  # noqa: E731
+        part, opt_state, info = outer.step(theta["policy"], opt_state, of_part, inner)
         return whole(part), opt_state, info
 
     return Outer(lambda theta: outer.init(theta["policy"]), step_fn)

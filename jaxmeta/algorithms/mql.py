@@ -1,6 +1,7 @@
 """Meta-Q-learning: multi-task Q-learning with a memory, adapted with data of old tasks too (Fakoor et al. 2020)."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,17 +9,21 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.r2d2 import r2d2
-from jaxmeta.algorithms.sequence_values import Sequence, sequence_values
-from jaxmeta.algorithms.value_based import moved, unestimated
+from jaxmeta.algorithms.replay import descend
+from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues
 from jaxmeta.checks import check_least, check_positive, check_weights
-from jaxmeta.data.buffers import draw
+from jaxmeta.data.advantages import identity_estimator
+from jaxmeta.data.buffers import Buffer, draw
 from jaxmeta.data.rollout import collect_lifetime
-from jaxmeta.networks.cells import Cell
-from jaxmeta.networks.recurrent import RecurrentPolicy, recurrent_policy_for
+from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.objectives.propensity import effective_sample_size, new_task_odds
+from jaxmeta.parts import extends
+from jaxmeta.tasks.lifetimes import Lifetimes
 from jaxmeta.types import (
     Array,
+    Gate,
     Info,
     Key,
     Learner,
@@ -28,7 +33,6 @@ from jaxmeta.types import (
     Phi,
     PyTree,
     Task,
-    TaskDistribution,
     Theta,
     Trajectory,
 )
@@ -41,8 +45,9 @@ class Adapted(NamedTuple):
     memory: PyTree
 
 
+@extends(r2d2, without=("extension",))
 def mql(
-    tasks: TaskDistribution,
+    tasks: Lifetimes,
     *,
     adaptation_steps: int = 1,
     inner_rate: float = 1e-4,
@@ -52,15 +57,7 @@ def mql(
     proximal: float = 1.0,
     ridge: float = 1.0,
     odds_limit: float = 10.0,
-    cell: str | Cell = "gru",
-    size: int = 128,
-    policy: RecurrentPolicy | None = None,
-    discount: float = 0.99,
-    n_step: int = 5,
-    burn_in: int = 0,
-    segment: int | None = None,
-    time_ends: bool = True,
-    **settings,
+    **settings: Any,
 ) -> MetaAlgorithm:
     """``r2d2`` across tasks; in a new one, steps on its own data and on old data that looks like it.
 
@@ -71,8 +68,8 @@ def mql(
     counts as 0. A context is the memory after a sequence.
 
     Theirs acts on continuous actions by TD3, told a context; here the memory chooses among a few actions, and its
-    values are learned from sequences. Meta-training data is carried along with the slow weights, as a sample of the
-    buffer that is renewed at each meta-step.
+    values are learned from sequences. θ is ``{"network": ..., "replay": ...}``: adaptation needs meta-training data, so
+    a sample of the buffer, renewed at each meta-step, goes along with the slow weights. No optimiser moves it.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``, with discrete actions.
@@ -84,15 +81,7 @@ def mql(
       proximal: factor of the pull to the meta-trained weights, ≥ 0.
       ridge: of the logistic regression that the odds come from, > 0.
       odds_limit: larger odds are cut off, > 0.
-      cell: see ``r2d2``; likewise all that follow.
-      size: see ``r2d2``.
-      policy: see ``r2d2``.
-      discount: see ``r2d2``.
-      n_step: see ``r2d2``.
-      burn_in: see ``r2d2``.
-      segment: see ``r2d2``.
-      time_ends: see ``r2d2``.
-      **settings: the others of ``r2d2``.
+      **settings: those of ``r2d2``.
 
     Raises:
       ValueError: an argument out of its range.
@@ -102,19 +91,53 @@ def mql(
     check_least(1, kept=kept)
     check_weights(inner_rate=inner_rate, proximal=proximal)
     check_positive(ridge=ridge, odds_limit=odds_limit)
-    if policy is None:
-        policy = recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell=cell, size=size)
-    shared = {
-        "discount": discount,
-        "n_step": n_step,
-        "burn_in": burn_in,
-        "segment": segment,
-        "time_ends": time_ends,
-    }
-    base = r2d2(tasks, policy=policy, **shared, **settings)
-    cut, _, loss = sequence_values(tasks, policy, **shared)
-    inner_optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(inner_rate))
     sizes = {"adaptation_steps": adaptation_steps, "episodes": 1, "horizon": tasks.horizon}
+
+    def extension(base: MetaAlgorithm, policy: RecurrentPolicy, values: SequenceValues) -> MetaAlgorithm:
+        absorb = absorb_with_replay(
+            policy,
+            values,
+            optax.chain(optax.clip_by_global_norm(10.0), optax.adam(inner_rate)),
+            relevance_for(policy, ridge=ridge, odds_limit=odds_limit) if replay_updates else None,
+            new_updates=new_updates,
+            replay_updates=replay_updates,
+            proximal=proximal,
+        )
+
+        def init_theta(key: Key) -> Theta:
+            # Nothing is stored yet: all masks are 0.
+            item = jax.eval_shape(base.init, key).opt_state.buffer.data
+            nothing = jax.tree.map(lambda x: jnp.zeros((kept, *x.shape[1:]), x.dtype), item)
+            return {"network": base.learner.init(key), "replay": nothing}
+
+        def init_fn(key: Key) -> MetaState:
+            return base.init(key)._replace(theta=init_theta(key))
+
+        def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
+            key_step, key_replay = jax.random.split(key)
+            new, info = base.step(key_step, state._replace(theta=state.theta["network"]), batch)
+            replay = draw_uniformly(key_replay, new.opt_state.buffer, kept)
+            return new._replace(theta={"network": new.theta, "replay": replay}), info
+
+        def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
+            return collect_lifetime(key, tasks.env, task, learner, theta, identity_estimator, **sizes)
+
+        learner, greedy = (
+            with_fast_weights(each)._replace(init=init_theta, absorb=absorb) for each in (base.learner, base.greedy)
+        )
+        check_contract(tasks, learner, adaptation_steps=adaptation_steps, episodes=1)
+        return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate_of_fast_weights(base.gate))
+
+    return r2d2(tasks, extension=extension, **settings)
+
+
+Relevance = Callable[[PyTree, Sequence, Sequence], tuple[Array, Array]]
+"""``relevance(network, new, old) -> (odds, share)``: how much each old sequence counts, ``[B]``, and the share of them
+that this is worth."""
+
+
+def relevance_for(policy: RecurrentPolicy, *, ridge: float, odds_limit: float) -> Relevance:
+    """Relevance by the odds that an old sequence's context is one of the new task's."""
 
     def context_of(network: PyTree, sequence: Sequence) -> Array:
         """The memory after the last real step."""
@@ -126,18 +149,42 @@ def mql(
 
         return ravel_pytree(jax.lax.scan(forward, sequence.memory, (sequence.obs, sequence.mask))[0])[0]
 
-    def relevance(network: PyTree, new: Sequence, old: Sequence) -> tuple[Array, Array]:
-        """How much each old sequence counts, and the share of them that this is worth."""
+    def relevance_fn(network: PyTree, new: Sequence, old: Sequence) -> tuple[Array, Array]:
         contexts = [jax.vmap(context_of, (None, 0))(network, each) for each in (new, old)]
         masks = [jnp.max(each.mask, axis=-1) for each in (new, old)]
         odds = new_task_odds(*contexts, *masks, ridge=ridge, limit=odds_limit)
         return odds, effective_sample_size(odds, masks[1])
 
+    return relevance_fn
+
+
+def absorb_with_replay(
+    policy: RecurrentPolicy,
+    values: SequenceValues,
+    optimizer: optax.GradientTransformation,
+    relevance: Relevance | None,
+    *,
+    new_updates: int,
+    replay_updates: int,
+    proximal: float,
+) -> Callable[[Theta, Adapted, Trajectory], Adapted]:
+    """The ``absorb`` of MQL: steps on a new lifetime's sequences, and then on those in ``theta["replay"]``.
+
+    Args:
+      policy: the network.
+      values: how lifetimes become sequences, and the loss on them.
+      optimizer: begun anew for each lifetime.
+      relevance: of old sequences; ``None`` where they are not learned from.
+      new_updates: on the new lifetime, ≥ 0.
+      replay_updates: on the old sequences, ≥ 0.
+      proximal: factor of the pull to the meta-trained weights, ≥ 0.
+    """
+
     def absorb_fn(theta: Theta, phi: Adapted, trajectory: Trajectory) -> Adapted:
-        new, old = cut(phi.network, trajectory), theta["replay"]
+        new, old = values.cut(phi.network, trajectory), theta["replay"]
         pull = proximal
         weights = [(new, jnp.ones(new.mask.shape[0]), new_updates)]
-        if replay_updates:
+        if relevance is not None:
             odds, effective = relevance(theta["network"], new, old)
             pull = proximal * (1.0 - effective)
             weights.append((old, odds, replay_updates))
@@ -145,61 +192,43 @@ def mql(
         def step(carry: tuple[PyTree, PyTree], data: Sequence, weight: Array) -> tuple[PyTree, PyTree]:
             def objective(network: PyTree) -> Array:
                 distance = jax.tree.map(jnp.subtract, network, theta["network"])
-                return loss(network, phi.network, data, weight)[0] + 0.5 * pull * squared_norm(distance)
+                return values.loss(network, phi.network, data, weight)[0] + 0.5 * pull * squared_norm(distance)
 
             network, state = carry
-            return moved(inner_optimizer, jax.grad(objective)(network), state, network)
+            return descend(optimizer, jax.grad(objective)(network), state, network)
 
-        carry = (phi.network, inner_optimizer.init(phi.network))
+        carry = (phi.network, optimizer.init(phi.network))
         for data, weight, updates in weights:
             carry = jax.lax.fori_loop(
                 0, updates, lambda _, carry, data=data, weight=weight: step(carry, data, weight), carry
             )
         return Adapted(carry[0], policy.begin(carry[0]))
 
-    def replayed(key: Key, state: MetaState) -> MetaState:
-        buffer = state.opt_state.buffer
-        uniform = buffer._replace(priority=(buffer.priority > 0).astype(jnp.float32))
-        return state._replace(theta={**state.theta, "replay": draw(key, uniform, kept)[0]})
+    return absorb_fn
 
-    def begin_fn(key: Key) -> Theta:
-        # Nothing is stored yet: all masks are 0.
-        item = jax.eval_shape(base.init, key).opt_state.buffer.data
-        nothing = jax.tree.map(lambda x: jnp.zeros((kept, *x.shape[1:]), x.dtype), item)
-        return {**base.learner.init(key), "replay": nothing}
 
-    def init_fn(key: Key) -> MetaState:
-        return base.init(key)._replace(theta=begin_fn(key))
+def draw_uniformly(key: Key, buffer: Buffer, count: int) -> PyTree:
+    """Stored items by lot, leaves ``[count, ...]``, however often their priorities would have them drawn."""
+    return draw(key, buffer._replace(priority=(buffer.priority > 0).astype(jnp.float32)), count)[0]
 
-    def step_fn(key: Key, state: MetaState, batch_of_tasks: Task) -> tuple[MetaState, Info]:
-        key_step, key_replay = jax.random.split(key)
-        new, info = base.step(key_step, state, batch_of_tasks)
-        return replayed(key_replay, new), info
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)
-
-    learner, greedy = (
-        with_fast_weights(each)._replace(init=begin_fn, absorb=absorb_fn) for each in (base.learner, base.greedy)
-    )
-    reads = base.gate
-    gate = None if reads is None else lambda theta, phi, obs: reads({**theta, "network": phi.network}, phi.memory, obs)
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+def gate_of_fast_weights(gate: Gate | None) -> Gate | None:
+    """The gate of a network that is part of the fast state; ``None`` of an actor without experts."""
+    return None if gate is None else lambda theta, phi, obs: gate(phi.network, phi.memory, obs)
 
 
 def with_fast_weights(learner: Learner) -> Learner:
     """A learner whose fast state is a memory, as one whose network is part of the fast state."""
 
     def begin_fn(theta: Theta) -> Adapted:
-        return Adapted(theta["network"], learner.begin(theta))
+        return Adapted(theta["network"], learner.begin(theta["network"]))
 
     def act_fn(key: Key, theta: Theta, phi: Adapted, obs: Array):
-        adapted = {**theta, "network": phi.network}
-        action, log_prob, value, memory = learner.act(key, adapted, phi.memory, obs)
+        action, log_prob, value, memory = learner.act(key, phi.network, phi.memory, obs)
         return action, log_prob, value, Adapted(phi.network, memory)
 
     def score_fn(theta: Theta, phi: Adapted, trajectory: Trajectory):
-        return learner.score({**theta, "network": phi.network}, phi.memory, trajectory)
+        return learner.score(phi.network, phi.memory, trajectory)
 
     return Learner(learner.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)
 

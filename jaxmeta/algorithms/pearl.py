@@ -1,49 +1,31 @@
 """PEARL: soft actor-critic on replayed data, told a latent that is inferred from it (Rakelly et al. 2019)."""
 
-from typing import NamedTuple, cast
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import guarded, summarise
-from jaxmeta.algorithms.value_based import unestimated
-from jaxmeta.checks import check_least, check_positive, check_unit, check_weights
-from jaxmeta.data.buffers import Buffer, Transitions, append, draw, draw_places, empty_buffer
-from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, transitions_of
-from jaxmeta.learners.context import acted_by, context_learner
+from jaxmeta.algorithms.replay import Keys, gradient_updates, replay_method
+from jaxmeta.checks import check_least, check_positive, check_share, check_unit, check_weights
+from jaxmeta.data.buffers import Transitions, draw_places
+from jaxmeta.data.rollout import transitions_of
+from jaxmeta.learners.context import acting_latent, context_learner
 from jaxmeta.networks.distributions import Gaussian
 from jaxmeta.networks.latents import LatentModel, latent_model_for, prior, update_belief
-from jaxmeta.types import (
-    Array,
-    Info,
-    Key,
-    Lifetime,
-    MetaAlgorithm,
-    MetaState,
-    Phi,
-    PyTree,
-    Task,
-    TaskDistribution,
-    Theta,
-)
-
-
-class PearlState(NamedTuple):
-    """What the algorithm keeps beside the slow weights."""
-
-    optimizer: PyTree
-    target: PyTree
-    buffer: Buffer
+from jaxmeta.outer.descent import adam_updates
+from jaxmeta.over_tasks import over_tasks
+from jaxmeta.parts import built, part
+from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, Phi, PyTree, Task, TaskDistribution, Theta
 
 
 def pearl(
     tasks: TaskDistribution,
     *,
-    model: LatentModel | None = None,
+    model: LatentModel = part(latent_model_for),
     adaptation_steps: int = 2,
-    optimizer: optax.GradientTransformation | None = None,
-    discount: float = 0.99,
+    optimizer: optax.GradientTransformation = part(adam_updates, rate=1e-3),
+    discount: float = 0.9,
     temperature: float | None = None,
     divergence_weight: float = 0.01,
     target_rate: float = 0.005,
@@ -63,14 +45,13 @@ def pearl(
 
     Unlike theirs, tasks are drawn anew at each meta-step instead of visited again, so that the context comes from all
     of a task's episodes, however old, and not from its newest ones that were acted by the prior; the prior is itself a
-    factor of the posterior; and there are two critics with slow copies in place of a value function. The use of
-    an actor's experts is not balanced: an update's tasks are drawn from many meta-batches.
+    factor of the posterior; and there are two critics with slow copies in place of a value function.
 
     Args:
       tasks: a family with a bounded box of actions.
-      model: networks; by default ``latent_model_for`` the environment.
+      model: networks.
       adaptation_steps: K ≥ 0, episodes that the posterior is updated after.
-      optimizer: of all networks; by default Adam at 3e-4.
+      optimizer: of all networks.
       discount: γ in [0, 1].
       temperature: α > 0, weight of the policy's entropy against the reward; by default learned, so that the entropy
         is about as many nats below 0 as there are actions' dimensions, of actions in [−1, 1] (Haarnoja et al. 2018).
@@ -89,34 +70,80 @@ def pearl(
     check_weights(divergence_weight=divergence_weight)
     check_positive(temperature=temperature)
     check_unit(discount=discount)
-    if isinstance(target_rate, (int, float)) and not 0.0 < target_rate <= 1.0:
-        raise ValueError(f"target_rate: got {target_rate}; must be in (0, 1]")
-    model = latent_model_for(tasks.env) if model is None else model
+    check_share(target_rate=target_rate)
+    model = built(model, tasks.env)
+    loss = soft_actor_critic(
+        model,
+        discount=discount,
+        divergence_weight=divergence_weight,
+        batch=batch,
+        target_entropy=target_entropy(tasks) if temperature is None else None,
+    )
 
-    def begin_fn(key: Key) -> Theta:
+    def mean_loss(theta: Theta, target: PyTree, keys: Key, drawn: Transitions, importance: Array):
+        value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: loss(theta, target, *one), keys, drawn))
+        return value, (info, None)
+
+    training = gradient_updates(
+        mean_loss,
+        built(optimizer, updates),
+        updates=updates,
+        batch=batch_tasks,
+        target_of=lambda theta: theta["critics"],
+        follow=lambda theta, target, count: optax.incremental_update(theta["critics"], target, target_rate),
+    )
+
+    def init_theta(key: Key) -> Theta:
         start = jnp.asarray(1.0 if temperature is None else temperature, jnp.float32)
         return {**model.init(key), "log_temperature": jnp.log(start)}
 
-    optimizer = optax.adam(3e-4) if optimizer is None else optimizer
-    learner, greedy = (context_learner(model, explore=each)._replace(init=begin_fn) for each in (True, False))
-    sizes = {"adaptation_steps": adaptation_steps, "episodes": 1, "horizon": tasks.horizon}
-    space = tasks.env.action_space(tasks.env.default_params)
-    wanted_entropy = jnp.sum(jnp.log(0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))) - jnp.ones(space.shape))
+    def init_fn(key: Key) -> tuple[Theta, PyTree]:
+        theta = init_theta(key)
+        return theta, training.init(theta)
+
+    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Transitions:
+        return over_tasks(transitions_of, lifetimes.trajectory)
 
     def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        phi, lifetime = collect_lifetime(key, tasks.env, task, learner, theta, unestimated, **sizes)
+        phi, lifetime = algorithm.adapt(key, theta, task)
         # The next episode draws a latent of its own.
         return phi._replace(stale=jnp.ones(())), lifetime
 
-    def init_fn(key: Key) -> MetaState:
-        theta = begin_fn(key)
-        task = jax.eval_shape(tasks.sample, key)
-        item = jax.eval_shape(lambda task: transitions_of(adapt_fn(key, theta, task)[1].trajectory), task)
-        state = PearlState(optimizer.init(theta), theta["critics"], empty_buffer(item, capacity))
-        return MetaState(theta, state)
+    gate = model.gate
+    algorithm = replay_method(
+        tasks,
+        *(context_learner(model, explore=each)._replace(init=init_theta) for each in (True, False)),
+        init=init_fn,
+        store=store_fn,
+        learn=training.learn,
+        capacity=capacity,
+        adaptation_steps=adaptation_steps,
+        episodes=1,
+        gate=None if gate is None else lambda theta, phi, obs: gate(theta, acting_latent(phi), obs),
+    )
+    return algorithm._replace(adapt=adapt_fn)
+
+
+def target_entropy(tasks: TaskDistribution) -> Array:
+    """Of actions in [−1, 1] as many nats below 0 as they have dimensions; of a wider box accordingly more."""
+    space = tasks.env.action_space(tasks.env.default_params)
+    return jnp.sum(jnp.log(0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))) - jnp.ones(space.shape))
+
+
+def soft_actor_critic(
+    model: LatentModel, *, discount: float, divergence_weight: float, batch: int, target_entropy: Array | None
+) -> Callable[[Theta, PyTree, Key, Transitions], tuple[Array, Info]]:
+    """``loss(theta, target, key, data) -> (loss, Info)`` of one task's data; ``target`` are the critics' slow copies.
+
+    Args:
+      model: the networks.
+      discount: γ in [0, 1].
+      divergence_weight: of the posterior's divergence from the prior, ≥ 0.
+      batch: transitions that the actor and the critics learn from, ≥ 1.
+      target_entropy: what the temperature is learned by, in nats; ``None`` where it stays as it is.
+    """
 
     def loss(theta: Theta, target: PyTree, key: Key, data: Transitions) -> tuple[Array, Info]:
-        """Of one task's data."""
         key_share, key_context, key_latent, key_batch, key_next, key_now = jax.random.split(key, 6)
         share = jax.random.uniform(key_share)
         context = data.mask * (jax.random.uniform(key_context, data.mask.shape) < share)
@@ -132,17 +159,18 @@ def pearl(
         following, log_prob = model.actor(theta, frozen, step.next_obs).sample_with_log_prob(key_next)
         later = jnp.min(model.values({"critics": target}, frozen, step.next_obs, following), axis=0)
         weight = jnp.exp(jax.lax.stop_gradient(theta["log_temperature"]))
-        wanted = step.reward + discount * (1.0 - step.terminated) * (later - weight * log_prob)
-        judged = model.values(theta, latent, step.obs, step.action)
-        critic_loss = 0.5 * jnp.mean(jnp.sum(jnp.square(judged - jax.lax.stop_gradient(wanted)), axis=0))
+        value_target = step.reward + discount * (1.0 - step.terminated) * (later - weight * log_prob)
+        estimated = model.values(theta, latent, step.obs, step.action)
+        error = jnp.square(estimated - jax.lax.stop_gradient(value_target))
+        critic_loss = 0.5 * jnp.mean(jnp.sum(error, axis=0))
 
         action, log_prob = model.actor(theta, frozen, step.obs).sample_with_log_prob(key_now)
         fixed = jax.lax.stop_gradient(theta["critics"])
         value = jnp.min(model.values({"critics": fixed}, frozen, step.obs, action), axis=0)
         actor_loss = jnp.mean(weight * log_prob - value)
         entropy = -jnp.mean(log_prob)
-        if temperature is None:
-            actor_loss += theta["log_temperature"] * jax.lax.stop_gradient(entropy - wanted_entropy)
+        if target_entropy is not None:
+            actor_loss += theta["log_temperature"] * jax.lax.stop_gradient(entropy - target_entropy)
         info = {
             "critic_loss": critic_loss,
             "value": jnp.mean(value),
@@ -152,32 +180,4 @@ def pearl(
         }
         return critic_loss + actor_loss + divergence_weight * divergence, info
 
-    def mean_loss(theta: Theta, target: PyTree, key: Key, batch: Transitions) -> tuple[Array, Info]:
-        keys = jax.random.split(key, batch_tasks)
-        return jax.tree.map(jnp.mean, jax.vmap(loss, (None, None, 0, 0))(theta, target, keys, batch))
-
-    def update(carry: tuple[Theta, PearlState], key: Key) -> tuple[tuple[Theta, PearlState], Info]:
-        theta, state = carry
-        key_tasks, key_loss = jax.random.split(key)
-        drawn, _, _ = draw(key_tasks, state.buffer, batch_tasks)
-        (value, info), gradient = jax.value_and_grad(mean_loss, has_aux=True)(theta, state.target, key_loss, drawn)
-        moves, optimizer_state = optimizer.update(gradient, state.optimizer, theta)
-        theta = cast(PyTree, optax.apply_updates(theta, moves))
-        target = optax.incremental_update(theta["critics"], state.target, target_rate)
-        info = {**info, "loss": value, "grad_norm": optax.global_norm(gradient)}
-        return (theta, PearlState(optimizer_state, target, state.buffer)), info
-
-    def step_fn(key: Key, state: MetaState, batch_of_tasks: Task) -> tuple[MetaState, Info]:
-        key_act, key_learn = jax.random.split(key)
-        keys = jax.random.split(key_act, jax.tree.leaves(batch_of_tasks)[0].shape[0])
-        _, lifetimes = collect_lifetimes(keys, tasks.env, batch_of_tasks, learner, state.theta, unestimated, **sizes)
-        items = jax.vmap(transitions_of)(lifetimes.trajectory)
-        buffer = append(state.opt_state.buffer, items, jnp.ones(keys.shape[0]))
-        carry = (state.theta, state.opt_state._replace(buffer=buffer))
-        carry, infos = jax.lax.scan(update, carry, jax.random.split(key_learn, updates))
-        info = {**jax.tree.map(jnp.mean, infos), **summarise(tasks.env, lifetimes)}
-        return guarded(state, MetaState(*carry), info)
-
-    reads = model.gate
-    gate = None if reads is None else lambda theta, phi, obs: reads(theta, acted_by(phi), obs)
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+    return loss

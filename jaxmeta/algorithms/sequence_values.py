@@ -93,11 +93,11 @@ def sequence_values(
         )
         best = jnp.argmax(online, axis=-1)
         value = unscaled(jnp.take_along_axis(frozen, best[:, None], axis=-1)[:, 0])
-        wanted = rescaled(n_step_targets(sequence.reward, sequence.done, value, discount, n_step))
+        target_value = rescaled(n_step_targets(sequence.reward, sequence.done, value, discount, n_step))
         taken = jnp.take_along_axis(online, sequence.action[:, None], axis=-1)[:, 0]
         # The state after a sequence's last step is not in it.
         known = jnp.maximum(jnp.arange(window) < window - 1, sequence.done)
-        return jax.lax.stop_gradient(wanted) - taken, sequence.mask * sequence.learned * known
+        return jax.lax.stop_gradient(target_value) - taken, sequence.mask * sequence.learned * known
 
     def loss(network: PyTree, target: PyTree, sequences: Sequence, weight: Array):
         error, counted = jax.vmap(errors, (None, None, 0))(network, target, sequences)

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import optax
-
 from jaxmeta.algorithms.checks import check_lifetimes
-from jaxmeta.algorithms.on_lifetimes import ppo_on_lifetimes
-from jaxmeta.checks import check_weights
+from jaxmeta.algorithms.lifetime_ppo import lifetime_ppo
+from jaxmeta.checks import check_least, check_weights, is_zero
+from jaxmeta.data.advantages import critic_baseline
 from jaxmeta.networks.beliefs import BeliefModel, belief_model_for, telling_tasks
-from jaxmeta.objectives.evidence import evidence_bound, is_zero
-from jaxmeta.outer.descent import by_optax
+from jaxmeta.objectives.evidence import evidence_bound
+from jaxmeta.outer.descent import adam
 from jaxmeta.outer.in_turn import in_turn
-from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
+from jaxmeta.parts import built, part
+from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, Theta
 
 
 class Exploration(NamedTuple):
@@ -28,9 +29,9 @@ class Exploration(NamedTuple):
 
 
 def varibad(
-    tasks: TaskDistribution,
+    tasks: Lifetimes,
     *,
-    model: BeliefModel | None = None,
+    model: BeliefModel = part(belief_model_for),
     prefixes: int = 4,
     divergence_weight: float = 0.01,
     state_weight: float = 0.0,
@@ -38,12 +39,12 @@ def varibad(
     clip: float = 0.1,
     value_weight: float = 0.5,
     entropy_weight: float = 0.01,
-    outer: Outer | None = None,
-    estimator: Estimator | None = None,
+    outer: Outer = part(adam, rate=7e-4, epochs=4, minibatches=4, max_grad_norm=0.5),
+    model_outer: Outer = part(adam, rate=7e-4, minibatches=4),
+    estimator: Estimator = part(critic_baseline),
     reward_scale: float = 1.0,
     task_chunk: int | None = None,
     exploration: Exploration | None = None,
-    balance_weight: float = 0.0,
 ) -> MetaAlgorithm:
     """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
 
@@ -54,7 +55,7 @@ def varibad(
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: posterior, predictions and policy; by default ``belief_model_for`` the environment.
+      model: posterior, predictions and policy.
       prefixes: of a lifetime, from whose posteriors all of it is predicted, ≥ 1.
       divergence_weight: weight of the posterior's divergence from the one before, ≥ 0.
       state_weight: weight of the prediction of states, ≥ 0; where tasks differ in their dynamics, 1.
@@ -63,27 +64,22 @@ def varibad(
       clip: ε > 0 of the clipped surrogate.
       value_weight: weight of the critic's squared error, ≥ 0.
       entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves θ, of which ``policy`` is a part; by default ``in_turn``, the policy by Adam at 7e-4 in 4 epochs of 4
-        minibatches of gradients shortened to norm 0.5, then all else by Adam at 1e-3 in one epoch of them. Where the
-        policy's rate falls, the model's must too: a policy that hardly moves cannot follow a posterior that does.
-      estimator: advantages; by default ``critic_baseline()``, γ = 0.99 and λ = 0.95.
+      outer: moves the policy, ``theta["policy"]``. Its minibatches must divide the tasks of a meta-batch.
+      model_outer: moves all else, after the policy. Where the policy's rate falls, the model's must too: a policy that
+        hardly moves cannot follow a posterior that does.
+      estimator: advantages.
       reward_scale: > 0, multiplies the rewards that advantages and values are made of, not those that are seen or
         reported. Long returns make the critic's errors outweigh the policy's gradient: about 1 / (their deviation).
       task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
       exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
-      balance_weight: of ``load_balancing``, ≥ 0: keeps all experts of the actor in use, across tasks.
 
     Raises:
       ValueError: an argument out of its range, or a family that is not one of lifetimes.
     """
     check_lifetimes(tasks)
     check_weights(divergence_weight=divergence_weight, state_weight=state_weight, task_weight=task_weight)
-    if prefixes < 1:
-        raise ValueError(f"prefixes: got {prefixes}; must be at least 1")
-    model = belief_model_for(tasks.env, horizon=tasks.horizon) if model is None else model
-    if outer is None:
-        policy = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(7e-4, eps=1e-5))
-        outer = in_turn("policy", by_optax(policy, 4, 4), by_optax(optax.adam(1e-3), 1, 4))
+    check_least(1, prefixes=prefixes)
+    model = built(model, tasks.env, tasks.horizon)
     task_error = None
     if not is_zero(task_weight):
         model, task_error = telling_tasks(model, tasks)
@@ -95,18 +91,17 @@ def varibad(
         task_weight=task_weight,
         task_error=task_error,
     )
-    return ppo_on_lifetimes(
+    return lifetime_ppo(
         tasks,
         model.policy,
         model.policy,
         clip=clip,
         value_weight=value_weight,
         entropy_weight=entropy_weight,
-        outer=outer,
-        estimator=estimator,
+        outer=in_turn("policy", built(outer), built(model_outer)),
+        estimator=built(estimator),
         reward_scale=reward_scale,
         task_chunk=task_chunk,
         auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
         bonus=None if exploration is None else exploration.bonus,
-        balance_weight=balance_weight,
     )

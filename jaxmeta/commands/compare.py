@@ -65,7 +65,8 @@ def main(argv: list[str] | None = None) -> int:
             if arguments.target is not None:
                 print("\n" + steps_table(trained, arguments.target))
             if arguments.curves is not None:
-                written.append(plots.save(plots.sample_efficiency(trained), arguments.curves))
+                stages = plots.stages_of([one for _, one in loaded])
+                written.append(plots.save(plots.sample_efficiency(trained, stages=stages), arguments.curves))
         print("\nwrote", *written)
     return 0
 

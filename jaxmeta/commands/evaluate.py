@@ -53,7 +53,12 @@ def evaluate_and_plot(run: "Run", evaluation: "Evaluation") -> None:
     title = f"{run.config.title}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     written = [plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")]
     if (run.directory / "metrics.csv").exists() and (rows := read_csv(run.directory / "metrics.csv")):
-        written.append(plots.save(plots.learning_curve(rows, title), run.directory / "learning_curve.png"))
+        written.append(
+            plots.save(
+                plots.learning_curve(rows, title, stages=plots.stages_of([result])),
+                run.directory / "learning_curve.png",
+            )
+        )
     print("wrote", run.directory / "evaluation.json", *written)
 
 

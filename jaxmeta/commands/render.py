@@ -77,6 +77,7 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     from jaxmeta.runs.directory import TEST_KEY
     from jaxmeta.runs.evaluation import for_evaluation
     from jaxmeta.runs.loop import held_out_tasks
+    from jaxmeta.tasks.environments import figures_of
 
     config, first_seed = run.config, run.theta
     sizes = {"steps": shown.steps, "episodes": shown.episodes, "rate_decay": shown.rate_decay}
@@ -90,7 +91,9 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     written = [plots.save(figure, run.directory / "trajectories.png")]
     if shown.gif:
         written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
-    if config.has("lifetime") and hasattr(batch, "probability"):
+    first_task = jax.tree.map(lambda leaf: leaf[0], batch)
+    env = figures_of(tasks.env)
+    if config.has("lifetime") and env.arm_rewards(first_task) is not None:
         key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
         figure = memory.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, first_seed)})
         written.append(plots.save(figure, run.directory / "arm_pulls.png"))
@@ -98,7 +101,7 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
         figure = expert_figure(jax.random.fold_in(key_tasks, 1), tasks, algorithm, run.thetas, config.seeds)
         written.append(plots.save(figure, run.directory / "experts.png"))
     model = config.part("model") if config.has("model") else None
-    if registered_as(model, "BeliefModel") and config.family == "gridnavi" and not config.tree["observed"]:
+    if registered_as(model, "BeliefModel") and env.has_goal_belief:
         beliefs = parts.built(model, tasks.env, tasks.horizon)
         figure = goal_beliefs(beliefs, tasks, first_seed, batch.goal[0], batches)
         written.append(plots.save(figure, run.directory / "beliefs.png"))
@@ -122,12 +125,12 @@ def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2
     key_tasks, key_act = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
 
-    def pulled(each: Any) -> Any:
+    def arms_of(each: Any) -> Any:
         return algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]
 
     inputs = (jax.random.split(key_act, count), batch)
-    actions = jax.jit(lambda inputs: jax.lax.map(pulled, inputs, batch_size=200))(inputs)
-    return memory_plots.arm_pull_shares(batch.probability, actions)
+    actions = jax.jit(lambda inputs: jax.lax.map(arms_of, inputs, batch_size=200))(inputs)
+    return memory_plots.arm_pull_shares(jax.vmap(tasks.env.arm_rewards)(batch), actions)
 
 
 def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[int], count: int = 200) -> Any:
@@ -161,7 +164,6 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
 
     from jaxmeta.networks.beliefs import expected_rewards
     from jaxmeta.plots import memory as memory_plots
-    from jaxmeta.references.gridnavi import goal_posterior
     from jaxmeta.tasks.grids import MOVES
 
     horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
@@ -169,9 +171,9 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     # Cells, in whatever unit they are seen.
     seen = tasks.env.env.observation_space(tasks.env.default_params)
     cell = (seen.high - seen.low) / (size - 1)
-    position = np.asarray(np.round((obs[:, :2] - seen.low) / cell), int)
+    position = np.asarray(np.round(tasks.env.points(obs)), int)
     arrived = np.clip(position + np.asarray(MOVES)[action], 0, size - 1)
-    exact = goal_posterior(arrived, goal, size=size)
+    exact = tasks.env.goal_belief(arrived, goal)
     # A cell is believed in as far as staying there is expected to pay 1 and not −0.1.
     cells = seen.low + cell * jnp.stack(jnp.divmod(jnp.arange(size * size), size), axis=-1)
     staying = jnp.zeros(len(cells), jnp.int32)

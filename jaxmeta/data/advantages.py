@@ -173,6 +173,11 @@ def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Est
     return estimate_fn
 
 
+def identity_estimator(trajectory: Trajectory) -> Trajectory:
+    """The estimator of methods that need no advantages: the trajectory as it is."""
+    return trajectory
+
+
 def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
     """``estimator`` of ``scale`` times the rewards, which themselves stay as they are.
 

@@ -56,12 +56,12 @@ def context_learner(model: LatentModel, *, explore: bool = True) -> Learner:
         return Sampled(update_belief(phi.belief, factors, trajectory.mask), phi.latent, jnp.ones(()))
 
     def score_fn(theta: Theta, phi: Sampled, trajectory: Trajectory):
-        log_prob = model.actor(theta, acted_by(phi), trajectory.obs).log_prob(trajectory.action)
+        log_prob = model.actor(theta, acting_latent(phi), trajectory.obs).log_prob(trajectory.action)
         return log_prob, jnp.zeros_like(log_prob)
 
     return Learner(model.init, begin_fn, act_fn, absorb_fn, score_fn)
 
 
-def acted_by(phi: Sampled) -> Array:
+def acting_latent(phi: Sampled) -> Array:
     """The latent ``[L]`` that a fast state acts by; where it has not acted yet, the posterior's mean."""
     return jnp.where(phi.stale > 0, phi.belief.gaussian().mode(), phi.latent)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
+from jaxmeta.checks import check_unit, check_weights, is_zero
 from jaxmeta.models.online import OnlineModel
 from jaxmeta.models.planners import Planner, imagined_return
 from jaxmeta.tasks.lifetimes import LifetimeEnv
@@ -26,7 +27,7 @@ def planning_learner(
     planner: Planner,
     *,
     discount: float = 1.0,
-    explore: bool = False,
+    random_share: float | Array = 0.0,
     noise: float = 0.0,
 ) -> Learner:
     """At each step: take in what the observation tells of the last step, adapt, plan, and do the plan's first action.
@@ -36,55 +37,51 @@ def planning_learner(
 
     Args:
       env: of lifetimes.
-      online: the model; its parameters are ``theta["online"]``.
+      online: the model; its parameters are theta.
       planner: for the wrapped environment's actions.
       discount: γ in [0, 1] of the imagined returns.
-      explore: to act at random in a share ``theta["random"]`` of steps.
-      noise: standard deviation of the Gaussian noise on the other actions where it explores, as a share of half the
-        box's width, ≥ 0; it has no meaning for discrete actions.
+      random_share: share of random actions, in [0, 1].
+      noise: standard deviation of Gaussian noise on the other actions, as a share of half the box's width, ≥ 0; it has
+        no meaning for discrete actions.
 
     Raises:
-      ValueError: ``discount`` or ``noise`` out of its range, or an environment that is not one of lifetimes.
+      ValueError: an argument out of its range, or an environment that is not one of lifetimes.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    if isinstance(discount, (int, float)) and not 0.0 <= discount <= 1.0:
-        raise ValueError(f"discount: got {discount}; must be in [0, 1]")
-    if isinstance(noise, (int, float)) and noise < 0:
-        raise ValueError(f"noise: got {noise}; must be at least 0")
+    check_unit(discount=discount, random_share=random_share)
+    check_weights(noise=noise)
     space = env.action_space(env.default_params)
-
-    def init_fn(key: Key) -> Theta:
-        return {"online": online.init(key), "random": jnp.zeros(())}
+    explores = not (is_zero(random_share) and is_zero(noise))
 
     def begin_fn(theta: Theta) -> Planned:
         return Planned(online.begin(), planner.begin())
 
-    def explored(key: Key, theta: Theta, action: Array) -> Array:
+    def explored(key: Key, action: Array) -> Array:
         key_share, key_random, key_noise = jax.random.split(key, 3)
         if isinstance(space, spaces.Box):
             width = 0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))
-            moved = action + noise * width * jax.random.normal(key_noise, action.shape)
-            action = jnp.clip(moved, space.low, space.high)
-        return jnp.where(jax.random.uniform(key_share) < theta["random"], space.sample(key_random), action)
+            noisy = action + noise * width * jax.random.normal(key_noise, action.shape)
+            action = jnp.clip(noisy, space.low, space.high)
+        return jnp.where(jax.random.uniform(key_share) < random_share, space.sample(key_random), action)
 
     def act_fn(key: Key, theta: Theta, phi: Planned, obs: Array):
         key_plan, key_explore = jax.random.split(key)
-        memory = online.observe(theta["online"], phi.memory, obs)
-        model, params = online.adapted(theta["online"], memory)
-        told = env.told(obs)
-        fresh = (told.acted == 0) | (told.ended > 0)
+        memory = online.observe(theta, phi.memory, obs)
+        model, params = online.adapted(theta, memory)
+        seen = env.split_observation(obs)
+        fresh = (seen.has_action == 0) | (seen.episode_end > 0)
         plan = jax.tree.map(lambda new, old: jnp.where(fresh, new, old), planner.begin(), phi.plan)
 
         def score(actions: Array) -> Array:
-            return imagined_return(model, params, told.obs, actions, discount)
+            return imagined_return(model, params, seen.obs, actions, discount)
 
         actions, plan = planner.plan(key_plan, plan, score)
-        action = explored(key_explore, theta, actions[0]) if explore else actions[0]
+        action = explored(key_explore, actions[0]) if explores else actions[0]
         return action, jnp.zeros(()), jnp.zeros(()), Planned(memory, plan)
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
         zeros = jnp.zeros_like(trajectory.reward)
         return zeros, zeros
 
-    return Learner(init_fn, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)
+    return Learner(online.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import check_unit
 from jaxmeta.data.advantages import n_step_returns, rescaled, unscaled
 from jaxmeta.data.buffers import places_at
 from jaxmeta.data.rollout import next_observations
+from jaxmeta.learners.recurrent import epsilon_greedy
 from jaxmeta.networks.policies import Policy
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
@@ -42,7 +44,7 @@ def q_learner(
     discount: float = 0.99,
     n_step: int = 1,
     double: bool = True,
-    explore: bool = True,
+    epsilon: float | Array = 0.0,
 ) -> Learner:
     """``φ ← φ − α ∇ ½ mean (y − Q_φ(s, a))²``, some times on each batch of episodes; acts ε-greedily.
 
@@ -51,38 +53,30 @@ def q_learner(
     arguments does not: its derivative is that of the whole adaptation.
 
     Args:
-      policy: its logits are ``h(Q)``; its parameters are ``theta["network"]``, and a share ``theta["epsilon"]`` of
-        actions is random.
+      policy: its logits are ``h(Q)``; its parameters are theta.
       inner_optimizer: of the steps, begun anew at each batch; one that can be differentiated through.
       inner_updates: steps on a batch of episodes, ≥ 0.
       inner_batch: transitions of each, spread evenly over the batch's real steps, other ones at each step, ≥ 1.
       discount: γ in [0, 1].
       n_step: n ≥ 1, of the targets.
       double: the weights that learn choose the action whose value counts (van Hasselt et al. 2016); otherwise those
-        that judge it do.
-      explore: whether to act at random at all.
+        that give the value do.
+      epsilon: share of random actions, in [0, 1].
+
+    Raises:
+      ValueError: ``epsilon`` outside [0, 1].
     """
-
-    def probabilities(theta: Theta, scaled: Array) -> Array:
-        best = jax.nn.one_hot(jnp.argmax(scaled, axis=-1), scaled.shape[-1])
-        share = theta["epsilon"] if explore else 0.0
-        return (1.0 - share) * best + share / scaled.shape[-1]
-
-    def init_fn(key: Key) -> Theta:
-        return {"network": policy.init(key), "epsilon": jnp.zeros(())}
-
-    def begin_fn(theta: Theta) -> Phi:
-        return theta["network"]
+    check_unit(epsilon=epsilon)
 
     def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
         scaled = action_values(policy, phi, obs)
-        log_prob = jnp.log(probabilities(theta, scaled))
+        log_prob = epsilon_greedy(scaled, epsilon)
         action = jax.random.categorical(key, log_prob).astype(jnp.int32)
         return action, log_prob[action], jnp.max(scaled), phi
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
         scaled = action_values(policy, phi, trajectory.obs)
-        log_prob = jnp.log(probabilities(theta, scaled))
+        log_prob = epsilon_greedy(scaled, epsilon)
         taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
         return taken, jnp.max(scaled, axis=-1)
 
@@ -93,18 +87,18 @@ def q_learner(
             weights, state = carry
             points = (jnp.arange(inner_batch) + (index + 0.5) / inner_updates) / inner_batch
             part = at_shares(data, points)
-            wanted = targets(policy, weights if double else phi, phi, part)
+            target = targets(policy, weights if double else phi, phi, part)
 
             def loss(weights: PyTree) -> Array:
-                return 0.5 * jnp.mean(jnp.square(errors(policy, weights, wanted, part)))
+                return 0.5 * jnp.mean(jnp.square(errors(policy, weights, target, part)))
 
-            moves, state = inner_optimizer.update(jax.grad(loss)(weights), state, weights)
-            return (cast(PyTree, optax.apply_updates(weights, moves)), state), None
+            steps, state = inner_optimizer.update(jax.grad(loss)(weights), state, weights)
+            return (cast(PyTree, optax.apply_updates(weights, steps)), state), None
 
         (adapted, _), _ = jax.lax.scan(step, (phi, inner_optimizer.init(phi)), jnp.arange(inner_updates))
         return adapted
 
-    return Learner(init_fn, begin_fn, act_fn, absorb_fn, score_fn)
+    return Learner(policy.init, lambda theta: theta, act_fn, absorb_fn, score_fn)
 
 
 def action_values(policy: Policy, weights: PyTree, obs: Array) -> Array:
@@ -112,17 +106,17 @@ def action_values(policy: Policy, weights: PyTree, obs: Array) -> Array:
     return jax.tree.leaves(policy.apply(weights, obs))[0]
 
 
-def targets(policy: Policy, chooser: PyTree, judge: PyTree, data: NStepTransitions) -> Array:
-    """``h(R + γⁿ Q_judge(s', argmax Q_chooser(s')))``, ``[M]``."""
-    best = jnp.argmax(action_values(policy, chooser, data.next_obs), axis=-1)
-    later = jnp.take_along_axis(action_values(policy, judge, data.next_obs), best[:, None], axis=-1)[:, 0]
+def targets(policy: Policy, selector: PyTree, evaluator: PyTree, data: NStepTransitions) -> Array:
+    """``h(R + γⁿ Q_evaluator(s', argmax Q_selector(s')))``, ``[M]``."""
+    best = jnp.argmax(action_values(policy, selector, data.next_obs), axis=-1)
+    later = jnp.take_along_axis(action_values(policy, evaluator, data.next_obs), best[:, None], axis=-1)[:, 0]
     return rescaled(data.total + data.factor * unscaled(later))
 
 
-def errors(policy: Policy, weights: PyTree, wanted: Array, data: NStepTransitions) -> Array:
-    """``y − h(Q(s, a))``, ``[M]``."""
+def errors(policy: Policy, weights: PyTree, target: Array, data: NStepTransitions) -> Array:
+    """``y − h(Q(s, a))``, ``[M]``, with the targets ``y``."""
     taken = jnp.take_along_axis(action_values(policy, weights, data.obs), data.action[:, None], axis=-1)[:, 0]
-    return wanted - taken
+    return target - taken
 
 
 def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> NStepTransitions:

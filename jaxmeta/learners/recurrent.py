@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_unit
 from jaxmeta.learners.gradient import act_by_sample
 from jaxmeta.networks.distributions import Distribution
 from jaxmeta.networks.recurrent import RecurrentPolicy
@@ -33,38 +34,45 @@ def recurrent_learner(policy: RecurrentPolicy, choose: Callable[[Key, Distributi
     return Learner(policy.init, policy.begin, act_fn, lambda theta, phi, trajectory: phi, score_fn)
 
 
-def recurrent_q_learner(policy: RecurrentPolicy, *, explore: bool = True) -> Learner:
-    """Acts by the largest action value, and in a share ``theta["epsilon"]`` of steps at random.
+def recurrent_q_learner(policy: RecurrentPolicy, *, epsilon: float | Array = 0.0) -> Learner:
+    """Acts by the largest action value, and in a share of steps at random.
 
     Args:
-      policy: its parameters are ``theta["network"]``; its logits are advantages, its value the state's, for
-        ``Q = V + A − mean A`` (Wang et al. 2016).
-      explore: whether to act at random at all.
-    """
+      policy: its parameters are theta; its logits are advantages, its value the state's, for ``Q = V + A − mean A``
+        (Wang et al. 2016).
+      epsilon: share of random actions, in [0, 1].
 
-    def probabilities(theta: Theta, values: Array) -> Array:
-        best = jax.nn.one_hot(jnp.argmax(values, axis=-1), values.shape[-1])
-        share = theta["epsilon"] if explore else 0.0
-        return (1.0 - share) * best + share / values.shape[-1]
+    Raises:
+      ValueError: ``epsilon`` outside [0, 1].
+    """
+    check_unit(epsilon=epsilon)
 
     def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
-        distribution, value, phi = policy.step(theta["network"], phi, obs)
+        distribution, value, phi = policy.step(theta, phi, obs)
         values = duelling(distribution, value)
-        log_prob = jnp.log(probabilities(theta, values))
+        log_prob = epsilon_greedy(values, epsilon)
         action = jax.random.categorical(key, log_prob).astype(jnp.int32)
         return action, log_prob[action], jnp.max(values), phi
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
-        distribution, value, _ = replay(policy, theta["network"], phi, trajectory.obs)
+        distribution, value, _ = replay(policy, theta, phi, trajectory.obs)
         values = duelling(distribution, value)
-        log_prob = jnp.log(probabilities(theta, values))
+        log_prob = epsilon_greedy(values, epsilon)
         taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
         return taken, jnp.max(values, axis=-1)
 
-    def begin_fn(theta: Theta) -> Phi:
-        return policy.begin(theta["network"])
+    return Learner(policy.init, policy.begin, act_fn, lambda theta, phi, trajectory: phi, score_fn)
 
-    return Learner(policy.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)
+
+def epsilon_greedy(values: Array, epsilon: float | Array) -> Array:
+    """Log-probabilities ``[..., actions]`` of the action with the largest value, but for a share at random.
+
+    Args:
+      values: of all actions, ``[..., actions]``.
+      epsilon: share of random actions, in [0, 1].
+    """
+    best = jax.nn.one_hot(jnp.argmax(values, axis=-1), values.shape[-1])
+    return jnp.log((1.0 - epsilon) * best + epsilon / values.shape[-1])
 
 
 def duelling(distribution: Distribution, value: Array) -> Array:

@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions, draw_places
 from jaxmeta.models.dynamics import DynamicsModel
+from jaxmeta.outer.descent import adam_updates
+from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, PyTree
 
 _VALIDATION = 2048
@@ -19,7 +22,7 @@ def fit_model(
     data: Transitions,
     weight: Array,
     *,
-    optimizer: optax.GradientTransformation | None = None,
+    optimizer: optax.GradientTransformation = part(adam_updates),
     epochs: int = 50,
     batch: int = 256,
     validation_share: float = 0.2,
@@ -33,7 +36,7 @@ def fit_model(
       params: to start from; the scales are taken from the data.
       data: ``[M]``; padding is welcome, at weight 0.
       weight: how much each transition counts, ≥ 0, ``[M]``: its mask, or for a bootstrap how often it was drawn.
-      optimizer: by default Adam at 1e-3.
+      optimizer: begun anew; where its step size falls, by steps of this fit.
       epochs: at most, ≥ 1.
       batch: transitions in a step, ≥ 1.
       validation_share: of transitions held out, in (0, 1).
@@ -45,12 +48,10 @@ def fit_model(
     Raises:
       ValueError: an argument out of its range.
     """
-    for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, epochs=epochs, batch=batch, patience=patience)
     if not 0.0 < validation_share < 1.0:
         raise ValueError(f"validation_share: got {validation_share}; must be in (0, 1)")
-    optimizer = optax.adam(1e-3) if optimizer is None else optimizer
+    optimizer = built(optimizer)
     key_split, key_fit = jax.random.split(key)
     key_share, key_held = jax.random.split(key_split)
     held = (jax.random.uniform(key_share, weight.shape) < validation_share).astype(jnp.float32)
@@ -112,9 +113,7 @@ def adapt_model(
         gradient = {name: gradient[name] for name in ("outcome", "ending")}
         # Not the square root at 0, whose derivative is infinite.
         shortened = 5.0 / jnp.sqrt(jnp.maximum(optax.tree.norm(gradient, squared=True), 25.0))
-        moved = jax.tree.map(
-            lambda x, slope: x - rate * shortened * slope, {name: params[name] for name in gradient}, gradient
-        )
-        return {**params, **moved}, None
+        weights = {name: params[name] for name in gradient}
+        return {**params, **jax.tree.map(lambda x, slope: x - rate * shortened * slope, weights, gradient)}, None
 
     return jax.lax.scan(step_fn, params, length=steps)[0]

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
+from jaxmeta.checks import check_action, check_least
 from jaxmeta.models.dynamics import DynamicsModel, sample_step
-from jaxmeta.tasks import checks
 from jaxmeta.tasks.wrappers import Wrapper
 from jaxmeta.types import Array, Key, PyTree, TaskDistribution
 
@@ -53,7 +53,7 @@ class ImaginedEnv(Wrapper):
         return obs, ImaginedState(obs=obs, time=jnp.zeros((), jnp.int32))
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         obs, reward, ended = sample_step(key, self.model, params.model, state.obs, action)
         return obs, ImaginedState(obs=obs, time=state.time + 1), reward, ended, {}
 
@@ -104,7 +104,7 @@ def imagined_tasks(
       ValueError: a count below 1.
     """
     horizon = tasks.horizon if horizon is None else horizon
-    checks.at_least(1, starts=starts, horizon=horizon)
+    check_least(1, starts=starts, horizon=horizon)
     shape = (starts, *tasks.env.observation_space(tasks.env.default_params).shape)
 
     def sample_fn(key: Key) -> ImaginedTask:

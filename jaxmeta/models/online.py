@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
+from jaxmeta.checks import check_least, check_positive
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for, with_context
 from jaxmeta.models.fitting import adapt_model
 from jaxmeta.networks.cells import Cell, cell_for
+from jaxmeta.parts import extends
 from jaxmeta.tasks.lifetimes import LifetimeEnv
 from jaxmeta.types import Array, Key, PyTree
 
@@ -72,10 +74,10 @@ def step_between(env: LifetimeEnv, before: Array, now: Array, time: Array) -> Tr
       now: the next one, ``[O]``.
       time: steps of the episode before ``before``.
     """
-    old, new = env.told(before), env.told(now)
+    old, new = env.split_observation(before), env.split_observation(now)
     early = (time + 1 < env.horizon).astype(jnp.float32)
-    mask = new.acted * (1.0 - new.ended * (1.0 - early))
-    return Transitions(old.obs, new.action, new.reward, new.obs, new.ended * early, mask)
+    mask = new.has_action * (1.0 - new.episode_end * (1.0 - early))
+    return Transitions(old.obs, new.action, new.reward, new.obs, new.episode_end * early, mask)
 
 
 def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
@@ -88,11 +90,13 @@ def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
     return steps._replace(mask=steps.mask * data.mask)
 
 
-def online_model_for(env: Environment, **settings: Any) -> DynamicsModel:
+@extends(dynamics_model_for, without=("ends_seen",))
+def online_model_for(env: Environment, context: int = 0, **settings: Any) -> DynamicsModel:
     """``dynamics_model_for`` the wrapped environment, as an ``OnlineModel`` needs it: ends are not seen."""
-    return dynamics_model_for(_of_lifetimes(env).env, ends_seen=False, **settings)
+    return dynamics_model_for(_of_lifetimes(env).env, context, ends_seen=False, **settings)
 
 
+@extends(online_model_for)
 def windowed_model(
     env: Environment,
     model: DynamicsModel | None = None,
@@ -102,6 +106,7 @@ def windowed_model(
     inner_rate: float = 0.1,
     inner_steps: int = 1,
     first_order: bool = False,
+    probabilistic: bool = False,
     **network: Any,
 ) -> OnlineModel:
     """GrBAL: at each step, gradient steps from the meta-trained weights on the last M transitions.
@@ -111,24 +116,22 @@ def windowed_model(
 
     Args:
       env: of lifetimes.
-      model: by default ``online_model_for(env, probabilistic=False, **network)``.
+      model: by default ``online_model_for(env, ...)`` with the settings that follow the model's adaptation.
       window: M ≥ 1.
       future: K ≥ 1.
       inner_rate: step size, > 0.
       inner_steps: ≥ 1.
       first_order: whether the adaptation counts as the identity when it is differentiated.
-      network: see ``model``.
+      probabilistic: whether the variance is predicted.
+      **network: the others of ``dynamics_model_for``.
 
     Raises:
       ValueError: an argument out of its range, or an environment of another kind.
     """
-    for name, value in (("window", window), ("future", future), ("inner_steps", inner_steps)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
-    if isinstance(inner_rate, (int, float)) and inner_rate <= 0:
-        raise ValueError(f"inner_rate: got {inner_rate}; must be positive")
+    check_least(1, window=window, future=future, inner_steps=inner_steps)
+    check_positive(inner_rate=inner_rate)
     env = _of_lifetimes(env)
-    base = online_model_for(env, **{"probabilistic": False, **network}) if model is None else model
+    base = online_model_for(env, probabilistic=probabilistic, **network) if model is None else model
     blank = jnp.zeros(env.observation_space(env.default_params).shape)
 
     def init_fn(key: Key) -> PyTree:
@@ -143,8 +146,8 @@ def windowed_model(
         step = step_between(env, memory.last, obs, memory.time)
         rolled = jax.tree.map(lambda xs, x: jnp.concatenate([xs[1:], x[None]]), memory.steps, step)
         steps = jax.tree.map(lambda new, old: jnp.where(step.mask > 0, new, old), rolled, memory.steps)
-        told = env.told(obs)
-        first = (told.acted == 0) | (told.ended > 0)
+        parts = env.split_observation(obs)
+        first = (parts.has_action == 0) | (parts.episode_end > 0)
         return Window(steps, obs, jnp.where(first, 0, memory.time + 1))
 
     def adapt(params: PyTree, steps: Transitions) -> PyTree:
@@ -174,6 +177,7 @@ def windowed_model(
     return OnlineModel(init_fn, begin_fn, observe_fn, adapted_fn, loss_fn, base)
 
 
+@extends(online_model_for)
 def recurrent_model(
     env: Environment,
     model: DynamicsModel | None = None,
@@ -181,6 +185,7 @@ def recurrent_model(
     cell: str | Cell = "gru",
     size: int = 64,
     future: int = 16,
+    probabilistic: bool = False,
     **network: Any,
 ) -> OnlineModel:
     """ReBAL: the features of a recurrent layer that reads the lifetime are part of the model's input.
@@ -192,18 +197,17 @@ def recurrent_model(
 
     Args:
       env: of lifetimes.
-      model: with a context of the cell's features; by default ``online_model_for(env, probabilistic=False,
-        context=..., **network)``.
+      model: with a context of the cell's features; by default ``online_model_for(env, features, ...)``.
       cell: a name in ``CELLS``, or a ``Cell``.
       size: H ≥ 1, features of the cell; used where ``cell`` is a name.
-      future: K ≥ 1.
-      network: see ``model``.
+      future: K ≥ 1, steps that the memory is held for where the model learns.
+      probabilistic: whether the variance is predicted.
+      **network: the others of ``dynamics_model_for``.
 
     Raises:
       ValueError: an argument out of its range, or an environment of another kind.
     """
-    if future < 1:
-        raise ValueError(f"future: got {future}; must be at least 1")
+    check_least(1, future=future)
     env = _of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
@@ -212,8 +216,7 @@ def recurrent_model(
         return layer.step(layer.init(key, observation.shape[0]), layer.start(), observation)[1]
 
     context = jax.eval_shape(first_features, jax.random.key(0)).shape[0]
-    network = {"probabilistic": False, **network, "context": context}
-    base = online_model_for(env, **network) if model is None else model
+    base = online_model_for(env, context, probabilistic=probabilistic, **network) if model is None else model
 
     def init_fn(key: Key) -> PyTree:
         key_model, key_cell = jax.random.split(key)
@@ -222,11 +225,11 @@ def recurrent_model(
     def read(params: PyTree, obs: Array) -> Array:
         """Observations ``[..., O]``, normalised."""
         scale = jax.lax.stop_gradient(params["model"]["scale"])
-        told = env.told(obs)
-        seen = told.obs.shape[-1]
-        inner = (told.obs - scale["inputs"].mean[:seen]) / scale["inputs"].deviation[:seen]
-        reward = told.acted * (told.reward - scale["targets"].mean[-1]) / scale["targets"].deviation[-1]
-        return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], told.ended[..., None]], axis=-1)
+        parts = env.split_observation(obs)
+        seen = parts.obs.shape[-1]
+        inner = (parts.obs - scale["inputs"].mean[:seen]) / scale["inputs"].deviation[:seen]
+        reward = parts.has_action * (parts.reward - scale["targets"].mean[-1]) / scale["targets"].deviation[-1]
+        return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], parts.episode_end[..., None]], axis=-1)
 
     def observe_fn(params: PyTree, memory: Recalled, obs: Array) -> Recalled:
         return Recalled(*layer.step(params["cell"], memory.carry, read(params, obs)))

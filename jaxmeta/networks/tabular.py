@@ -12,7 +12,7 @@ from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Categorical
 from jaxmeta.networks.layers import Activation, activation_for
 from jaxmeta.networks.recurrent import RecurrentPolicy
-from jaxmeta.tasks.lifetimes import LifetimeEnv, Told
+from jaxmeta.tasks.lifetimes import LifetimeEnv, LifetimeObservation
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -114,15 +114,17 @@ def tabular_policy_for(
         entries = jax.tree.map(each, cell.start())
         return TabularMemory(cell.start(), entries, each(params["first"]), params["first"], jnp.zeros((), jnp.int32))
 
-    def visit(params: PyTree, memory: TabularMemory, told: Told, x: Array) -> tuple[TabularMemory, tuple[Array, Array]]:
+    def visit(
+        params: PyTree, memory: TabularMemory, seen: LifetimeObservation, x: Array
+    ) -> tuple[TabularMemory, tuple[Array, Array]]:
         """The memory with the last step in its pair's entry; the features at this observation, and of all pairs."""
-        pair = (memory.before, told.action)
+        pair = (memory.before, seen.action)
         carry, features = cell.step(params["entry"], jax.tree.map(lambda table: table[pair], memory.entries), x)
         # Before the first action there is no step: an index that is out of range is dropped.
-        where = (memory.before, jnp.where(told.acted > 0, told.action, actions))
+        where = (memory.before, jnp.where(seen.has_action > 0, seen.action, actions))
         put = lambda table, new: table.at[where].set(new, mode="drop")  # noqa: E731
-        change = told.acted * (features - memory.features[pair]) / (observations * actions)
-        here = jnp.argmax(told.obs)
+        change = seen.has_action * (features - memory.features[pair]) / (observations * actions)
+        here = jnp.argmax(seen.obs)
         memory = memory._replace(
             entries=jax.tree.map(put, memory.entries, carry),
             features=put(memory.features, features),
@@ -141,20 +143,20 @@ def tabular_policy_for(
         weights = jax.lax.stop_gradient(jax.nn.softmax(logits))
         return Categorical(logits), jnp.sum(weights * values, axis=-1)
 
-    def read(obs: Array) -> tuple[Told, Array]:
-        told = env.told(obs)
-        return told, jnp.stack([told.reward, told.ended, told.acted], axis=-1)
+    def read(obs: Array) -> tuple[LifetimeObservation, Array]:
+        seen = env.split_observation(obs)
+        return seen, jnp.stack([seen.reward, seen.episode_end, seen.has_action], axis=-1)
 
     def step_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
-        told, x = read(obs)
+        seen, x = read(obs)
         carry, summary = cell.step(params["summary"], memory.summary, x)
-        memory, (pairs, mean) = visit(params, memory, told, x)
+        memory, (pairs, mean) = visit(params, memory, seen, x)
         return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
 
     def sequence_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
-        told, xs = read(obs)
+        seen, xs = read(obs)
         carry, summary = cell.sequence(params["summary"], memory.summary, xs)
-        memory, (pairs, mean) = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (told, xs))
+        memory, (pairs, mean) = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (seen, xs))
         return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
 
     return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
@@ -167,7 +169,7 @@ def _first_observation(env: LifetimeEnv) -> Array:
       ValueError: it is not one-hot.
     """
     with jax.ensure_compile_time_eval():
-        obs = env.told(env.reset_env(jax.random.key(0), env.default_params)[0]).obs
+        obs = env.split_observation(env.reset_env(jax.random.key(0), env.default_params)[0]).obs
         if jnp.sum(obs == 1) != 1 or jnp.sum(obs != 0) != 1:
             raise ValueError(
                 "env: its first observation is not one-hot; a memory for each observation needs them to be"

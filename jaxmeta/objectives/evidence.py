@@ -1,11 +1,11 @@
 """How well a posterior predicts a lifetime: the evidence lower bound, and what of a lifetime there is to predict."""
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import is_zero
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.networks.beliefs import BeliefModel
 from jaxmeta.objectives.objectives import batch_of
@@ -83,8 +83,3 @@ def next_states(obs: Array, mask: Array, size: int) -> tuple[Array, Array]:
       size: entries of the state.
     """
     return jnp.append(mask[1:] * (1.0 - obs[1:, -1]), 0.0), jnp.roll(obs, -1, axis=0)[:, :size]
-
-
-def is_zero(weight: Any) -> bool:
-    """Whether a weight is the number 0. One that is traced, in a sweep, cannot be asked: it counts as none."""
-    return isinstance(weight, (int, float)) and weight == 0

@@ -9,6 +9,8 @@ from jaxmeta.types import Divergence, Outer, PyTree, Theta
 
 
 def adam(
+    steps: int = 1,
+    /,
     *,
     rate: float = 3e-3,
     rate_end: float | None = None,
@@ -21,6 +23,7 @@ def adam(
     """Adam (Kingma and Ba 2015) on the outer objective.
 
     Args:
+      steps: outer steps in a meta-iteration, ≥ 1: the step size falls from one to the next.
       rate: step size at the start, > 0.
       rate_end: step size after ``decay`` meta-iterations, > 0; in between it falls linearly. Constant if not given.
       decay: meta-iterations over which the step size falls, ≥ 1.
@@ -30,12 +33,14 @@ def adam(
       eps: added to the root of the second moment, > 0.
     """
     updates = adam_updates(
-        epochs * minibatches, rate=rate, rate_end=rate_end, decay=decay, max_grad_norm=max_grad_norm, eps=eps
+        steps * epochs * minibatches, rate=rate, rate_end=rate_end, decay=decay, max_grad_norm=max_grad_norm, eps=eps
     )
     return by_optax(updates, epochs, minibatches)
 
 
 def sgd(
+    steps: int = 1,
+    /,
     *,
     rate: float = 0.1,
     rate_end: float | None = None,
@@ -47,6 +52,7 @@ def sgd(
     """Plain gradient steps on the outer objective.
 
     Args:
+      steps: outer steps in a meta-iteration, ≥ 1: the step size falls from one to the next.
       rate: step size at the start, > 0.
       rate_end: step size after ``decay`` meta-iterations, > 0; in between it falls linearly. Constant if not given.
       decay: meta-iterations over which the step size falls, ≥ 1.
@@ -54,7 +60,9 @@ def sgd(
       minibatches: parts of a meta-batch with a step on each, ≥ 1; must divide it.
       max_grad_norm: longer gradients are shortened to this norm, > 0; left as they are if not given.
     """
-    updates = sgd_updates(epochs * minibatches, rate=rate, rate_end=rate_end, decay=decay, max_grad_norm=max_grad_norm)
+    updates = sgd_updates(
+        steps * epochs * minibatches, rate=rate, rate_end=rate_end, decay=decay, max_grad_norm=max_grad_norm
+    )
     return by_optax(updates, epochs, minibatches)
 
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.curves import subplots
+from jaxmeta.plots.style import subplots
 from jaxmeta.runs.evaluate import specialisation
 
 

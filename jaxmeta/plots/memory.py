@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.curves import AFTER, BEFORE, MUTED, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, subplots
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
@@ -56,8 +56,8 @@ def arm_pull_shares(expected: np.ndarray, action: np.ndarray) -> np.ndarray:
     """
     expected, action = np.asarray(expected), np.asarray(action)
     rank = np.argsort(np.argsort(-expected, axis=1, kind="stable"), axis=1)
-    pulled = np.take_along_axis(rank, action, axis=1)
-    return np.stack([(pulled == one).mean(axis=0) for one in range(expected.shape[1])])
+    ranks = np.take_along_axis(rank, action, axis=1)
+    return np.stack([(ranks == one).mean(axis=0) for one in range(expected.shape[1])])
 
 
 def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
@@ -98,7 +98,7 @@ def grid_beliefs(
             path = position[start : time + 1]
             ax.plot(path[:, 0], path[:, 1], color=BEFORE, linewidth=1.0, alpha=0.7)
             ax.plot(*position[time], "o", color=BEFORE, markersize=5)
-            ax.plot(*goal, "*", color="crimson", markersize=8)
+            ax.plot(*goal, "*", color=GOAL, markersize=8)
             ax.set(xticks=[], yticks=[])
             ax.grid(visible=False)
         axes[0, column].set_title(f"episode {time // horizon + 1}\nstep {time % horizon}", fontsize=8)

@@ -19,7 +19,7 @@ from jaxmeta.references.gittins import gittins_index, gittins_table
 from jaxmeta.references.gridnavi import bayes_optimal as gridnavi_bayes_optimal
 from jaxmeta.references.point_robots import dense_optimum, indicator_optimum, smallest_distances, sparse_optimum
 from jaxmeta.references.tabular_simulation import mdp_optima, mdp_returns
-from jaxmeta.references.value_iteration import value_iteration
+from jaxmeta.references.value_iteration import optimal_return, reaching_probability, value_iteration
 
 __all__ = [
     "MDP",
@@ -39,9 +39,11 @@ __all__ = [
     "mdp_returns",
     "meta_gradient",
     "meta_value",
+    "optimal_return",
     "policy_gradient",
     "policy_value",
     "random_mdp",
+    "reaching_probability",
     "smallest_distances",
     "sparse_optimum",
     "state_values",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.references.tabular import Planner, empty_belief, update
-from jaxmeta.references.value_iteration import value_iteration
+from jaxmeta.references.value_iteration import optimal_return
 from jaxmeta.types import Array, Key
 
 
@@ -94,8 +94,7 @@ def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, hori
     """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
 
     def optimum(mdp: tuple[Array, Array]) -> Array:
-        _, values = value_iteration(*mdp, horizon)
-        return values[0, 0]
+        return optimal_return(*mdp, horizon)
 
     mdps = draw_mdps(key, tasks, states, actions)
     return np.asarray(jax.lax.map(optimum, mdps, batch_size=min(500, tasks)))

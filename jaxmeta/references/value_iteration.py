@@ -33,3 +33,24 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
 
     _, (q, values) = jax.lax.scan(backup, jnp.zeros(states, reward.dtype), None, length=horizon, reverse=True)
     return q, values
+
+
+def optimal_return(transition: Array, reward: Array, horizon: int, *, start: int = 0) -> Array:
+    """Return of the best policy in H steps from a state of a known MDP; arguments as of ``value_iteration``."""
+    _, values = value_iteration(transition, reward, horizon)
+    return values[0, start]
+
+
+def reaching_probability(transition: Array, goal: Array, ongoing: Array, horizon: int, *, start: int = 0) -> Array:
+    """Probability of the best policy to reach a goal in H steps, which ends the episode: the return where that pays 1.
+
+    Args:
+      transition: ``P(s' | s, a)``, ``[S, A, S]``, of states that an episode goes on from.
+      goal: whether a state is a goal, ``[S]``.
+      ongoing: whether an episode goes on from a state, ``[S]``: not from goals.
+      horizon: H ≥ 1.
+      start: the first state.
+    """
+    transition = jnp.where(ongoing[:, None, None], transition, jnp.eye(len(goal))[:, None])
+    reward = jnp.where(ongoing[:, None], transition @ goal.astype(jnp.float32), 0.0)
+    return optimal_return(transition, reward, horizon, start=start)

@@ -11,7 +11,7 @@ from gymnax.environments.environment import Environment
 from jaxmeta import parts
 from jaxmeta.data.rollout import transitions_of
 from jaxmeta.models.dynamics import interval_coverage, open_loop
-from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
+from jaxmeta.models.online import OnlineModel, steps_of
 from jaxmeta.networks.distributions import Gaussian
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.directory import TEST_KEY
@@ -19,7 +19,7 @@ from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import held_out_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
+from jaxmeta.types import Array, PyTree, Trajectory
 
 LEVELS = (0.5, 0.9)
 PLANNING = ("grbal", "rebal")
@@ -99,9 +99,9 @@ def _compared(
     def step_fn(memory: PyTree, inputs: tuple[Array, Array]):
         time, obs = inputs
         memory = online.observe(params, memory, obs)
-        fresh = online.observe(params, online.begin(), env.as_first(obs))
+        fresh = online.observe(params, online.begin(), env.first_observation(obs))
         actions = jax.lax.dynamic_slice_in_dim(action, time, horizon)
-        seen = env.told(obs).obs
+        seen = env.split_observation(obs).obs
         return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
 
     index = jnp.arange(steps.mask.shape[0])
@@ -153,13 +153,6 @@ def check(trained: Experiment) -> None:
         raise ValueError(f"{trained.title}: needed is one of {', '.join(PLANNING)}")
 
 
-def online_model(trained: Experiment, tasks: TaskDistribution) -> OnlineModel:
-    """The model that a run plans with, whose parameters are ``theta["online"]``."""
-    make = recurrent_model if trained.method == "rebal" else windowed_model
-    known = (*parts.parameters(make), "hidden", "activation", "probabilistic")
-    return make(tasks.env, **{name: value for name, value in trained.tree.items() if name in known})
-
-
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
     """``model_errors`` of each seed of a run, in unseen tasks: a row a seed.
 
@@ -176,7 +169,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     family, algorithm = run.tasks, run.algorithm
     if not 1 <= ahead <= family.horizon:
         raise SettingError(f"ahead: got {ahead}; must be from 1 to the lifetime's {family.horizon} steps")
-    online = online_model(run.config, family)
+    online = parts.built(run.config.part("model"), family.env)
     key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
     batch = held_out_tasks(key_tasks, family, tasks)
     keys = jax.random.split(key_act, tasks)
@@ -185,7 +178,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     for index, seed in enumerate(run.config.seeds):
         theta = jax.tree.map(lambda x, index=index: x[index], run.thetas)
         trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
-        found = model_errors(family.env, online, theta["online"], trajectories, horizon=ahead)
+        found = model_errors(family.env, online, theta, trajectories, horizon=ahead)
         rows.append({"seed": seed, "iteration": run.iteration, **found})
     return rows
 
@@ -194,7 +187,7 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     """A line a seed, before and after adaptation."""
     names = {"one_step": "1 step", "horizon": f"{ahead} steps", "reward": "reward"}
     # A model without variances claims to be certain.
-    if trained.tree.get("probabilistic"):
+    if trained.tree["model"]["probabilistic"]:
         names |= {"coverage_50": "in 50 %", "coverage_90": "in 90 %"}
     lines = [f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations"]
     lines.append(f"{'':24s}" + "".join(f"{name:>12s}" for name in names.values()))

@@ -41,20 +41,20 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
     import numpy as np
 
     from jaxmeta.references import bandit_returns, bandits, bernoulli_value
-    from jaxmeta.tasks.common_numbers import PulledBandit, pulled_bandits
+    from jaxmeta.tasks.common_random_numbers import CommonBandit, common_bandits
     from jaxmeta.tasks.lifetimes import LifetimeEnv
 
     if tasks.env.episodes != 1:
         raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
     arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
-    batch = pulled_bandits(key, arms=arms, pulls=pulls, tasks=count)
+    batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
 
     def simulated(policy: Any) -> Callable[[], Any]:
         return lambda: bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
 
     return Problem(
         setting={"problem": "bernoulli-bandit", "k": arms, "n": pulls},
-        env=LifetimeEnv(PulledBandit(arms=arms), 1, pulls),
+        env=LifetimeEnv(CommonBandit(arms=arms), 1, pulls),
         batch=batch,
         value=lambda task, trajectory: task.probability[trajectory.action[0]].sum(keepdims=True),
         optimum=pulls * np.max(np.asarray(batch.probability, np.float64), axis=1),
@@ -74,7 +74,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     import jax.numpy as jnp
 
     from jaxmeta.references import mdp_optima, mdp_returns, tabular
-    from jaxmeta.tasks.common_numbers import random_mdps
+    from jaxmeta.tasks.common_random_numbers import common_mdps
 
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
@@ -93,7 +93,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     return Problem(
         setting={"problem": "tabular-mdp", "n": episodes, **{name: sizes[name] for name in sizes if name != "tasks"}},
         env=tasks.env,
-        batch=random_mdps(key, **sizes),
+        batch=common_mdps(key, **sizes),
         value=value,
         optimum=episodes * mdp_optima(key, **sizes),
         methods={

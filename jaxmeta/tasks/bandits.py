@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks, drawing
-from jaxmeta.types import Array, Key, TaskDistribution
+from jaxmeta.checks import check_least, check_positive
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.types import Array, Key, Task, TaskDistribution
 
 
 @struct.dataclass
@@ -36,27 +38,27 @@ class GaussianParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
-class _Bandit(environment.Environment, abc.ABC):
-    """What stateless bandits share: the observation is the constant 1, and nothing terminates."""
+class Bandit(DiscreteEnvironment):
+    """What bandits share: a pull is a step, nothing terminates, and the observation is the constant 1."""
 
     def __init__(self, *, arms: int = 5):
-        checks.at_least(2, arms=arms)
+        check_least(2, arms=arms)
         self.arms = arms
 
     @abc.abstractmethod
-    def reward(self, key: Key, arm: Array, params: Any) -> Array:
-        """What one pull of an arm pays."""
-
-    @abc.abstractmethod
     def expected_rewards(self, params: Any) -> Array:
-        """What the arms pay on average, ``[k]``."""
+        """What the arms pay on average, ``[..., k]``."""
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
-        reward = self.reward(key, jnp.asarray(action, jnp.int32), params)
-        next_state = BanditState(time=state.time + 1)
-        terminated = self.is_terminated(next_state, params)
-        return self.get_obs(next_state), next_state, reward, terminated, {"discount": jnp.float32(1.0)}
+    @property
+    def num_actions(self) -> int:
+        return self.arms
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.ACTIONS
+
+    def arm_rewards(self, params):
+        return self.expected_rewards(params)
 
     def reset_env(self, key, params):
         state = BanditState(time=jnp.zeros((), jnp.int32))
@@ -65,55 +67,39 @@ class _Bandit(environment.Environment, abc.ABC):
     def get_obs(self, state, params=None, key=None):
         return jnp.ones(1, jnp.float32)
 
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def name(self) -> str:
-        return f"{type(self).__name__}-jaxmeta"
-
-    @property
-    def num_actions(self) -> int:
-        return self.arms
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(self.arms)
-
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (1,), jnp.float32)
-
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        return spaces.Dict({"time": spaces.Discrete(int(params.max_steps_in_episode) + 1)})
 
     def render(self, state, params):
         """A figure of one task: a bandit's state is nothing but the time."""
         return drawing.figure(drawing.bars, self.expected_rewards(params), what="expected reward")
 
 
-class BernoulliBandit(_Bandit):
+class BernoulliBandit(Bandit):
     """Arm ``a`` pays 1 with probability ``probability[a]``, else 0."""
 
     @property
     def default_params(self) -> BernoulliParams:
         return BernoulliParams(probability=jnp.linspace(0.1, 0.9, self.arms))
 
-    def reward(self, key, arm, params):
-        return jax.random.bernoulli(key, params.probability[arm]).astype(jnp.float32)
+    def transition(self, key, state, action, params):
+        paid = jax.random.bernoulli(key, params.probability[action])
+        return BanditState(time=state.time + 1), paid.astype(jnp.float32)
 
     def expected_rewards(self, params):
         return params.probability
 
 
-class GaussianBandit(_Bandit):
+class GaussianBandit(Bandit):
     """Arm ``a`` pays ``mean[a] + noise · ε``, ε standard normal."""
 
     @property
     def default_params(self) -> GaussianParams:
         return GaussianParams(mean=jnp.linspace(-1.0, 1.0, self.arms))
 
-    def reward(self, key, arm, params):
-        return params.mean[arm] + params.noise * jax.random.normal(key)
+    def transition(self, key, state, action, params):
+        reward = params.mean[action] + params.noise * jax.random.normal(key)
+        return BanditState(time=state.time + 1), reward
 
     def expected_rewards(self, params):
         return params.mean
@@ -121,6 +107,25 @@ class GaussianBandit(_Bandit):
 
 gymnax.register("BernoulliBandit-jaxmeta", BernoulliBandit)
 gymnax.register("GaussianBandit-jaxmeta", GaussianBandit)
+
+
+def bandit_family(env: Bandit, sample: Callable[[Key], Task], horizon: int) -> TaskDistribution:
+    """The family of a bandit's tasks; its optimum pulls the best arm, of each context where there are several.
+
+    Args:
+      env: the bandit; contexts, where there are any, are the leading axis of its expected rewards, equally likely.
+      sample: ``sample(key) -> task``.
+      horizon: pulls in a lifetime, n ≥ 1.
+
+    Raises:
+      ValueError: ``horizon`` below 1.
+    """
+    check_least(1, horizon=horizon)
+
+    def optimum_fn(task: Task) -> Array:
+        return horizon * jnp.mean(jnp.max(env.expected_rewards(task), axis=-1))
+
+    return TaskDistribution(env, sample, horizon, optimum_fn)
 
 
 def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
@@ -133,13 +138,11 @@ def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(2, arms=arms)
-    checks.at_least(1, horizon=horizon)
 
-    def draw(key: Key) -> Array:
-        return jax.random.uniform(key, (arms,))
+    def sample_fn(key: Key) -> BernoulliParams:
+        return _bernoulli_task(jax.random.uniform(key, (arms,)), horizon)
 
-    return _bernoulli_family(draw, arms, horizon)
+    return bandit_family(BernoulliBandit(arms=arms), sample_fn, horizon)
 
 
 def gaussian_bandit(
@@ -158,15 +161,13 @@ def gaussian_bandit(
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(2, arms=arms)
-    checks.at_least(1, horizon=horizon)
-    checks.positive(mean_std=mean_std)
-    checks.at_least(0, noise=noise)
+    check_positive(mean_std=mean_std)
+    check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> GaussianParams:
         return _gaussian_task(mean_std * jax.random.normal(key, (arms,)), noise, horizon)
 
-    return TaskDistribution(GaussianBandit(arms=arms), sample_fn, horizon, lambda task: horizon * jnp.max(task.mean))
+    return bandit_family(GaussianBandit(arms=arms), sample_fn, horizon)
 
 
 DEPENDENT_LEVELS = {"easy": (0.1, 0.9), "medium": (0.25, 0.75), "hard": (0.4, 0.6)}
@@ -183,18 +184,17 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
     if level != "uniform" and level not in DEPENDENT_LEVELS:
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
 
-    def draw(key: Key) -> Array:
+    def sample_fn(key: Key) -> BernoulliParams:
         if level == "uniform":
             first = jax.random.uniform(key)
         else:
             first = jax.random.choice(key, jnp.array(DEPENDENT_LEVELS[level], jnp.float32))
-        return jnp.stack([first, 1.0 - first])
+        return _bernoulli_task(jnp.stack([first, 1.0 - first]), horizon)
 
-    return _bernoulli_family(draw, 2, horizon)
+    return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon)
 
 
 def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
@@ -210,25 +210,18 @@ def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
     Raises:
       ValueError: ``horizon`` below 1.
     """
-    checks.at_least(1, horizon=horizon)
 
     def sample_fn(key: Key) -> GaussianParams:
         target = jax.random.randint(key, (), 0, 10)
         mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0)
         return _gaussian_task(mean.at[10].set(0.1 * (target + 1)), 0.0, horizon)
 
-    return TaskDistribution(GaussianBandit(arms=11), sample_fn, horizon, lambda task: horizon * jnp.max(task.mean))
+    return bandit_family(GaussianBandit(arms=11), sample_fn, horizon)
+
+
+def _bernoulli_task(probability: Array, horizon: int) -> BernoulliParams:
+    return BernoulliParams(probability=probability, max_steps_in_episode=jnp.int32(horizon))
 
 
 def _gaussian_task(mean: Array, noise: float, horizon: int) -> GaussianParams:
     return GaussianParams(mean=mean, noise=jnp.float32(noise), max_steps_in_episode=jnp.int32(horizon))
-
-
-def _bernoulli_family(draw: Callable[[Key], Array], arms: int, horizon: int) -> TaskDistribution:
-    def sample_fn(key: Key) -> BernoulliParams:
-        return BernoulliParams(probability=draw(key), max_steps_in_episode=jnp.int32(horizon))
-
-    def optimum_fn(task: BernoulliParams) -> Array:
-        return horizon * jnp.max(task.probability)
-
-    return TaskDistribution(BernoulliBandit(arms=arms), sample_fn, horizon, optimum_fn)

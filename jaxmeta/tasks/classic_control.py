@@ -17,7 +17,8 @@ from gymnax.environments.classic_control import continuous_mountain_car as gymna
 from gymnax.environments.classic_control import mountain_car as gymnax_car
 from gymnax.environments.classic_control import pendulum as gymnax_pendulum
 
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_action, check_least, check_ranges
+from jaxmeta.tasks import drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Rendered, Wrapper
 from jaxmeta.types import Array, Key, Task, TaskDistribution
@@ -166,7 +167,7 @@ def acrobot(
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.positive_ranges(link_length=link_length, link_mass=link_mass)
+    check_ranges(link_length=link_length, link_mass=link_mass)
     lengths = {"first_length": link_length, "second_length": link_length}
     ranges = lengths | {"first_mass": link_mass, "second_mass": link_mass, "torque": torque}
 
@@ -233,7 +234,7 @@ class WalledCar(Wrapper):
     """A car that stops at the left wall, as in Gymnasium: gymnax's continuous car keeps its speed there."""
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         obs, next_state, reward, terminated, info = self.env.step_env(key, state, action, params)
         at_wall = (next_state.position <= params.min_position) & (next_state.velocity < 0)
         velocity = jnp.where(at_wall, 0.0, next_state.velocity)
@@ -249,8 +250,8 @@ def _family(
     *,
     optimum: Callable[[Task], Array] | None = None,
 ) -> TaskDistribution:
-    checks.at_least(1, horizon=horizon)
-    checks.positive_ranges(**ranges)
+    check_least(1, horizon=horizon)
+    check_ranges(**ranges)
     if not 0.0 < beyond <= 0.9:
         raise ValueError(f"beyond: got {beyond}; must be in (0, 0.9]")
     low, high = jnp.array(list(ranges.values()), jnp.float32).T

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_least
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.bandits import Bandit, BanditState, bandit_family
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
-class ContextualState(environment.EnvState):
+class ContextualState(BanditState):
     context: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -24,58 +25,45 @@ class ContextualParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
-class ContextualBandit(environment.Environment[ContextualState, ContextualParams]):
+class ContextualBandit(Bandit):
     """Before each pull a context is drawn uniformly; the observation is its one-hot. Nothing terminates."""
 
     def __init__(self, *, contexts: int = 4, arms: int = 5):
-        checks.at_least(1, contexts=contexts)
-        checks.at_least(2, arms=arms)
-        self.contexts, self.arms = contexts, arms
+        check_least(1, contexts=contexts)
+        super().__init__(arms=arms)
+        self.contexts = contexts
 
     @property
     def default_params(self) -> ContextualParams:
         return ContextualParams(probability=_default_probability(self.contexts, self.arms))
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+    def transition(self, key, state, action, params):
         key_reward, key_context = jax.random.split(key)
-        probability = params.probability[state.context, jnp.asarray(action, jnp.int32)]
-        reward = jax.random.bernoulli(key_reward, probability).astype(jnp.float32)
-        next_state = ContextualState(context=self._draw(key_context), time=state.time + 1)
-        terminated = self.is_terminated(next_state, params)
-        return self.get_obs(next_state), next_state, reward, terminated, {"discount": jnp.float32(1.0)}
+        paid = jax.random.bernoulli(key_reward, params.probability[state.context, action])
+        return self._state(key_context, state.time + 1), paid.astype(jnp.float32)
 
     def reset_env(self, key, params):
-        state = ContextualState(context=self._draw(key), time=jnp.zeros((), jnp.int32))
+        state = self._state(key, jnp.zeros((), jnp.int32))
         return self.get_obs(state), state
 
-    def _draw(self, key: Key) -> Array:
-        return jax.random.randint(key, (), 0, self.contexts)
+    def _state(self, key: Key, time: Array) -> ContextualState:
+        return ContextualState(context=jax.random.randint(key, (), 0, self.contexts), time=time)
+
+    def expected_rewards(self, params):
+        return params.probability
+
+    def arm_rewards(self, params):
+        # Which arm is best depends on the context: the arms have no order of their own.
+        return None
 
     def get_obs(self, state, params=None, key=None):
         return jax.nn.one_hot(state.context, self.contexts, dtype=jnp.float32)
 
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def name(self) -> str:
-        return "ContextualBandit-jaxmeta"
-
-    @property
-    def num_actions(self) -> int:
-        return self.arms
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(self.arms)
-
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (self.contexts,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
-        return spaces.Dict({"context": spaces.Discrete(self.contexts), "time": time})
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"context": spaces.Discrete(self.contexts)}
 
     def render(self, state, params):
         """A figure of one state in one task: the expected rewards, and the context framed."""
@@ -108,14 +96,9 @@ def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, contexts=contexts, horizon=horizon)
-    checks.at_least(2, arms=arms)
 
     def sample_fn(key: Key) -> ContextualParams:
         probability = jax.random.uniform(key, (contexts, arms))
         return ContextualParams(probability=probability, max_steps_in_episode=jnp.int32(horizon))
 
-    def optimum_fn(task: ContextualParams) -> Array:
-        return horizon * jnp.mean(jnp.max(task.probability, axis=-1))
-
-    return TaskDistribution(ContextualBandit(contexts=contexts, arms=arms), sample_fn, horizon, optimum_fn)
+    return bandit_family(ContextualBandit(contexts=contexts, arms=arms), sample_fn, horizon)

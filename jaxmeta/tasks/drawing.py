@@ -1,17 +1,23 @@
 """Pictures of states, one function a kind of environment: each draws into axes, and ``figure`` makes the axes."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Rectangle
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 AGENT, GOAL, WALL = "tab:blue", "crimson", "0.25"
 
 
 def figure(draw: Callable[..., None], *args, **settings) -> Figure:
     """A square figure with what ``draw(ax, *args, **settings)`` draws. No window is opened, and none is left behind."""
+    from matplotlib.figure import Figure
+
     result = Figure(figsize=(3.0, 3.0), layout="tight")
     draw(result.add_subplot(), *args, **settings)
     return result
@@ -28,6 +34,8 @@ def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = F
       semicircle: whether goals lie on the upper unit half circle.
       path: positions ``[T, 2]``, or ``None``.
     """
+    from matplotlib.patches import Circle
+
     position, goal = np.asarray(position), np.asarray(goal)
     if semicircle:
         angle = np.linspace(0.0, np.pi, 100)
@@ -53,6 +61,8 @@ def grid(ax: Axes, walls, marks: Mapping[str, Sequence[int]], *, filled: Sequenc
       marks: letter to ``(row, column)``; "A", the agent, is a disc.
       filled: ``[rows, columns]``, 1 for a hole, or ``None``.
     """
+    from matplotlib.patches import Circle, Rectangle
+
     walls = np.asarray(walls, bool)
     rows, columns = walls.shape
     for row, column in np.argwhere(walls):
@@ -74,6 +84,8 @@ def grid(ax: Axes, walls, marks: Mapping[str, Sequence[int]], *, filled: Sequenc
 
 def cart(ax: Axes, x, angle, *, half_length: float, track: float) -> None:
     """A pole on a cart. ``angle`` is in rad from upright, lengths in m, ``track`` the cart's largest distance."""
+    from matplotlib.patches import Rectangle
+
     x, angle, length = float(x), float(angle), 2.0 * float(half_length)
     ax.axhline(0.0, color="0.7", linewidth=1.0)
     ax.add_patch(Rectangle((x - 0.25, -0.12), 0.5, 0.24, color=AGENT))
@@ -120,6 +132,8 @@ def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
       what: the numbers are.
       rows: what a row is.
     """
+    from matplotlib.patches import Rectangle
+
     values = np.asarray(values, float)
     reach = float(np.max(np.abs(values)))
     signed = bool(values.min() < 0 < values.max())

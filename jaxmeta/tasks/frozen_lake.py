@@ -10,10 +10,13 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import frozen_lake as gymnax_lake
 
-from jaxmeta.references.value_iteration import value_iteration
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_action, check_least
+from jaxmeta.references.value_iteration import reaching_probability
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import EpisodeView
 from jaxmeta.tasks.generic import from_gymnax
-from jaxmeta.tasks.wrappers import Wrapper, typed_state
+from jaxmeta.tasks.mazes import typed_state
+from jaxmeta.tasks.wrappers import Wrapper
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -37,7 +40,7 @@ class FrozenLake(Wrapper):
     """
 
     def __init__(self, size: int = 4, slippery: bool = True):
-        checks.at_least(2, size=size)
+        check_least(2, size=size)
         rows = ["S" + "F" * (size - 1), *["F" * size] * (size - 2), "F" * (size - 1) + "G"]
         super().__init__(gymnax_lake.FrozenLake(desc=rows, is_slippery=slippery))
         self.size = size
@@ -47,7 +50,7 @@ class FrozenLake(Wrapper):
         return FrozenLakeParams(tiles=self.env.desc)  # pyright: ignore[reportAttributeAccessIssue]
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         position, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
         return self._one_hot(position), typed_state(next_state), reward, terminated, info
 
@@ -67,6 +70,10 @@ class FrozenLake(Wrapper):
     @property
     def name(self) -> str:
         return "FrozenLake-jaxmeta"
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.ACTIONS
 
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (self.size**2,), jnp.float32)
@@ -108,7 +115,7 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     if not 0.5 <= frozen < 1.0:
         raise ValueError(f"frozen: got {frozen}; must be in [0.5, 1)")
     env = FrozenLake(size, slippery)
@@ -127,8 +134,11 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
         return FrozenLakeParams(tiles=tiles, max_steps_in_episode=horizon)
 
     def optimum_fn(task: FrozenLakeParams) -> Array:
-        model = _model(task.tiles, env.env.success_rate if slippery else 1.0)  # pyright: ignore
-        return value_iteration(*model, horizon)[1][0, 0]
+        rate = env.env.success_rate if slippery else 1.0  # pyright: ignore[reportAttributeAccessIssue]
+        tiles = task.tiles.ravel()
+        goal = tiles == gymnax_lake.GOAL
+        ongoing = ~goal & (tiles != gymnax_lake.HOLE)
+        return reaching_probability(_transition(size, rate), goal, ongoing, horizon)
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
 
@@ -145,18 +155,13 @@ def _has_way(tiles: Array) -> Array:
     return jax.lax.fori_loop(0, tiles.size, spread, reached)[-1, -1]
 
 
-def _model(tiles: Array, success_rate: float) -> tuple[Array, Array]:
-    """The known task's transitions ``[S, 4, S]`` and expected rewards ``[S, 4]``."""
-    size, count = tiles.shape[0], tiles.size
+def _transition(size: int, success_rate: float) -> Array:
+    """Where moves lead on ice alone, ``[S, 4, S]``."""
+    count = size**2
     row, column = np.divmod(np.arange(count), size)
     moves = np.array([(0, -1), (1, 0), (0, 1), (-1, 0)])
     rows = np.clip(row[:, None] + moves[:, 0], 0, size - 1)
     columns = np.clip(column[:, None] + moves[:, 1], 0, size - 1)
     straight = jax.nn.one_hot(rows * size + columns, count)
     aside = (jnp.roll(straight, 1, axis=1) + jnp.roll(straight, -1, axis=1)) / 2.0
-    flat = tiles.ravel()
-    over = (flat == gymnax_lake.HOLE) | (flat == gymnax_lake.GOAL)
-    transition = success_rate * straight + (1.0 - success_rate) * aside
-    transition = jnp.where(over[:, None, None], jnp.eye(count)[:, None], transition)
-    reward = jnp.where(over[:, None], 0.0, transition @ (flat == gymnax_lake.GOAL).astype(jnp.float32))
-    return transition, reward
+    return success_rate * straight + (1.0 - success_rate) * aside

@@ -1,4 +1,7 @@
-"""GridNavi (Zintgraf et al. 2020, VariBAD): a hidden goal on a small grid, found by looking."""
+"""Grids whose cell is all that the agent sees, and GridNavi (Zintgraf et al. 2020, VariBAD): a hidden goal on one."""
+
+import abc
+from typing import Any
 
 import gymnax
 import jax
@@ -7,11 +10,70 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_least
+from jaxmeta.references.gridnavi import goal_posterior
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane
 from jaxmeta.types import Array, Key, TaskDistribution
 
 MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
 """What the actions stay, up, right, down and left add to ``(x, y)``, in VariBAD's order."""
+
+
+class Grid(DiscreteEnvironment):
+    """A square grid without inner walls. The agent sees its cell ``(x, y)``, two whole numbers from 0 to ``size − 1``.
+
+    It moves to a neighbouring cell or stays; walls around the grid hold it back. Actions: stay, up, right, down, left.
+
+    Args:
+      size: cells along a side.
+      start: the cell that episodes begin in, ``(x, y)``.
+    """
+
+    def __init__(self, size: int, start: tuple[int, int]):
+        self.size, self.start = size, start
+
+    @abc.abstractmethod
+    def marks(self, params: Any) -> dict[str, Array]:
+        """What there is to find in a task: a letter for each of some cells ``[2]``."""
+
+    @property
+    def num_actions(self) -> int:
+        return len(MOVES)
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.PATH
+
+    def plane(self, params) -> Plane:
+        return Plane(np.array(self.start), np.stack([np.asarray(cell) for cell in self.marks(params).values()]))
+
+    def first_cell(self) -> Array:
+        """Where an episode begins, ``[2]``."""
+        return jnp.array(self.start, jnp.int32)
+
+    def neighbour(self, position: Array, action: Array) -> Array:
+        """The cell that an action leads to, ``[2]``."""
+        return jnp.clip(position + jnp.asarray(MOVES, jnp.int32)[action], 0, self.size - 1)
+
+    def get_obs(self, state, params=None, key=None):
+        return state.position.astype(jnp.float32)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return spaces.Box(0.0, self.size - 1.0, (2,), jnp.float32)
+
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"position": spaces.Box(0, self.size - 1, (2,), jnp.int32)}
+
+    def drawn_marks(self, state: Any, params: Any) -> dict[str, Array]:
+        """Those of ``marks`` that are still there."""
+        return self.marks(params)
+
+    def render(self, state, params):
+        """A figure of one state in one task, the cell (0, 0) at the lower left."""
+        marks = {**self.drawn_marks(state, params), "A": state.position}
+        cells = {letter: (self.size - 1 - cell[1], cell[0]) for letter, cell in marks.items()}
+        return drawing.figure(drawing.grid, np.zeros((self.size, self.size)), cells)
 
 
 @struct.dataclass
@@ -28,65 +90,42 @@ class GridNaviParams(environment.EnvParams):
     max_steps_in_episode: int = 15
 
 
-class GridNavi(environment.Environment[GridNaviState, GridNaviParams]):
-    """The agent starts in the corner (0, 0) and moves to a neighbouring cell, or stays; walls hold it back.
+class GridNavi(Grid):
+    """A grid with a hidden goal. The agent starts in the corner (0, 0).
 
     The reward is 1 in a step that ends on the goal and −0.1 in any other; nothing terminates the episode. The
-    observation is the cell ``(x, y)`` as two whole numbers from 0 to ``size − 1``, as in VariBAD's code: the goal is
-    hidden, and only the reward tells.
+    observation is the cell, as in VariBAD's code: only the reward tells of the goal.
 
     Args:
       size: cells along a side, ≥ 3.
     """
 
     def __init__(self, size: int = 5):
-        checks.at_least(3, size=size)
-        self.size = size
+        check_least(3, size=size)
+        super().__init__(size, (0, 0))
 
     @property
     def default_params(self) -> GridNaviParams:
         return GridNaviParams(goal=jnp.full(2, self.size - 1, jnp.int32))
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
-        position = jnp.clip(state.position + jnp.asarray(MOVES, jnp.int32)[action], 0, self.size - 1)
+    def transition(self, key, state, action, params):
+        position = self.neighbour(state.position, action)
         reward = jnp.where(jnp.all(position == params.goal), 1.0, -0.1)
-        next_state = GridNaviState(position=position, time=state.time + 1)
-        return self.get_obs(next_state), next_state, reward, jnp.zeros((), bool), {"discount": jnp.ones(())}
+        return GridNaviState(position=position, time=state.time + 1), reward
 
     def reset_env(self, key, params):
-        state = GridNaviState(position=jnp.zeros(2, jnp.int32), time=jnp.zeros((), jnp.int32))
+        state = GridNaviState(position=self.first_cell(), time=jnp.zeros((), jnp.int32))
         return self.get_obs(state), state
 
-    def get_obs(self, state, params=None, key=None):
-        return state.position.astype(jnp.float32)
-
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
+    def marks(self, params) -> dict[str, Array]:
+        return {"G": params.goal}
 
     @property
-    def name(self) -> str:
-        return "GridNavi-jaxmeta"
+    def has_goal_belief(self) -> bool:
+        return True
 
-    @property
-    def num_actions(self) -> int:
-        return len(MOVES)
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(len(MOVES))
-
-    def observation_space(self, params=None) -> spaces.Box:
-        return spaces.Box(0.0, self.size - 1.0, (2,), jnp.float32)
-
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        position = spaces.Box(0, self.size - 1, (2,), jnp.int32)
-        return spaces.Dict({"position": position, "time": spaces.Discrete(params.max_steps_in_episode + 1)})
-
-    def render(self, state, params):
-        """A figure of one state in one task, the corner of the start at the lower left."""
-        cells = {name: (self.size - 1 - cell[1], cell[0]) for name, cell in (("G", params.goal), ("A", state.position))}
-        return drawing.figure(drawing.grid, np.zeros((self.size, self.size)), cells)
+    def goal_belief(self, arrived, goal):
+        return goal_posterior(arrived, goal, size=self.size)
 
 
 gymnax.register("GridNavi-jaxmeta", GridNavi)
@@ -110,7 +149,7 @@ def gridnavi(*, size: int = 5, horizon: int = 15) -> TaskDistribution:
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     env = GridNavi(size)
     cells = jnp.asarray(goal_cells(size), jnp.int32)
 

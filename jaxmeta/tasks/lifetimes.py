@@ -4,10 +4,11 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks
+from jaxmeta.checks import check_action, check_least
 from jaxmeta.tasks.wrappers import Wrapper, flat_bounds, flat_observation
 from jaxmeta.types import Array, TaskDistribution
 
@@ -26,22 +27,22 @@ class LifetimeState(environment.EnvState):
     over: Array
 
 
-class Told(NamedTuple):
-    """What a lifetime's observation says.
+class LifetimeObservation(NamedTuple):
+    """The parts of a lifetime's observation.
 
     Attributes:
       obs: of the wrapped environment, ``[..., O]``.
-      action: the step before it, ``[...]`` or ``[..., A]``; where there was none, it means nothing.
-      acted: 1 where there was a step before, ``[...]``.
+      action: of the step before, ``[...]`` or ``[..., A]``; where there was none, it means nothing.
+      has_action: 1 where there was a step before, ``[...]``.
       reward: of that step, ``[...]``.
-      ended: 1 where that step was an episode's last, and ``obs`` is the next one's first, ``[...]``.
+      episode_end: 1 where that step was an episode's last, and ``obs`` is the next one's first, ``[...]``.
     """
 
     obs: Array
     action: Array
-    acted: Array
+    has_action: Array
     reward: Array
-    ended: Array
+    episode_end: Array
 
 
 class LifetimeEnv(Wrapper):
@@ -77,7 +78,7 @@ class LifetimeEnv(Wrapper):
         return self.get_obs(state, params), state
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         key_step, key_reset = jax.random.split(key)
         obs, inner, reward, terminated, info = self.env.step_env(key_step, state.inner, action, params)
         inner_time = state.inner_time + 1
@@ -152,20 +153,25 @@ class LifetimeEnv(Wrapper):
         episode = jnp.cumsum(obs[:, -1]).astype(jnp.int32)
         return jax.ops.segment_sum(reward, episode, num_segments=self.episodes)
 
-    def told(self, obs: Array) -> Told:
+    def split_observation(self, obs: Array) -> LifetimeObservation:
         """The parts of observations ``[..., O]``."""
         space = self.env.action_space(self.env.default_params)
         size = self._no_action(self.env.default_params).shape[0]
         inner, action = obs[..., : -size - 2], obs[..., -size - 2 : -2]
         if isinstance(space, spaces.Discrete):
-            acted, action = 1.0 - action[..., -1], jnp.argmax(action[..., :-1], axis=-1).astype(jnp.int32)
+            has_action, action = 1.0 - action[..., -1], jnp.argmax(action[..., :-1], axis=-1).astype(jnp.int32)
         else:
-            acted, action = action[..., -1], action[..., :-1]
-        return Told(inner, action, acted, obs[..., -2], obs[..., -1])
+            has_action, action = action[..., -1], action[..., :-1]
+        return LifetimeObservation(inner, action, has_action, obs[..., -2], obs[..., -1])
 
-    def as_first(self, obs: Array) -> Array:
+    def first_observation(self, obs: Array) -> Array:
         """The observation ``[O]``, as if a lifetime began with it."""
-        return jnp.concatenate([self.told(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)])
+        return jnp.concatenate(
+            [self.split_observation(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)]
+        )
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        return self.figures.points(np.asarray(self.split_observation(jnp.asarray(obs)).obs))
 
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
@@ -197,7 +203,7 @@ def as_lifetime(tasks: TaskDistribution, episodes: int) -> TaskDistribution:
     Raises:
       ValueError: ``episodes`` below 1, or spaces of another kind.
     """
-    checks.at_least(1, episodes=episodes)
+    check_least(1, episodes=episodes)
     params = tasks.env.default_params
     for space in (tasks.env.observation_space(params), tasks.env.action_space(params)):
         flat_bounds(space)

@@ -7,8 +7,10 @@ import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks, drawing
-from jaxmeta.tasks.grids import MOVES
+from jaxmeta.checks import check_least
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.tasks.grids import Grid
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -28,7 +30,7 @@ class TMazeParams(environment.EnvParams):
     max_steps_in_episode: int = 50
 
 
-class TMaze(environment.Environment[TMazeState, TMazeParams]):
+class TMaze(DiscreteEnvironment):
     """The T-maze of Bakker 2002 (Reinforcement learning with long short-term memory).
 
     The corridor's first cell shows which way the goal is, the corridor shows nothing, and ``length`` cells further on
@@ -41,18 +43,22 @@ class TMaze(environment.Environment[TMazeState, TMazeParams]):
     def default_params(self) -> TMazeParams:
         return TMazeParams()
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+    @property
+    def num_actions(self) -> int:
+        return 4
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.ACTIONS
+
+    def transition(self, key, state, action, params):
         at_junction = state.position == params.length
         along, across = jnp.array([0, 1, 0, -1])[action], jnp.array([1, 0, -1, 0])[action]
         position = jnp.clip(state.position + along, 0, params.length).astype(jnp.int32)
         arm = jnp.where(at_junction, across, 0).astype(jnp.int32)
         found, stuck = (arm != 0) & (arm == params.side), (position == state.position) & (arm != params.side)
         reward = jnp.where(found, 4.0, jnp.where(stuck, -0.1, 0.0))
-        next_state = TMazeState(position=position, arm=arm, time=state.time + 1)
-        terminated = self.is_terminated(next_state, params)
-        info = {"discount": self.discount(next_state, params)}
-        return self.get_obs(next_state, params), next_state, reward, terminated, info
+        return TMazeState(position=position, arm=arm, time=state.time + 1), reward
 
     def reset_env(self, key, params):
         zero = jnp.zeros((), jnp.int32)
@@ -68,29 +74,11 @@ class TMaze(environment.Environment[TMazeState, TMazeParams]):
     def is_terminated(self, state, params):
         return state.arm != 0
 
-    @property
-    def name(self) -> str:
-        return "TMaze-jaxmeta"
-
-    @property
-    def num_actions(self) -> int:
-        return 4
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(4)
-
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (3,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        return spaces.Dict(
-            {
-                "position": spaces.Discrete(params.length + 1),
-                "arm": spaces.Box(-1, 1, (), jnp.int32),
-                "time": spaces.Discrete(params.max_steps_in_episode + 1),
-            }
-        )
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"position": spaces.Discrete(int(params.length) + 1), "arm": spaces.Box(-1, 1, (), jnp.int32)}
 
     def render(self, state, params):
         """A figure of one state in one task."""
@@ -120,7 +108,7 @@ def t_maze(
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     for name, (low, high) in {"lengths": lengths, "test_lengths": test_lengths}.items():
         if not 1 <= low <= high < horizon:
             raise ValueError(f"{name}: got ({low}, {high}); must be 1 <= low <= high < horizon = {horizon}")
@@ -160,12 +148,12 @@ class KeyToDoorParams(environment.EnvParams):
     max_steps_in_episode: int = 50
 
 
-class DarkKeyToDoor(environment.Environment[KeyToDoorState, KeyToDoorParams]):
+class DarkKeyToDoor(Grid):
     """Dark Key-to-Door (Laskin et al. 2022, In-context reinforcement learning with algorithm distillation).
 
-    The agent moves on a grid from its centre and sees nothing but its cell ``(x, y)``, two whole numbers. The first
-    step that ends on the key's cell is rewarded by 1, once; then so is the first one that ends on the door's cell. All
-    other rewards are 0, and nothing terminates the episode. Actions: stay, up, right, down, left.
+    The agent moves on a grid from its centre and sees nothing but its cell. The first step that ends on the key's cell
+    is rewarded by 1, once; then so is the first one that ends on the door's cell. All other rewards are 0, and nothing
+    terminates the episode.
 
     Args:
       size: cells along a side, odd and ≥ 3.
@@ -174,70 +162,36 @@ class DarkKeyToDoor(environment.Environment[KeyToDoorState, KeyToDoorParams]):
     def __init__(self, size: int = 9):
         if size < 3 or size % 2 == 0:
             raise ValueError(f"size: got {size}; must be odd and at least 3")
-        self.size = size
+        super().__init__(size, (size // 2, size // 2))
 
     @property
     def default_params(self) -> KeyToDoorParams:
         return KeyToDoorParams(door_cell=jnp.full(2, self.size - 1, jnp.int32))
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
-        position = jnp.clip(state.position + jnp.asarray(MOVES, jnp.int32)[action], 0, self.size - 1)
+    def transition(self, key, state, action, params):
+        position = self.neighbour(state.position, action)
         # The door answers only to a key that was held before the step, should both lie in one cell.
         opens = state.has_key & ~state.opened & jnp.all(position == params.door_cell)
         takes = ~state.has_key & jnp.all(position == params.key_cell)
         next_state = KeyToDoorState(
             position=position, has_key=state.has_key | takes, opened=state.opened | opens, time=state.time + 1
         )
-        reward = (opens | takes).astype(jnp.float32)
-        return self.get_obs(next_state), next_state, reward, jnp.zeros((), bool), {"discount": jnp.ones(())}
+        return next_state, (opens | takes).astype(jnp.float32)
 
     def reset_env(self, key, params):
-        state = KeyToDoorState(
-            position=jnp.full(2, self.size // 2, jnp.int32),
-            has_key=jnp.zeros((), bool),
-            opened=jnp.zeros((), bool),
-            time=jnp.zeros((), jnp.int32),
-        )
+        no = jnp.zeros((), bool)
+        state = KeyToDoorState(position=self.first_cell(), has_key=no, opened=no, time=jnp.zeros((), jnp.int32))
         return self.get_obs(state), state
 
-    def get_obs(self, state, params=None, key=None):
-        return state.position.astype(jnp.float32)
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {**super().state_parts(params), "has_key": spaces.Discrete(2), "opened": spaces.Discrete(2)}
 
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
+    def marks(self, params) -> dict[str, Array]:
+        return {"K": params.key_cell, "D": params.door_cell}
 
-    @property
-    def name(self) -> str:
-        return "DarkKeyToDoor-jaxmeta"
-
-    @property
-    def num_actions(self) -> int:
-        return len(MOVES)
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(len(MOVES))
-
-    def observation_space(self, params=None) -> spaces.Box:
-        return spaces.Box(0.0, self.size - 1.0, (2,), jnp.float32)
-
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        flag = spaces.Discrete(2)
-        return spaces.Dict(
-            {
-                "position": spaces.Box(0, self.size - 1, (2,), jnp.int32),
-                "has_key": flag,
-                "opened": flag,
-                "time": spaces.Discrete(params.max_steps_in_episode + 1),
-            }
-        )
-
-    def render(self, state, params):
-        """A figure of one state in one task: the key until it is taken, the door, and the agent."""
-        marks = {"D": params.door_cell} | ({} if bool(state.has_key) else {"K": params.key_cell})
-        cells = {name: (self.size - 1 - cell[1], cell[0]) for name, cell in {**marks, "A": state.position}.items()}
-        return drawing.figure(drawing.grid, np.zeros((self.size, self.size)), cells)
+    def drawn_marks(self, state, params) -> dict[str, Array]:
+        marks = self.marks(params)
+        return {"D": marks["D"]} if bool(state.has_key) else marks
 
 
 gymnax.register("DarkKeyToDoor-jaxmeta", DarkKeyToDoor)
@@ -253,7 +207,7 @@ def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     env = DarkKeyToDoor(size)
 
     def sample_fn(key: Key) -> KeyToDoorParams:

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_action
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment
 from jaxmeta.types import Array
 
 
@@ -52,7 +55,7 @@ def indicator_reward(distance: Array, params: PointParams) -> Array:
     return (distance <= params.goal_radius).astype(jnp.float32)
 
 
-class PointRobot(environment.Environment[PointState, PointParams]):
+class PointRobot(TaskEnvironment):
     """A point starts at (0, 0) and moves by its action, clipped to a box, turned by the task's angle, plus its wind.
 
     The observation is the position: goal, wind and angle are hidden. The reward depends on the distance to the goal
@@ -74,7 +77,7 @@ class PointRobot(environment.Environment[PointState, PointParams]):
         return self._default
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         force = jnp.clip(jnp.asarray(action, jnp.float32), -params.max_force, params.max_force)
         cos, sin = jnp.cos(params.rotation), jnp.sin(params.rotation)
         move = jnp.stack([cos * force[0] - sin * force[1], sin * force[0] + cos * force[1]])
@@ -97,6 +100,13 @@ class PointRobot(environment.Environment[PointState, PointParams]):
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.PATH
+
+    def plane(self, params) -> Plane:
+        return Plane(np.zeros(2), np.asarray(params.goal)[None])
 
     @property
     def num_actions(self) -> int:

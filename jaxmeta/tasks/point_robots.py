@@ -4,54 +4,48 @@ All are one environment, ``PointRobot``, with another reward and another distrib
 ``optimum`` is exact (``jaxmeta/references/point_robots.py``).
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
 import gymnax
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least, check_positive
 from jaxmeta.references import point_robots as references
-from jaxmeta.tasks import checks
-from jaxmeta.tasks.point_environment import PointParams, PointRobot, dense_reward, indicator_reward, sparse_reward
+from jaxmeta.tasks.point_environment import (
+    PointParams,
+    PointRobot,
+    Reward,
+    dense_reward,
+    indicator_reward,
+    sparse_reward,
+)
 from jaxmeta.tasks.wrappers import scale_actions
 from jaxmeta.types import Array, Key, TaskDistribution
 
-_DENSE = PointParams()
-_SPARSE = PointParams(goal_radius=0.2)
-_DORFMAN = PointParams(goal_radius=0.2, max_steps_in_episode=60)
-_NAVIGATION = PointParams(goal=jnp.array([0.3, 0.3], jnp.float32), goal_tolerance=0.01)
+_NAVIGATION = {"goal": (0.3, 0.3), "goal_tolerance": 0.01}
+_ROBOTS: dict[str, tuple[Reward, dict[str, Any]]] = {
+    "SemicircleDense": (dense_reward, {}),
+    "SemicircleSparse": (sparse_reward, {"goal_radius": 0.2}),
+    "DorfmanSemicircle": (indicator_reward, {"goal_radius": 0.2, "max_steps_in_episode": 60}),
+    "Navigation": (dense_reward, _NAVIGATION),
+    "NavigationWind": (dense_reward, _NAVIGATION),
+    "NavigationRotated": (dense_reward, _NAVIGATION),
+}
+"""Each family's reward, and its default parameters where they are not those of ``PointParams``."""
 
 
-def _semicircle_dense() -> PointRobot:
-    return PointRobot("SemicircleDense-jaxmeta", dense_reward, _DENSE)
+def point_robot(name: str) -> PointRobot:
+    """The environment of a family, by its name in ``gymnax`` without ``-jaxmeta``."""
+    reward, fields = _ROBOTS[name]
+    arrays = {field: jnp.array(value, jnp.float32) for field, value in fields.items() if isinstance(value, tuple)}
+    return PointRobot(f"{name}-jaxmeta", reward, PointParams(**(fields | arrays)))
 
 
-def _semicircle_sparse() -> PointRobot:
-    return PointRobot("SemicircleSparse-jaxmeta", sparse_reward, _SPARSE)
-
-
-def _dorfman_semicircle() -> PointRobot:
-    return PointRobot("DorfmanSemicircle-jaxmeta", indicator_reward, _DORFMAN)
-
-
-def _navigation() -> PointRobot:
-    return PointRobot("Navigation-jaxmeta", dense_reward, _NAVIGATION)
-
-
-def _navigation_wind() -> PointRobot:
-    return PointRobot("NavigationWind-jaxmeta", dense_reward, _NAVIGATION)
-
-
-def _navigation_rotated() -> PointRobot:
-    return PointRobot("NavigationRotated-jaxmeta", dense_reward, _NAVIGATION)
-
-
-gymnax.register("SemicircleDense-jaxmeta", _semicircle_dense)
-gymnax.register("SemicircleSparse-jaxmeta", _semicircle_sparse)
-gymnax.register("DorfmanSemicircle-jaxmeta", _dorfman_semicircle)
-gymnax.register("Navigation-jaxmeta", _navigation)
-gymnax.register("NavigationWind-jaxmeta", _navigation_wind)
-gymnax.register("NavigationRotated-jaxmeta", _navigation_rotated)
+for _name in _ROBOTS:
+    gymnax.register(f"{_name}-jaxmeta", functools.partial(point_robot, _name))
 
 
 def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistribution:
@@ -67,7 +61,7 @@ def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistributi
     Raises:
       ValueError: a setting out of its range.
     """
-    return _navigation_family(_navigation(), horizon, goal_range)
+    return _navigation_family(point_robot("Navigation"), horizon, goal_range)
 
 
 def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
@@ -83,8 +77,8 @@ def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
     Raises:
       ValueError: a horizon below 1.
     """
-    checks.at_least(1, horizon=horizon)
-    return _semicircle(_semicircle_dense(), horizon, references.dense_optimum)
+    check_least(1, horizon=horizon)
+    return _semicircle(point_robot("SemicircleDense"), horizon, references.dense_optimum)
 
 
 def semicircle_sparse(*, horizon: int = 100, goal_radius: float = 0.2) -> TaskDistribution:
@@ -100,10 +94,10 @@ def semicircle_sparse(*, horizon: int = 100, goal_radius: float = 0.2) -> TaskDi
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     _check_radius(goal_radius)
     optimum = lambda distances: references.sparse_optimum(distances, goal_radius)  # noqa: E731
-    return _semicircle(_semicircle_sparse(), horizon, optimum, goal_radius)
+    return _semicircle(point_robot("SemicircleSparse"), horizon, optimum, goal_radius)
 
 
 def dorfman_semicircle(*, horizon: int = 60, goal_radius: float = 0.2) -> TaskDistribution:
@@ -120,10 +114,10 @@ def dorfman_semicircle(*, horizon: int = 60, goal_radius: float = 0.2) -> TaskDi
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)
     _check_radius(goal_radius)
     optimum = lambda distances: references.indicator_optimum(distances, goal_radius)  # noqa: E731
-    return _semicircle(_dorfman_semicircle(), horizon, optimum, goal_radius)
+    return _semicircle(point_robot("DorfmanSemicircle"), horizon, optimum, goal_radius)
 
 
 def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float = 0.05) -> TaskDistribution:
@@ -146,7 +140,7 @@ def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float 
     def vary(key: Key) -> dict[str, Array]:
         return {"wind": jax.random.uniform(key, (2,), jnp.float32, -wind, wind)}
 
-    return _navigation_family(_navigation_wind(), horizon, goal_range, vary)
+    return _navigation_family(point_robot("NavigationWind"), horizon, goal_range, vary)
 
 
 def navigation_rotated(
@@ -171,14 +165,14 @@ def navigation_rotated(
     def vary(key: Key) -> dict[str, Array]:
         return {"rotation": jax.random.uniform(key, (), jnp.float32, -angle, angle)}
 
-    return _navigation_family(_navigation_rotated(), horizon, goal_range, vary)
+    return _navigation_family(point_robot("NavigationRotated"), horizon, goal_range, vary)
 
 
 def _navigation_family(
     env: PointRobot, horizon: int, goal_range: float, vary: Callable[[Key], dict[str, Array]] | None = None
 ) -> TaskDistribution:
-    checks.at_least(1, horizon=horizon)
-    checks.positive(goal_range=goal_range)
+    check_least(1, horizon=horizon)
+    check_positive(goal_range=goal_range)
 
     def goal(key: Key) -> Array:
         return jax.random.uniform(key, (2,), jnp.float32, -goal_range, goal_range)

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.references.value_iteration import value_iteration
-from jaxmeta.tasks import checks, drawing
+from jaxmeta.checks import check_least
+from jaxmeta.references.value_iteration import optimal_return
+from jaxmeta.tasks import drawing
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -27,11 +29,11 @@ class TabularParams(environment.EnvParams):
     max_steps_in_episode: int = 10
 
 
-class TabularMDP(environment.Environment[TabularState, TabularParams]):
+class TabularMDP(DiscreteEnvironment):
     """An episode starts in state 0; the observation is the state's one-hot, and nothing terminates."""
 
     def __init__(self, *, states: int = 10, actions: int = 5):
-        checks.at_least(1, states=states, actions=actions)
+        check_least(1, states=states, actions=actions)
         self.states, self.actions = states, actions
 
     @property
@@ -39,16 +41,20 @@ class TabularMDP(environment.Environment[TabularState, TabularParams]):
         reward = jnp.ones((self.states, self.actions), jnp.float32)
         return TabularParams(transition=_cycle(self.states, self.actions), reward=reward)
 
-    def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+    @property
+    def num_actions(self) -> int:
+        return self.actions
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return EpisodeView.ACTIONS
+
+    def transition(self, key, state, action, params):
         key_reward, key_next = jax.random.split(key)
-        action = jnp.asarray(action, jnp.int32)
         reward = params.reward[state.state, action] + params.noise * jax.random.normal(key_reward)
         # log 0 is −∞, which categorical never draws.
         drawn = jax.random.categorical(key_next, jnp.log(params.transition[state.state, action]))
-        next_state = TabularState(state=drawn.astype(jnp.int32), time=state.time + 1)
-        terminated = self.is_terminated(next_state, params)
-        return self.get_obs(next_state), next_state, reward, terminated, {"discount": jnp.float32(1.0)}
+        return TabularState(state=drawn.astype(jnp.int32), time=state.time + 1), reward
 
     def reset_env(self, key, params):
         state = TabularState(state=jnp.zeros((), jnp.int32), time=jnp.zeros((), jnp.int32))
@@ -57,27 +63,11 @@ class TabularMDP(environment.Environment[TabularState, TabularParams]):
     def get_obs(self, state, params=None, key=None):
         return jax.nn.one_hot(state.state, self.states, dtype=jnp.float32)
 
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def name(self) -> str:
-        return "TabularMDP-jaxmeta"
-
-    @property
-    def num_actions(self) -> int:
-        return self.actions
-
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(self.actions)
-
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (self.states,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
-        return spaces.Dict({"state": spaces.Discrete(self.states), "time": time})
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"state": spaces.Discrete(self.states)}
 
     def render(self, state, params):
         """A figure of one state in one task: the expected rewards, and the state framed."""
@@ -108,8 +98,8 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise:
     Raises:
       ValueError: a setting out of its range.
     """
-    checks.at_least(1, states=states, actions=actions, horizon=horizon)
-    checks.at_least(0, noise=noise)
+    check_least(1, states=states, actions=actions, horizon=horizon)
+    check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> TabularParams:
         key_transition, key_reward = jax.random.split(key)
@@ -123,7 +113,6 @@ def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise:
         )
 
     def optimum_fn(task: TabularParams) -> Array:
-        _, values = value_iteration(task.transition, task.reward, horizon)
-        return values[0, 0]
+        return optimal_return(task.transition, task.reward, horizon)
 
     return TaskDistribution(TabularMDP(states=states, actions=actions), sample_fn, horizon, optimum_fn)

@@ -1,22 +1,29 @@
 """Wrappers: gymnax environments around gymnax environments, with the same parameters."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import environment, spaces
-from matplotlib.figure import Figure
 
-from jaxmeta.tasks import checks
-from jaxmeta.types import Array, PyTree, Task, TaskDistribution
+from jaxmeta.checks import check_action, check_least
+from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, figures_of
+from jaxmeta.types import Array, Task, TaskDistribution
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-class Wrapper(environment.Environment):
+class Wrapper(TaskEnvironment):
     """The wrapped environment unchanged; a wrapper says only what it changes. The raw one is at ``env``."""
 
     def __init__(self, env: environment.Environment):
         self.env = env
+        self.figures = figures_of(env)
 
     @property
     def unwrapped(self) -> Any:
@@ -28,7 +35,7 @@ class Wrapper(environment.Environment):
         return self.env.default_params
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         return self.env.step_env(key, state, action, params)
 
     def reset_env(self, key, params):
@@ -67,12 +74,32 @@ class Wrapper(environment.Environment):
         """A figure of one state in one task."""
         return self.env.render(state, params)  # pyright: ignore[reportAttributeAccessIssue]
 
+    @property
+    def episode_view(self) -> EpisodeView:
+        return self.figures.episode_view
+
+    def plane(self, params) -> Plane:
+        return self.figures.plane(params)
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        return self.figures.points(obs)
+
+    def arm_rewards(self, params) -> Array | None:
+        return self.figures.arm_rewards(params)
+
+    @property
+    def has_goal_belief(self) -> bool:
+        return self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH
+
+    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        return self.figures.goal_belief(arrived, goal)
+
 
 class ScaledActions(Wrapper):
     """Actions live in ``[−1, 1]``, are clipped there and mapped linearly onto the wrapped environment's box."""
 
     def step_env(self, key, state, action, params):
-        checks.action_shape(self, action)
+        check_action(self, action)
         space = self.env.action_space(params)
         unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
         return self.env.step_env(key, state, space.low + unit * (space.high - space.low), params)
@@ -128,6 +155,12 @@ class ChangedObservations(Wrapper):
     def _change(self, obs, params):
         return self.changed(flat_observation(obs, self.env.observation_space(params)), params)
 
+    @property
+    def episode_view(self) -> EpisodeView:
+        # What is observed may be points of a plane no more.
+        view = self.figures.episode_view
+        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH else view
+
 
 class RevealedTask(ChangedObservations):
     """The observation, followed by features of the task."""
@@ -144,6 +177,14 @@ class RevealedTask(ChangedObservations):
         limit = jnp.full(revealed, jnp.finfo(jnp.float32).max)
         low, high = jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
         return spaces.Box(low, high, (size + revealed,), jnp.float32)
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return self.figures.episode_view
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        size = flat_bounds(self.env.observation_space(self.env.default_params))[2]
+        return self.figures.points(obs[..., :size])
 
 
 class PartlyObserved(ChangedObservations):
@@ -193,7 +234,7 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     Raises:
       ValueError: ``times`` below 1.
     """
-    checks.at_least(1, times=times)
+    check_least(1, times=times)
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
 
 
@@ -206,8 +247,16 @@ class ScaledObservations(ChangedObservations):
         bounded = (low > -1e6) & (high < 1e6) & (high > low)
         middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
         super().__init__(env, lambda obs, params: (obs - middle) / half)
+        self.middle, self.half = np.asarray(middle), np.asarray(half)
         limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
         self.space = spaces.Box(-limit, limit, limit.shape, jnp.float32)
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        return self.figures.episode_view
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        return self.figures.points(np.asarray(obs) * self.half + self.middle)
 
     def observation_space(self, params=None) -> spaces.Box:
         return self.space
@@ -261,11 +310,6 @@ def reveal_task(
     if len(shape) != 1:
         raise ValueError(f"features: return shape {shape}; must be of rank 1")
     return tasks._replace(env=RevealedTask(tasks.env, features))
-
-
-def typed_state(state: PyTree) -> PyTree:
-    """A state whose every leaf is a strongly typed array: gymnax resets counters to Python numbers."""
-    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), state)
 
 
 def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:

@@ -1,4 +1,4 @@
-"""Use of experts across tasks: known values, the gradient that evens it out, and training with it."""
+"""Experts: their gate is read where a method adapts, every method has them, and training moves them."""
 
 import functools
 
@@ -11,10 +11,8 @@ import pytest
 
 import jaxmeta
 from jaxmeta.algorithms.anil import head_only
-from jaxmeta.algorithms.balance import imbalance
 from jaxmeta.algorithms.cavia import context_only
-from jaxmeta.learners import acting, gate_of_adapted, gradient_learner, whole_network
-from jaxmeta.objectives.objectives import batch_of, replay_adaptation
+from jaxmeta.learners import gate_of_adapted, whole_network
 
 RATE = 0.3
 LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)
@@ -23,38 +21,6 @@ LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)
 @pytest.fixture(scope="module")
 def experts(navigation):
     return jaxmeta.policy_for(navigation.env, hidden=(8,), experts=3)
-
-
-@pytest.fixture(scope="module")
-def gated(experts, collected):
-    """A learner with three experts, its gate, its weights, by which the first has most, and lifetimes of five tasks."""
-    parts = (experts, LOSS, optax.sgd(RATE))
-    theta = experts.init(jax.random.key(3))
-    theta["params"]["Mixture_0"]["gate"]["Dense_1"]["bias"] = jnp.array([1.0, 0.0, 0.0])
-    return gradient_learner(*parts), gate_of_adapted(whole_network, *parts), theta, collected[1]
-
-
-def test_even_use_costs_nothing_also_where_each_task_has_an_expert_of_its_own():
-    np.testing.assert_allclose(imbalance(jnp.full((5, 4), 0.25)), 0.0, atol=1e-6)
-    np.testing.assert_allclose(imbalance(jnp.eye(4)), 0.0, atol=1e-6)
-
-
-def test_one_expert_for_all_costs_the_number_of_the_others():
-    np.testing.assert_allclose(imbalance(jnp.eye(4)[jnp.zeros(6, int)]), 3.0, rtol=1e-6)
-
-
-def test_it_is_the_squared_coefficient_of_variation():
-    use = jax.random.dirichlet(jax.random.key(0), jnp.ones(4), (6,))
-    shares = np.mean(use, axis=0)
-    np.testing.assert_allclose(imbalance(use), (shares.std() / shares.mean()) ** 2, rtol=1e-4)
-
-
-def test_its_gradient_takes_from_the_expert_that_has_most():
-    """``dL/dm = 2 K m``, and through a softmax ``dL/dz_k = 2 K m_k (m_k − Σ m²)`` for one task's share ``m``."""
-    share = jnp.array([0.7, 0.2, 0.1])
-    gradient = jax.grad(lambda logits: imbalance(jax.nn.softmax(logits)[None]))(jnp.log(share))
-    np.testing.assert_allclose(gradient, 6.0 * share * (share - 0.54), rtol=1e-5)
-    assert gradient[0] > 0 > max(gradient[1:])
 
 
 @pytest.mark.parametrize("name", ["maml", "anil", "cavia"])
@@ -92,65 +58,6 @@ def test_the_gate_is_read_where_the_method_adapts(name, navigation, experts, col
         np.testing.assert_allclose(after, policy.gate(weights, batch.obs, *context), atol=1e-6)
 
 
-def test_the_regulariser_is_that_of_all_tasks_together_and_its_step_evens_their_use(gated, experts):
-    learner, gate, theta, lifetimes = gated
-
-    def plainly(theta):
-        means = []
-        for task in range(5):
-            lifetime = jax.tree.map(lambda x, task=task: x[task], lifetimes)
-            last, phi = batch_of(lifetime, -1), replay_adaptation(learner, theta, lifetime)
-            weight = last.mask / last.mask.sum()
-            means.append(jnp.sum(experts.gate(phi.params, last.obs) * weight[..., None], axis=(0, 1)))
-        shares = jnp.mean(jnp.stack(means), axis=0)
-        return 0.5 * (3.0 * jnp.sum(shares**2) - 1.0)
-
-    expected = jax.jit(jax.value_and_grad(plainly))(theta)
-    for chunk in (1, 2):
-        regulariser = jaxmeta.load_balancing(learner, gate, balance_weight=0.5, task_chunk=chunk)
-        graded = jax.jit(jax.value_and_grad(lambda theta, one=regulariser: one(theta, lifetimes), has_aux=True))
-        (value, info), gradient = graded(theta)
-        chex.assert_trees_all_close((value, gradient), expected, rtol=1e-3, atol=1e-6)
-        np.testing.assert_allclose(info["imbalance"], 2.0 * value, rtol=1e-5)
-    assert value > 0.02
-    stepped = jax.tree.map(lambda w, g: w - 0.1 * g, theta, gradient)
-    assert jax.jit(plainly)(stepped) < 0.9 * value
-
-
-def test_weight_zero_is_no_regulariser_and_what_cannot_be_meant_is_refused(gated, navigation, policy):
-    learner, gate, _, _ = gated
-    assert jaxmeta.load_balancing(learner, None, balance_weight=0.0) is None
-    with pytest.raises(ValueError, match=r"^balance_weight: got -1; must be at least 0$"):
-        jaxmeta.load_balancing(learner, gate, balance_weight=-1)
-    with pytest.raises(ValueError, match=r"^balance_weight: got 0.1; must be 0 for a policy without experts$"):
-        jaxmeta.maml(navigation, policy=policy, balance_weight=0.1)
-
-
-def test_a_part_of_the_meta_batch_is_regularised_by_itself(navigation, policy):
-    adapting = whole_network(policy, LOSS, optax.sgd(RATE))
-    learner = acting(adapting)
-
-    def build(regulariser):
-        objective = jaxmeta.post_adaptation(learner, LOSS)
-        outer = jaxmeta.by_optax(optax.sgd(0.0), epochs=2, minibatches=2)
-        settings = {"adaptation_steps": 1, "episodes": 2, "regulariser": regulariser}
-        parts = (learner, learner, objective, outer, jaxmeta.linear_baseline(), adapting.distribution)
-        return jaxmeta.compose(navigation, *parts, **settings)
-
-    def regulariser(theta, lifetimes):
-        count = jnp.float32(lifetimes.peer_return.shape[0])
-        return 7.0 + 0.0 * count, {"tasks": count}
-
-    batch = jaxmeta.sample_tasks(jax.random.key(0), navigation, 6)
-    infos = []
-    for each in (regulariser, None):
-        algorithm = build(each)
-        infos.append(jax.jit(algorithm.step)(jax.random.key(2), algorithm.init(jax.random.key(1)), batch)[1])
-    assert infos[0]["tasks"] == 3
-    assert "tasks" not in infos[1]
-    np.testing.assert_allclose(infos[0]["loss"], infos[1]["loss"] + 7.0, rtol=1e-5)
-
-
 def rl2(tasks, experts, **settings):
     tasks = jaxmeta.as_lifetime(tasks, 2)
     policy = jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, size=4, experts=experts)
@@ -179,7 +86,7 @@ def gradient(tasks, experts, method=jaxmeta.maml, context_size=0, **settings):
     return tasks, method(tasks, policy=policy, episodes=2, **settings)
 
 
-BALANCED = {
+TRAINED = {
     "cavia": functools.partial(gradient, method=jaxmeta.cavia, context_size=2),
     "maml": gradient,
     "rl2": rl2,
@@ -196,16 +103,15 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("name", BALANCED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_training_with_two_experts_stays_finite_and_moves_both(name, navigation):
-    tasks, algorithm = BALANCED[name](navigation, 2, balance_weight=0.1)
+    tasks, algorithm = TRAINED[name](navigation, 2)
     state = jaxmeta.init_state(jax.random.key(0), algorithm)
     step = jax.jit(jaxmeta.meta_iteration(algorithm, tasks, 4))
     begun = state
     for _ in range(3):
         state, info = step(state)
         chex.assert_tree_all_finite((state.meta, info))
-        assert 0.0 <= info["imbalance"] < 1.0
         assert info["skipped"] == 0
     moved = jax.tree.map(lambda new, old: jnp.any(new != old), state.meta.theta, begun.meta.theta)
     mixture = [each for path, each in jax.tree_util.tree_leaves_with_path(moved) if "Mixture_0" in str(path)]

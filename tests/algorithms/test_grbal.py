@@ -9,7 +9,10 @@ import pytest
 import jaxmeta
 
 # Data for the model alone: nothing is searched for.
-BLIND = {"plan_steps": 1, "candidates": 1, "elites": 1, "plan_iterations": 1, "random_iterations": 1000}
+BLIND = {
+    "planner": jaxmeta.part(jaxmeta.cross_entropy_method, horizon=1, candidates=1, elites=1, iterations=1),
+    "random_iterations": 1000,
+}
 ALGORITHMS = {
     "grbal": (jaxmeta.grbal, jaxmeta.windowed_model, {"window": 8, "future": 4, "inner_rate": 0.3}),
     "rebal": (jaxmeta.rebal, jaxmeta.recurrent_model, {"size": 16, "future": 4}),
@@ -25,7 +28,8 @@ def turned():
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
     make, model_of, own = ALGORITHMS[name]
-    algorithm = make(turned, hidden=(32,), updates=150, batch=32, capacity=512, **own, **BLIND)
+    model = jaxmeta.part(model_of, hidden=(32,), **own)
+    algorithm = make(turned, model=model, updates=150, batch=32, capacity=512, **BLIND)
     chex.clear_trace_counter()
     step = jax.jit(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, turned, 64), n=1))
     state = jaxmeta.init_state(jax.random.key(0), algorithm)
@@ -44,8 +48,7 @@ def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
         return jaxmeta.collect_episodes(key, turned.env, task, learner, (), (), episodes=1, horizon=20)[0]
 
     trajectories = jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(10), 30), batch)
-    online = model_of(turned.env, hidden=(32,), **own)
-    found = jaxmeta.model_errors(turned.env, online, theta["online"], trajectories, horizon=5)
+    found = jaxmeta.model_errors(turned.env, jaxmeta.built(model, turned.env), theta, trajectories, horizon=5)
     # Without knowing the angle there is nothing to be said of a move.
     assert 0.9 < found["before"]["one_step"] < 1.15
     assert found["after"]["one_step"] < 0.8
@@ -56,9 +59,10 @@ def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
 def test_it_plans_better_than_it_acts_at_random(name):
     """On a plane with one goal, where the point starts: it stays near it."""
     tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=15, goal_range=0.01), 1)
-    make, _, own = ALGORITHMS[name]
-    settings = {"plan_steps": 5, "candidates": 24, "elites": 4, "plan_iterations": 2, "epsilon": 0.0}
-    algorithm = make(tasks, hidden=(32,), updates=100, capacity=512, random_iterations=2, **own, **settings)
+    make, model_of, own = ALGORITHMS[name]
+    planner = jaxmeta.part(jaxmeta.cross_entropy_method, horizon=5, candidates=24, elites=4, iterations=2)
+    settings = {"model": jaxmeta.part(model_of, hidden=(32,), **own), "planner": planner, "epsilon": 0.0}
+    algorithm = make(tasks, updates=100, capacity=512, random_iterations=2, **settings)
     step = jax.jit(jaxmeta.meta_iteration(algorithm, tasks, 32))
     state = jaxmeta.init_state(jax.random.key(0), algorithm)
     infos = []
@@ -77,13 +81,13 @@ def test_it_plans_better_than_it_acts_at_random(name):
         ({"random_iterations": -1}, "random_iterations: got -1; must be at least 0"),
         ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
         ({"discount": 1.5}, "discount: got 1.5; must be in [0, 1]"),
-        ({"plan_steps": 0}, "horizon: got 0; must be at least 1"),
+        ({"planner": jaxmeta.part(jaxmeta.cross_entropy_method, horizon=0)}, "horizon: got 0; must be at least 1"),
         ({"capacity": 0}, "capacity: got 0; must be at least 1"),
     ],
 )
 def test_bad_settings_are_named(turned, settings, message):
     def build():
-        jaxmeta.grbal(turned, hidden=(4,), **settings).init(jax.random.key(0))
+        jaxmeta.grbal(turned, **settings).init(jax.random.key(0))
 
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         build()
@@ -94,13 +98,3 @@ def test_families_that_are_not_of_lifetimes_are_refused(navigation):
     for make in (jaxmeta.grbal, jaxmeta.rebal):
         with pytest.raises(ValueError, match="not one of lifetimes"):
             make(navigation)
-
-
-def test_the_algorithm_and_its_model_have_the_same_defaults():
-    import inspect
-
-    for algorithm, model, _ in ALGORITHMS.values():
-        ours, theirs = (inspect.signature(each).parameters for each in (algorithm, model))
-        shared = set(ours) & set(theirs) - {"network"}
-        assert shared
-        assert {name: ours[name].default for name in shared} == {name: theirs[name].default for name in shared}

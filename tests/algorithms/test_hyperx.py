@@ -20,7 +20,7 @@ def settings(lifetimes):
     model = jaxmeta.belief_model_for(lifetimes.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
     # Entry by entry: what shortens a whole gradient would let one part's length tell on another's step.
     one = jaxmeta.by_optax(optax.chain(optax.clip(0.1), optax.sgd(0.1)))
-    return {"model": model, "outer": jaxmeta.in_turn("policy", one, one)}
+    return {"model": model, "outer": one, "model_outer": one}
 
 
 def stepped(algorithm, tasks):
@@ -115,7 +115,7 @@ def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(set
         return jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)(trajectory)
 
     weights = {"novelty_weight": 0.0, "error_weight": 2.0, "state_weight": 10.0}
-    algorithm = jaxmeta.hyperx(moves, model=model, outer=settings["outer"], estimator=estimator, **weights)
+    algorithm = jaxmeta.hyperx(moves, estimator=estimator, **(settings | {"model": model}), **weights)
     state = jax.jit(algorithm.init)(jax.random.key(0))
     jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), moves, 1))
     jax.effects_barrier()

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.algorithms.value_based import annealed
+from jaxmeta.algorithms.replay import annealed
 
 HORIZON = 3
 
@@ -45,12 +45,15 @@ def test_epsilon_falls_in_a_straight_line_and_stays():
     np.testing.assert_allclose(annealed(1.0, 0.2, progress), [1.0, 0.8, 0.2, 0.2], rtol=1e-6)
 
 
-def test_epsilon_of_the_steps_and_of_a_new_learner(stepped):
+def test_epsilon_falls_with_the_steps_and_is_not_part_of_theta(stepped, tasks):
     algorithm, states, infos, _ = stepped
-    np.testing.assert_allclose([state.theta["epsilon"] for state in states], [1.0, 0.8, 0.6], rtol=1e-6)
+    np.testing.assert_array_equal([state.opt_state.iteration for state in states], [0, 1, 2])
     np.testing.assert_allclose([info["epsilon"] for info in infos], [1.0, 0.8], rtol=1e-6)
-    # What nobody trained is no more random than what was trained to the end.
-    np.testing.assert_allclose(algorithm.learner.init(jax.random.key(0))["epsilon"], 0.2, rtol=1e-6)
+    theta = states[0].theta
+    assert jax.tree.structure(theta) == jax.tree.structure(algorithm.learner.init(jax.random.key(0)))
+    # In a new task actions are as random as at the end of training: in 0.2 of steps, a third of them the best.
+    _, log_prob, _, _ = algorithm.learner.act(jax.random.key(0), theta, theta, jnp.zeros(tasks.env.obs_shape))
+    assert min(abs(float(jnp.exp(log_prob)) - share) for share in (0.2 / 3, 0.8 + 0.2 / 3)) < 1e-5
 
 
 def test_replay_never_mixes_tasks_and_the_oldest_are_written_over(stepped):
@@ -66,8 +69,8 @@ def test_replay_never_mixes_tasks_and_the_oldest_are_written_over(stepped):
 def test_an_update_moves_the_weights_and_the_slow_copy_follows(stepped):
     _, (before, after, _), (info, _), _ = stepped
     moved, followed = (
-        optax.global_norm(jax.tree.map(jnp.subtract, weights, before.theta["network"]))
-        for weights in (after.theta["network"], after.opt_state.target)
+        optax.global_norm(jax.tree.map(jnp.subtract, weights, before.theta))
+        for weights in (after.theta, after.opt_state.carried.target)
     )
     assert 0 < followed < 0.05 * moved
     assert info["env_steps"] == 3 * 3 * 2 * HORIZON
@@ -97,8 +100,8 @@ def test_adapting_moves_the_weights_towards_what_paid(tasks):
     task = tasks.sample(jax.random.key(1)).replace(probability=jnp.array([0.0, 1.0, 0.0]))
     phi, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)
     pulls = np.bincount(np.asarray(lifetime.trajectory.action[0]).ravel(), minlength=3)
-    wanted = np.sqrt(2.0) - 1.0 + 1e-3  # h(1)
-    np.testing.assert_allclose(phi, 0.3 + 0.5 * pulls / 6 * (np.array([0.0, wanted, 0.0]) - 0.3), rtol=1e-5)
+    best = np.sqrt(2.0) - 1.0 + 1e-3  # h(1)
+    np.testing.assert_allclose(phi, 0.3 + 0.5 * pulls / 6 * (np.array([0.0, best, 0.0]) - 0.3), rtol=1e-5)
 
 
 def test_maml_q_finds_the_arm_that_pays():

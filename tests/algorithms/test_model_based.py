@@ -145,7 +145,7 @@ def test_an_ensemble_s_members_count_tasks_each_in_their_own_way(tasks, model):
     assert (shares[:3] > 0).all()
     assert len(np.unique(shares[:3])) == 6
     np.testing.assert_array_equal(shares[3:], 0.0)
-    first, second = (jax.tree.map(lambda x, k=k: x[k], state.opt_state.models["scale"]) for k in (0, 1))
+    first, second = (jax.tree.map(lambda x, k=k: x[k], state.opt_state.carried.models["scale"]) for k in (0, 1))
     assert not np.allclose(first["targets"].mean, second["targets"].mean)
     assert not np.allclose(*(jax.tree.leaves(each.theta)[0] for each in (start, state)))
 

@@ -16,7 +16,8 @@ def lifetimes():
     return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
 
 
-SIZES = {"size": 5, "segment": 4, "capacity": 8, "batch": 2, "updates": 2, "kept": 6}
+SMALL = jaxmeta.part(jaxmeta.recurrent_policy_for, size=5)
+SIZES = {"policy": SMALL, "segment": 4, "capacity": 8, "batch": 2, "updates": 2, "kept": 6}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def moves(lifetimes, trained, **settings):
 def test_meta_training_is_that_of_r2d2_and_a_sample_of_its_data_goes_along(lifetimes, trained):
     state, new, info, _ = trained
     theirs = jaxmeta.r2d2(lifetimes, **{name: SIZES[name] for name in SIZES if name != "kept"})
-    chex.assert_trees_all_equal(theirs.init(jax.random.key(0)).theta["network"], state.theta["network"])
+    chex.assert_trees_all_equal(theirs.init(jax.random.key(0)).theta, state.theta["network"])
     assert info["skipped"] == 0
     assert np.all(np.asarray(state.theta["replay"].mask) == 0)
     stored, kept = new.opt_state.buffer, new.theta["replay"]
@@ -105,7 +106,7 @@ def test_returns_are_those_of_all_lifetimes_episodes(lifetimes, trained):
 def test_mql_finds_the_better_arm(better_arm):
     algorithm = jaxmeta.mql(
         better_arm.tasks,
-        size=8,
+        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
         optimizer=optax.adam(1e-2),
         capacity=2_000,
         updates=4,

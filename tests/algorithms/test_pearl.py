@@ -162,7 +162,7 @@ def test_a_step_moves_every_network_and_slow_critics_follow(tasks, algorithm):
         assert optax.global_norm(jax.tree.map(jnp.subtract, new.theta[name], state.theta[name])) > 0, name
     moved, followed = (
         optax.global_norm(jax.tree.map(jnp.subtract, critics, state.theta["critics"]))
-        for critics in (new.theta["critics"], new.opt_state.target)
+        for critics in (new.theta["critics"], new.opt_state.carried.target)
     )
     assert 0 < followed < 0.02 * moved
     assert info["env_steps"] == 3 * 2 * HORIZON

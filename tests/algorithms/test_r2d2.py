@@ -9,6 +9,8 @@ import pytest
 import jaxmeta
 from jaxmeta.data.advantages import n_step_targets, rescaled, unscaled
 
+SMALL = jaxmeta.part(jaxmeta.recurrent_policy_for, size=5)
+
 
 @pytest.fixture(scope="module")
 def lifetimes():
@@ -42,7 +44,7 @@ def test_sequences_carry_the_memory_that_acted(lifetimes):
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2))
     data = new.opt_state.buffer.data
     assert data.obs.shape[:2] == (4, 5)
-    network = state.theta["network"]
+    network = state.theta
     for one in range(2):
         first, second = (jax.tree.map(lambda x, i=i: x[i], data) for i in (2 * one, 2 * one + 1))
         np.testing.assert_array_equal(first.obs[3:], second.obs[:2])
@@ -60,7 +62,7 @@ def test_sequences_carry_the_memory_that_acted(lifetimes):
 
 @pytest.mark.parametrize(("time_ends", "done"), [(True, 1.0), (False, 0.0)])
 def test_a_lifetime_that_time_cuts_off_ends_only_where_it_is_said_to(lifetimes, time_ends, done):
-    algorithm = jaxmeta.r2d2(lifetimes, size=5, capacity=2, batch=2, updates=1, time_ends=time_ends)
+    algorithm = jaxmeta.r2d2(lifetimes, policy=SMALL, capacity=2, batch=2, updates=1, time_ends=time_ends)
     state = algorithm.init(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2)
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
@@ -68,7 +70,7 @@ def test_a_lifetime_that_time_cuts_off_ends_only_where_it_is_said_to(lifetimes, 
 
 
 def test_the_score_is_that_of_the_action_taken(lifetimes):
-    algorithm = jaxmeta.r2d2(lifetimes, size=5, epsilon=0.3)
+    algorithm = jaxmeta.r2d2(lifetimes, policy=SMALL, epsilon_end=0.3)
     theta = algorithm.init(jax.random.key(0)).theta
     _, lifetime = algorithm.adapt(jax.random.key(1), theta, lifetimes.sample(jax.random.key(2)))
     trajectory = jax.tree.map(lambda x: x[0], lifetime.trajectory)
@@ -82,7 +84,7 @@ def test_the_score_is_that_of_the_action_taken(lifetimes):
 def test_r2d2_finds_the_better_arm(better_arm):
     algorithm = jaxmeta.r2d2(
         better_arm.tasks,
-        size=8,
+        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
         optimizer=optax.adam(1e-2),
         capacity=2_000,
         updates=4,
@@ -104,7 +106,10 @@ def test_r2d2_finds_the_better_arm(better_arm):
         ({"burn_in": 8}, "segment: got 0; must be at least 1"),
         ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
         ({"n_step": 0}, "n_step: got 0; must be at least 1"),
-        ({"cell": "rnn"}, "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer"),
+        (
+            {"policy": jaxmeta.part(jaxmeta.recurrent_policy_for, cell="rnn")},
+            "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer",
+        ),
     ],
 )
 def test_bad_settings_are_named(lifetimes, settings, message):

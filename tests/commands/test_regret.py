@@ -9,7 +9,7 @@ import pytest
 import jaxmeta
 from jaxmeta.commands import regret, render, train
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi_bayes_optimal
-from jaxmeta.tasks.common_numbers import pulled_bandits
+from jaxmeta.tasks.common_random_numbers import common_bandits
 
 SMALL = ["--iterations", "1", "--meta-batch", "8", "--outer.minibatches", "1", "--outer.epochs", "1", "--no-evaluate"]
 BANDIT = ("bernoulli-bandit", "rl2", "--policy.size 4 --policy.cell gru --family.arms 3 --family.horizon 6 --seeds 2")
@@ -50,7 +50,7 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
     greedy = bandit_returns(key, bandits.greedy(), arms=3, pulls=6, tasks=300)
     np.testing.assert_allclose(rows[-1]["mean"], greedy.mean(), rtol=1e-6)
     # The optimum is that of the tasks which the methods were simulated on.
-    best = pulled_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
+    best = common_bandits(key, arms=3, pulls=6, tasks=300).probability.max(axis=1)
     np.testing.assert_allclose(rows[0]["mean"] + rows[0]["regret"], 6 * best.mean(), rtol=1e-5)
     # Six pulls by a policy that has learned nothing yet are worth about three.
     assert abs(rows[0]["mean"] - 3.0) < 0.3

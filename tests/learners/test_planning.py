@@ -47,7 +47,7 @@ def observed(online, theta, obs):
     """Memories after each of ``obs`` [T, O]."""
 
     def step(memory, one):
-        memory = online.observe(theta["online"], memory, one)
+        memory = online.observe(theta, memory, one)
         return memory, memory
 
     return jax.lax.scan(step, online.begin(), obs)[1]
@@ -77,7 +77,7 @@ def test_predictions_do_not_depend_on_what_comes_later(acted):
 
     def predictions(obs):
         def one(memory, obs):
-            model, params = online.adapted(theta["online"], memory)
+            model, params = online.adapted(theta, memory)
             return model.predict(params, obs[:2], jnp.ones(2)).outcome.mean
 
         return jax.jit(jax.vmap(one))(observed(online, theta, obs), trajectory.obs[0])
@@ -93,7 +93,7 @@ def test_the_loss_does_not_look_ahead(acted):
     data = transitions_of(trajectory)
     data = data._replace(mask=(jnp.arange(10) < 4).astype(jnp.float32))
     spoiled = data._replace(obs=data.obs.at[4:].add(9.0), next_obs=data.next_obs.at[4:].add(9.0))
-    loss = jax.jit(lambda data: online.loss(jax.random.key(0), theta["online"], data))
+    loss = jax.jit(lambda data: online.loss(jax.random.key(0), theta, data))
     losses = [float(loss(each)) for each in (data, spoiled)]
     assert losses[0] == losses[1]
     assert losses[0] != float(loss(data._replace(next_obs=data.next_obs + 1)))
@@ -107,7 +107,7 @@ def test_the_window_holds_the_last_transitions_and_none_across_a_reset(lifetimes
     task = lifetimes.sample(jax.random.key(1))
     trajectory, _ = jaxmeta.collect_episodes(jax.random.key(0), lifetimes.env, task, learner, (), (), **sizes)
     obs, action, reward = trajectory.obs[0], trajectory.action[0], trajectory.reward[0]
-    memories = observed(online, {"online": online.init(jax.random.key(0))}, obs)
+    memories = observed(online, online.init(jax.random.key(0)), obs)
     # Steps that an observation of that time tells of, but for the fifth.
     known = {0: [], 1: [0], 4: [0, 1, 2, 3], 5: [0, 1, 2, 3], 6: [1, 2, 3, 5], 7: [2, 3, 5, 6], 9: [5, 6, 7, 8]}
     for time, expected in known.items():
@@ -171,7 +171,7 @@ def test_the_gradient_goes_through_the_adaptation_unless_it_is_first_order(acted
     for first_order in (False, True):
         each = small(lifetimes.env, "windowed", first_order=first_order)
         loss = jax.jit(lambda params, each=each: each.loss(jax.random.key(3), params, data))
-        value, slope = jax.jit(jax.value_and_grad(loss))(theta["online"])
+        value, slope = jax.jit(jax.value_and_grad(loss))(theta)
         values.append(float(value))
         slopes.append(slope["model"]["outcome"])
     assert values[0] == pytest.approx(values[1], rel=1e-6)
@@ -179,34 +179,34 @@ def test_the_gradient_goes_through_the_adaptation_unless_it_is_first_order(acted
     assert max(jax.tree.leaves(difference)) > 1e-4
 
     def along(step):
-        params = jax.tree.map(lambda x, s: x + step * s, theta["online"]["model"]["outcome"], slopes[0])
-        return float(loss({"model": {**theta["online"]["model"], "outcome": params}}))
+        params = jax.tree.map(lambda x, s: x + step * s, theta["model"]["outcome"], slopes[0])
+        return float(loss({"model": {**theta["model"], "outcome": params}}))
 
     square = sum(float(jnp.sum(jnp.square(x))) for x in jax.tree.leaves(slopes[0]))
     np.testing.assert_allclose((along(0.01) - along(-0.01)) / 0.02, square, rtol=0.02)
 
 
-def test_exploring_acts_at_random_in_the_share_that_theta_says(lifetimes):
+def test_exploring_acts_at_random_in_a_share_of_steps(lifetimes):
     online = small(lifetimes.env, "windowed")
     env, planner = lifetimes.env, PLANNER(lifetimes.env.action_space())
-    plain, exploring = (jaxmeta.planning_learner(env, online, planner, explore=each) for each in (False, True))
-    theta = plain.init(jax.random.key(0))
+    theta = online.init(jax.random.key(0))
     obs, _ = env.reset_env(jax.random.key(1), lifetimes.sample(jax.random.key(1)))
     keys = jax.random.split(jax.random.key(2), 200)
 
-    def actions(learner, share):
-        given = {**theta, "random": jnp.float32(share)}
-        return jax.jit(jax.vmap(lambda key: learner.act(key, given, learner.begin(given), obs)[0]))(keys)
+    def actions(**settings):
+        learner = jaxmeta.planning_learner(env, online, planner, **settings)
+        return jax.jit(jax.vmap(lambda key: learner.act(key, theta, learner.begin(theta), obs)[0]))(keys)
 
-    planned = actions(plain, 1.0)
-    np.testing.assert_array_equal(actions(exploring, 0.0), planned)
-    share = float(jnp.mean(jnp.any(actions(exploring, 0.3) != planned, axis=-1)))
+    planned = actions()
+    # A share that is computed in training, and happens to be 0.
+    np.testing.assert_array_equal(actions(random_share=jnp.zeros(())), planned)
+    share = float(jnp.mean(jnp.any(actions(random_share=0.3) != planned, axis=-1)))
     assert share == pytest.approx(0.3, abs=0.1)
-    noisy = jaxmeta.planning_learner(env, online, planner, explore=True, noise=0.1)
+    noisy = actions(noise=0.1)
     inside = jnp.all(jnp.abs(planned) < 0.7, axis=-1)
-    spread = jnp.std((actions(noisy, 0.0) - planned)[inside])
+    spread = jnp.std((noisy - planned)[inside])
     assert float(spread) == pytest.approx(0.1, rel=0.3)
-    assert jnp.all(jnp.abs(actions(noisy, 0.0)) <= 1.0)
+    assert jnp.all(jnp.abs(noisy) <= 1.0)
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,13 @@ def test_targets_by_hand_tell_termination_from_truncation(linear, batch):
     later = [1 + 0.5 * value[1], 2.0, 3 + 0.5 * value[0], 4 + 0.5 * value[1], 5 + 0.5 * value[2]]
     real = np.array([0, 1, 3, 4, 5])
     np.testing.assert_allclose(targets(linear, WEIGHTS, WEIGHTS, data)[real], rescaled(jnp.array(later)), rtol=1e-5)
-    # Double: the first weights choose, the second judge. These here choose the other action in the second observation.
+    # Double: the first weights choose, the second give the value. Here they choose the other action in the second
+    # observation.
     chooser = WEIGHTS.at[1].set(jnp.array([0.4, 0.2]))
     other = unscaled(jnp.array(0.2))
-    wanted = targets(linear, chooser, WEIGHTS, data)
-    np.testing.assert_allclose(wanted[0], rescaled(1 + 0.5 * other), rtol=1e-5)
-    np.testing.assert_allclose(wanted[1], rescaled(jnp.array(2.0)), rtol=1e-5)
+    target = targets(linear, chooser, WEIGHTS, data)
+    np.testing.assert_allclose(target[0], rescaled(1 + 0.5 * other), rtol=1e-5)
+    np.testing.assert_allclose(target[1], rescaled(jnp.array(2.0)), rtol=1e-5)
 
 
 def test_several_steps_by_hand_and_never_beyond_an_end(batch):
@@ -79,56 +80,51 @@ def test_transitions_are_taken_from_the_real_ones_alone(batch):
 def step_by_hand(weights, batch):
     """``w ← w + α mean (y − w[s, a])`` at each visited entry, with y by the weights themselves."""
     value = unscaled(jnp.max(weights, axis=1))
-    wanted = jnp.stack(
+    target = jnp.stack(
         [1 + 0.5 * value[1], jnp.float32(2.0), 3 + 0.5 * value[0], 4 + 0.5 * value[1], 5 + 0.5 * value[2]]
     )
     state, action = jnp.array([0, 1, 1, 0, 1]), jnp.array([0, 1, 1, 0, 1])
     # The second episode: states second, first, second; actions 1, 0, 1.
-    error = rescaled(wanted) - weights[state, action]
+    error = rescaled(target) - weights[state, action]
     return weights.at[state, action].add(RATE * error / 5)
 
 
 def test_absorb_is_the_step_and_its_derivative_that_of_the_step(linear, batch):
     learner = learner_of(linear)
-    theta = {"network": WEIGHTS, "epsilon": jnp.zeros(())}
 
     def adapted(weights):
-        theta = {"network": weights, "epsilon": jnp.zeros(())}
-        return learner.absorb(theta, learner.begin(theta), batch)
+        return learner.absorb(weights, learner.begin(weights), batch)
 
-    np.testing.assert_allclose(learner.absorb(theta, WEIGHTS, batch), step_by_hand(WEIGHTS, batch), rtol=1e-5)
+    np.testing.assert_allclose(learner.absorb(WEIGHTS, WEIGHTS, batch), step_by_hand(WEIGHTS, batch), rtol=1e-5)
     # Of an objective of the adapted weights, through the targets too.
-    judge = lambda weights: jnp.sum(jnp.arange(6.0).reshape(3, 2) * weights**2)  # noqa: E731
-    meta = jax.grad(lambda weights: judge(adapted(weights)))(WEIGHTS)
-    by_hand = jax.grad(lambda weights: judge(step_by_hand(weights, batch)))(WEIGHTS)
+    outer = lambda weights: jnp.sum(jnp.arange(6.0).reshape(3, 2) * weights**2)  # noqa: E731
+    meta = jax.grad(lambda weights: outer(adapted(weights)))(WEIGHTS)
+    by_hand = jax.grad(lambda weights: outer(step_by_hand(weights, batch)))(WEIGHTS)
     np.testing.assert_allclose(meta, by_hand, rtol=1e-4, atol=1e-6)
-    assert np.abs(meta - jax.grad(judge)(step_by_hand(WEIGHTS, batch))).max() > 1e-3
+    assert np.abs(meta - jax.grad(outer)(step_by_hand(WEIGHTS, batch))).max() > 1e-3
     # The value of the third observation enters by its target alone.
     assert abs(meta[2, 0]) > 1e-3
 
 
 def test_first_order_adaptation_counts_as_the_identity(linear, batch):
     learner = jaxmeta.first_order(learner_of(linear))
-    theta = {"network": WEIGHTS, "epsilon": jnp.zeros(())}
-    jacobian = jax.jacobian(lambda weights: learner.absorb(theta, weights, batch))(WEIGHTS)
+    jacobian = jax.jacobian(lambda weights: learner.absorb(weights, weights, batch))(WEIGHTS)
     np.testing.assert_allclose(jacobian.reshape(6, 6), np.eye(6), atol=1e-6)
 
 
 def test_several_inner_steps_use_other_transitions_and_nothing_is_learned_without_any(linear, batch):
-    theta = {"network": WEIGHTS, "epsilon": jnp.zeros(())}
-    np.testing.assert_array_equal(learner_of(linear, inner_updates=0).absorb(theta, WEIGHTS, batch), WEIGHTS)
+    np.testing.assert_array_equal(learner_of(linear, inner_updates=0).absorb(WEIGHTS, WEIGHTS, batch), WEIGHTS)
     # Two steps of one transition each: the second and the fourth of five, at a quarter and three quarters.
-    moved = learner_of(linear, inner_updates=2, inner_batch=1).absorb(theta, WEIGHTS, batch) - WEIGHTS
+    moved = learner_of(linear, inner_updates=2, inner_batch=1).absorb(WEIGHTS, WEIGHTS, batch) - WEIGHTS
     assert set(zip(*np.nonzero(np.asarray(moved)), strict=True)) == {(1, 1), (0, 0)}
 
 
 def test_actions_are_the_best_but_for_a_share(linear):
-    theta = {"network": WEIGHTS, "epsilon": jnp.float32(0.4)}
     obs = jnp.eye(3)[1]
     keys = jax.random.split(jax.random.key(0), 4_000)
-    for explore, share in ((True, 0.8), (False, 1.0)):
-        learner = learner_of(linear, explore=explore)
-        action, log_prob, value, phi = jax.vmap(learner.act, (0, None, None, None))(keys, theta, WEIGHTS, obs)
+    for epsilon, share in ((0.4, 0.8), (0.0, 1.0)):
+        learner = learner_of(linear, epsilon=epsilon)
+        action, log_prob, value, phi = jax.vmap(learner.act, (0, None, None, None))(keys, WEIGHTS, WEIGHTS, obs)
         np.testing.assert_allclose(np.mean(np.asarray(action) == 1), share, atol=0.02)
         np.testing.assert_allclose(np.exp(log_prob[action == 1]), share, rtol=1e-5)
         np.testing.assert_allclose(value, 0.4, rtol=1e-6)

@@ -8,7 +8,7 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.algorithms.on_lifetimes import standardised_together
+from jaxmeta.algorithms.lifetime_ppo import standardised_together
 from jaxmeta.learners.recurrent import replay
 
 LIFETIME, STEPS = 2, 6
@@ -78,8 +78,10 @@ def test_returns_come_by_episode(lifetimes):
     # Nothing ends early here, so an episode is STEPS steps.
     reward = np.asarray(lifetime.trajectory.reward).reshape(LIFETIME, STEPS)
     np.testing.assert_allclose(jaxmeta.stage_returns(lifetimes.env, lifetime.trajectory), reward.sum(axis=1), rtol=1e-6)
-    judged = jax.jit(lambda key: jaxmeta.adaptation_returns(key, algorithm, lifetimes, theta, task, greedy_episodes=2))
-    returns = judged(jax.random.key(3))
+    evaluate = jax.jit(
+        lambda key: jaxmeta.adaptation_returns(key, algorithm, lifetimes, theta, task, greedy_episodes=2)
+    )
+    returns = evaluate(jax.random.key(3))
     assert returns["sampled"].shape == returns["deterministic"].shape == (LIFETIME,)
 
 
@@ -182,7 +184,10 @@ def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
 def test_rl2_finds_the_better_arm(better_arm):
     outer = jaxmeta.by_optax(optax.adam(1e-2), 4)
     algorithm = jaxmeta.rl2(
-        better_arm.tasks, size=8, outer=outer, estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5)
+        better_arm.tasks,
+        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
+        outer=outer,
+        estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5),
     )
     late = better_arm.learned(algorithm, 60)
     assert np.all(late["return_post"] > 2.8), late
@@ -193,7 +198,10 @@ def test_rl2_finds_the_better_arm(better_arm):
     [
         ({"segment": 5}, "segment: got 5; must divide the lifetime's 12 steps"),
         ({"segment": 0}, "segment: got 0; must be at least 1"),
-        ({"cell": "rnn"}, "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer"),
+        (
+            {"policy": jaxmeta.part(jaxmeta.recurrent_policy_for, cell="rnn")},
+            "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer",
+        ),
         ({"entropy_weight": -1.0}, "entropy_weight: got -1.0; must be at least 0"),
         ({"reward_scale": 0.0}, "reward_scale: got 0.0; must be positive"),
         ({"clip": 0.0}, "epsilon: got 0.0; must be positive"),

@@ -9,7 +9,6 @@ import pytest
 
 from jaxmeta import tasks
 from jaxmeta.references import gridnavi
-from jaxmeta.studies import spatial
 
 
 def expectimax(size, horizon, episodes):
@@ -112,32 +111,6 @@ def test_posterior_sampling_of_one_episode_by_hand():
     expected = (1 + 0.25 + 0.25) / 5
     np.testing.assert_allclose(np.unique(returns), [-0.2, 0.9], atol=1e-6)
     assert np.mean(returns > 0) == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / len(returns)))
-
-
-def test_rows():
-    rows = spatial.gridnavi_rows(tasks=500)
-    assert {(row["episode"], row["method"]) for row in rows} == {
-        (episode, method)
-        for episode in (1, 2, 3, 4)
-        for method in ("bayes-optimal", "posterior-sampling", "full-information")
-    }
-    assert all(set(row) == {"problem", "episode", "method", "mean", "stderr"} for row in rows)
-    assert all((row["stderr"] > 0) == (row["method"] == "posterior-sampling") for row in rows)
-    best = {row["episode"]: row["mean"] for row in rows if row["method"] == "full-information"}
-    assert all(row["mean"] <= best[row["episode"]] + 1e-9 for row in rows)
-    rows = spatial.point_rows(tasks=20_000)
-    means = {row["problem"]: row["mean"] for row in rows}
-    assert all(set(row) == {"problem", "horizon", "method", "mean", "stderr"} and row["stderr"] > 0 for row in rows)
-    angle = np.linspace(0, np.pi, 20_001)
-    goals = np.abs(np.stack([np.cos(angle), np.sin(angle)], -1))
-    left = np.maximum(goals[:, None] - 0.1 * np.arange(1, 101)[:, None], 0)
-    distance = np.sqrt((left**2).sum(-1))
-    assert means["semicircle-dense"] == pytest.approx(-distance.sum(1).mean(), abs=0.02)
-    sparse = np.where(distance <= 0.2, 1 - distance, 0).sum(1).mean()
-    assert means["semicircle-sparse"] == pytest.approx(sparse, abs=0.03)
-    goal = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 2))
-    left = np.maximum(np.abs(goal)[:, None] - 0.1 * np.arange(1, 101)[:, None], 0)
-    assert means["navigation"] == pytest.approx(-np.sqrt((left**2).sum(-1)).sum(1).mean(), abs=0.015)
 
 
 @pytest.mark.parametrize("setting", [{"size": 6}, {"horizon": 0}, {"episodes": 5}])

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import jaxmeta
-from jaxmeta.plots import curves as plots
+from jaxmeta import plots
 from jaxmeta.runs import directory as runs
 from jaxmeta.runs import evaluate
 
@@ -131,7 +131,7 @@ def acted_lifetimes(name, **settings):
 
 def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
     tasks, _, batches = acted_lifetimes("cartpole", horizon=30)
-    episodes = plots.by_episode(tasks.env, batches)
+    episodes = plots.episodes_of_lifetimes(tasks.env, batches)
     assert episodes.mask.shape == (2, 3, 1, 30)
     assert episodes.mask.sum() == batches.mask.sum()
     lengths = episodes.mask.sum(axis=-1)
@@ -140,7 +140,7 @@ def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
     np.testing.assert_allclose(episodes.reward.sum(axis=-1)[..., 0], returns)
     assert np.all(np.abs(episodes.obs[..., 0, :]) <= 0.05)
     twice = jax.tree.map(lambda x: np.concatenate([x, x], axis=1), batches)
-    again = plots.by_episode(tasks.env, twice)
+    again = plots.episodes_of_lifetimes(tasks.env, twice)
     chex.assert_trees_all_equal(episodes, *(jax.tree.map(lambda x, n=n: x[:, n : n + 3], again) for n in (0, 3)))
     np.testing.assert_array_equal(episodes.final_obs[0, 1, 0], episodes.obs[0, 1, 0, int(lengths[0, 1, 0]) - 1])
 

@@ -4,16 +4,11 @@ A bandit and a random MDP, for one to three adaptation steps; a million trajecto
 unbiased estimator that passes does so every time.
 """
 
-import sys
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import meta_gradients
+from jaxmeta.studies import meta_gradients
 
 NAMES = ("dice-1", "likelihood-ratio", "score-function", "first-order")
 UNBIASED = {"bandit": ("dice-1", "likelihood-ratio"), "mdp": ("dice-1",)}

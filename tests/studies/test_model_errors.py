@@ -38,7 +38,7 @@ def believed(env, move):
     return OnlineModel(
         nothing,
         lambda: jnp.zeros(()),
-        lambda params, memory, obs: env.told(obs).acted,
+        lambda params, memory, obs: env.split_observation(obs).has_action,
         lambda params, memory: (model, memory),
         nothing,
         model,

@@ -48,5 +48,5 @@ def test_what_is_not_a_family_is_refused_in_one_line():
         jaxmeta.from_gymnax(env, lambda key: params, horizon=0)
     with pytest.raises(ValueError, match="action space"):
         jaxmeta.tasks.scale_actions(env)
-    with pytest.raises(ValueError, match=r"^force: got \(3, 1\); must be 0 < low <= high$"):
+    with pytest.raises(ValueError, match=r"^force: got \(3.0, 1.0\); must be 0 < low <= high$"):
         jaxmeta.tasks.make("cartpole", force=(3, 1))

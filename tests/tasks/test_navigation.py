@@ -62,7 +62,7 @@ def test_goals_fill_the_square():
     [
         ({"horizon": 0}, "horizon: got 0; must be at least 1"),
         ({"goal_range": -1.0}, "goal_range: got -1.0; must be positive"),
-        ({"goal_rage": 1.0}, "unknown setting of navigation 'goal_rage'; did you mean 'goal_range'"),
+        ({"goal_rage": 1.0}, r"goal_rage: unknown setting; did you mean goal_range\?"),
     ],
 )
 def test_bad_settings_are_named(settings, message):
@@ -71,6 +71,6 @@ def test_bad_settings_are_named(settings, message):
 
 
 def test_an_unknown_family_names_the_near_ones():
-    with pytest.raises(ValueError, match=r"^unknown task 'navigaton'; did you mean 'navigation'") as caught:
+    with pytest.raises(ValueError, match=r"^family: unknown name 'navigaton'; did you mean navigation") as caught:
         jaxmeta.tasks.make("navigaton")
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Lifetimes, running moments, revealed tasks and scaled actions."""
+"""Lifetimes, revealed tasks and scaled actions."""
 
 import jax
 import jax.numpy as jnp
@@ -109,35 +109,6 @@ def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
 def test_lifetimes_of_nothing_are_refused():
     with pytest.raises(ValueError, match="episodes: got 0"):
         tasks.as_lifetime(tasks.make("navigation"), 0)
-
-
-@pytest.mark.parametrize("shape", [(), (3,), (2, 2)])
-def test_moments_are_those_of_all_batches_together(shape):
-    generator = np.random.default_rng(0)
-    data = 100.0 + 0.1 * generator.standard_normal((6, 5, 7, *shape))
-    mask = generator.integers(0, 2, (6, 5, 7))
-    mask[2] = 0
-    data[mask == 0] = np.nan
-    moments = tasks.init_moments(shape)
-    update = jax.jit(tasks.update_moments)
-    for batch, batch_mask in zip(data, mask, strict=True):
-        moments = update(moments, jnp.asarray(batch, jnp.float32), jnp.asarray(batch_mask))
-    kept = data[mask == 1]
-    assert float(moments.seen) == mask.sum()
-    np.testing.assert_allclose(moments.mean, kept.mean(0), rtol=1e-6)
-    # Float32 resolves 100 to 8e-6, of which 0.1 is 12,500 times as much; sums of squares about 0 would leave nothing.
-    np.testing.assert_allclose(moments.square / moments.seen, kept.var(0), rtol=2e-3)
-    scaled = tasks.normalise(moments, jnp.asarray(kept, jnp.float32))
-    np.testing.assert_allclose(np.asarray(scaled).mean(0), 0.0, atol=2e-3)
-    np.testing.assert_allclose(np.asarray(scaled).std(0), 1.0, rtol=2e-3)
-
-
-def test_normalising_before_anything_was_seen_and_far_away():
-    moments = tasks.init_moments((2,))
-    np.testing.assert_array_equal(tasks.normalise(moments, jnp.array([3.0, -5.0])), [3.0, -5.0])
-    moments = tasks.update_moments(moments, jnp.array([[0.0, 1.0], [2.0, 1.0]]))
-    np.testing.assert_allclose(tasks.normalise(moments, jnp.array([2.0, 1.0])), [1.0, 0.0], rtol=1e-6)
-    np.testing.assert_array_equal(tasks.normalise(moments, jnp.array([1e6, -1e6]), clip=4.0), [4.0, -4.0])
 
 
 def test_revealed_tasks_end_in_what_varies():

@@ -1,0 +1,68 @@
+"""Learning curves: returns on training tasks against all steps of the environment."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxmeta.plots.style import AFTER, BEFORE, STEPS, Stages, colours, distinct, shared_legend, subplots
+from jaxmeta.runs.evaluate import interquartile_mean
+
+Rows = list[dict[str, float]]
+"""Rows of ``metrics.csv``."""
+
+
+def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Figure:
+    """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
+
+    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed.
+
+    Args:
+      rows: of one run.
+      title: of the figure.
+      stages: what the two ends of adaptation are called: ``EPISODES`` for learners with a memory.
+    """
+    figure, axes = subplots(1, 1, (5.6, 3.6))
+    ax = axes[0, 0]
+    _draw_learning(ax, rows, "return_pre", stages.first, BEFORE)
+    _draw_learning(ax, rows, "return_post", stages.last, AFTER)
+    ax.set(xlabel="environment steps (adaptation included)", ylabel="return on training tasks", title=title)
+    ax.legend(frameon=False)
+    return figure
+
+
+def sample_efficiency(runs: list[tuple[str, str, Rows]], *, stages: Stages = STEPS) -> Figure:
+    """Return after adaptation against all environment steps of several runs: a panel a family, a curve a label.
+
+    Args:
+      runs: (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
+      stages: what the two ends of adaptation are called: ``EPISODES`` for learners with a memory, ``BOTH`` for both.
+    """
+    families, labels = distinct(family for family, _, _ in runs), distinct(label for _, label, _ in runs)
+    palette = colours(labels)
+    figure, axes = subplots(1, len(families), (3.4 * len(families) + 1.6, 3.0))
+    for ax, family in zip(axes.flat, families, strict=True):
+        for label, rows in ((label, rows) for one, label, rows in runs if one == family):
+            _draw_learning(ax, rows, "return_post", label, palette[label])
+        ax.set(title=family, xscale="log")
+    figure.supxlabel("environment steps (adaptation included)", fontsize=9)
+    figure.supylabel(f"return, {stages.last}, training tasks", fontsize=9)
+    shared_legend(figure, axes)
+    return figure
+
+
+def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows of ``metrics.csv``: environment steps, the mean over the seeds ``[I]``, and a column ``[S, I]``."""
+    seeds = sorted({row["seed"] for row in rows})
+    by_seed = [[row for row in rows if row["seed"] == seed] for seed in seeds]
+    length = min(len(one) for one in by_seed)
+    steps = np.array([[row["env_steps"] for row in one[:length]] for one in by_seed]).mean(axis=0)
+    return steps, np.array([[row[name] for row in one[:length]] for one in by_seed])
+
+
+def _draw_learning(ax: Axes, rows: Rows, name: str, label: str, colour: Any) -> None:
+    steps, values = over_seeds(rows, name)
+    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
+    if len(values) > 1:
+        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)

@@ -1,0 +1,239 @@
+"""What exact answers and classical methods reach on the standard problems, and published numbers.
+
+One function a problem, which yields rows setting by setting.
+
+A row is ``{"problem", ...setting, "method", "mean", "stderr", "tasks"}``. An exact number has standard error 0 and
+``tasks`` null. Nothing heavy is imported at the top, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effort:
+    """How much is computed."""
+
+    tasks: int
+    quick: bool
+    seed: int
+    lifetimes: tuple[int, ...] = ()
+    prior_mean: float = 1.0
+
+    def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
+        """Those lifetimes that are asked for."""
+        return tuple(n for n in lifetimes if not self.lifetimes or n in self.lifetimes)
+
+
+def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
+    """Bernoulli arms, p ~ U[0, 1]: total reward of n pulls of k arms."""
+    import jax
+
+    from jaxmeta.references import bandits, bernoulli_value
+
+    # The exact values that fit: two arms at any n, and any number of arms at n = 10.
+    sizes = {10: (2, 5), 100: (5,)} if effort.quick else {10: (2, 5, 10, 50), 100: (2, 5, 10, 50), 500: (2, 5, 10, 50)}
+    for n in effort.among(sizes):
+        policies = {
+            "gittins": bandits.gittins(n),
+            "thompson": bandits.thompson(n),
+            "optimistic-thompson": bandits.optimistic_thompson(n),
+            # Twenty times the work of the others: left out where that would be most of the run.
+            "likeliest-thompson": bandits.likeliest_thompson(n),
+            "ucb1": bandits.ucb1(),
+            "epsilon-greedy": bandits.epsilon_greedy(),
+            "greedy": bandits.greedy(),
+            "random": bandits.random_arm(),
+        }
+        for k in sizes[n]:
+            setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
+            rows = [exact(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
+            for method, policy in policies.items():
+                if method == "likeliest-thompson" and (effort.quick or k * n > 500):
+                    continue
+                key = jax.random.key(effort.seed)
+                returns = bandits.bandit_returns(key, policy, arms=k, pulls=n, tasks=effort.tasks)
+                rows.append(simulated(setting, method, returns))
+            yield rows
+
+
+def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
+    """Random MDPs of 10 states and 5 actions, H = 10: total reward of n episodes."""
+    import jax
+
+    from jaxmeta.references import mdp_optima, mdp_returns, tabular
+
+    lifetimes = effort.among((10,) if effort.quick else (10, 25, 50, 75, 100))
+    if not lifetimes:
+        return
+    steps, key = 10 * lifetimes[-1], jax.random.key(effort.seed)
+    planners = {
+        "psrl": tabular.psrl(steps),
+        "optimistic-psrl": tabular.optimistic_psrl(steps),
+        "ucrl2": tabular.ucrl2(),
+        "beb": tabular.beb(),
+        "epsilon-greedy": tabular.epsilon_greedy(),
+        "greedy": tabular.greedy(),
+        "mean-plus-bonus": tabular.mean_plus_bonus(),
+        "random": tabular.random_actions(),
+    }
+    optima = mdp_optima(key, tasks=effort.tasks)
+    returns = {
+        method: mdp_returns(key, planner, episodes=lifetimes[-1], tasks=effort.tasks, prior_mean=effort.prior_mean)
+        for method, planner in planners.items()
+    }
+    for n in lifetimes:
+        setting = {"problem": "tabular-mdp", "n": n}
+        rows = [simulated(setting, "full-information", n * optima)]
+        yield rows + [simulated(setting, method, each[:, :n].sum(axis=1)) for method, each in returns.items()]
+
+
+def exact(setting: Row, method: str, value: float) -> Row:
+    """A row of a number without sampling error."""
+    return {**setting, "method": method, "mean": float(value), "stderr": 0.0, "tasks": None}
+
+
+def simulated(setting: Row, method: str, returns: Any) -> Row:
+    """A row of a mean over tasks, ``returns`` ``[N]``."""
+    from jaxmeta.references import estimate
+
+    mean, stderr = estimate(returns)
+    return {**setting, "method": method, "mean": mean, "stderr": stderr, "tasks": len(returns)}
+
+
+def gridnavi(effort: Effort) -> Iterator[list[Row]]:
+    """GridNavi, 5 x 5 cells, 21 goals, H = 15: return of each episode of a lifetime of four."""
+    import jax
+
+    from jaxmeta.references import gridnavi
+    from jaxmeta.tasks import make
+
+    episodes, known = 4, gridnavi.full_information()
+    best = gridnavi.bayes_optimal(episodes=episodes).returns
+    key_tasks, key_act = jax.random.split(jax.random.key(effort.seed))
+    batch = jax.jit(jax.vmap(make("gridnavi").sample))(jax.random.split(key_tasks, effort.tasks))
+    simulate = jax.jit(jax.vmap(gridnavi.posterior_sampling))
+    returns = simulate(jax.random.split(key_act, effort.tasks), batch.goal)
+    for episode in range(episodes):
+        setting = {"problem": "gridnavi", "episode": episode + 1}
+        yield [
+            exact(setting, "bayes-optimal", best[episode]),
+            simulated(setting, "posterior-sampling", returns[:, episode]),
+            exact(setting, "full-information", known),
+        ]
+
+
+def point_robots(effort: Effort) -> Iterator[list[Row]]:
+    """Exact optimum of 2D navigation and of the half circle, sparse and dense."""
+    import jax
+
+    from jaxmeta.tasks import make
+
+    for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
+        family = make(problem)
+        assert family.optimum is not None
+        batch = jax.jit(jax.vmap(family.sample))(jax.random.split(jax.random.key(effort.seed), effort.tasks))
+        optima = jax.jit(lambda batch, optimum=family.optimum: jax.lax.map(optimum, batch, batch_size=4096))(batch)
+        yield [simulated({"problem": problem, "horizon": family.horizon}, "optimal", optima)]
+
+
+PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
+    "bernoulli-bandit": bernoulli_bandit,
+    "gridnavi": gridnavi,
+    "point-robots": point_robots,
+    "tabular-mdp": tabular_mdp,
+}
+
+
+def rows_of(problem: str, effort: Effort) -> Iterator[list[Row]]:
+    """The rows of one of ``PROBLEMS``, setting by setting."""
+    import jax
+
+    # Compiling is most of a quick run, and code that is optimised little is fast enough for a thousand tasks.
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", effort.quick or before)
+    try:
+        yield from PROBLEMS[problem](effort)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
+
+
+def text(rows: list[Row]) -> str:
+    """One setting as a table: a column a method, the mean and its standard error above the published mean."""
+    fields = ("problem", "method", "mean", "stderr", "tasks")
+    setting = {name: value for name, value in rows[0].items() if name not in fields}
+    published = PUBLISHED.get((rows[0]["problem"], *setting.values()), {})
+    width = max(18, *(len(row["method"]) + 2 for row in rows))
+    label = ", ".join(f"{name} {value}" for name, value in setting.items())
+    errors = [f"± {row['stderr']:.3f}" if row["stderr"] else "exact" for row in rows]
+    ours = [f"{row['mean']:.3f} {error}" for row, error in zip(rows, errors, strict=True)]
+    lines = [(label, [row["method"] for row in rows]), ("", ours)]
+    if published:
+        theirs = [published.get(row["method"]) for row in rows]
+        lines.append(("published", ["" if mean is None else f"{mean:.1f}" for mean in theirs]))
+    return "\n".join(f"{head:14s}" + "".join(f"{cell:>{width}s}" for cell in cells) for head, cells in lines)
+
+
+_BANDIT_METHODS: tuple[str, ...] = (
+    "random",
+    "gittins",
+    "thompson",
+    "likeliest-thompson",
+    "ucb1",
+    "epsilon-greedy",
+    "greedy",
+)
+_TABULAR_METHODS: tuple[str, ...] = ("random", "psrl", "optimistic-psrl", "ucrl2", "beb", "epsilon-greedy", "greedy")
+
+# Duan et al. 2016, each a mean over 1,000 tasks; by (problem, the setting's values). What they call optimistic Thompson
+# sampling is ``likeliest-thompson`` here, by their public code.
+PUBLISHED: dict[tuple[str | int, ...], dict[str, float]] = {}
+for n, k, *means in (
+    (10, 5, 5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6),
+    (10, 10, 5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6),
+    (10, 50, 5.1, 6.5, 5.2, 5.5, 6.6, 6.5, 6.5),
+    (100, 5, 49.9, 78.3, 74.7, 77.9, 78.0, 75.4, 74.8),
+    (100, 10, 49.9, 82.8, 76.7, 81.4, 82.4, 77.4, 77.1),
+    (100, 50, 49.8, 85.2, 64.5, 67.7, 84.3, 78.3, 78.0),
+    (500, 5, 249.8, 405.8, 402.0, 406.7, 405.8, 388.2, 380.6),
+    (500, 10, 249.0, 437.8, 429.5, 438.9, 437.1, 408.0, 395.0),
+    (500, 50, 249.6, 463.7, 427.2, 437.6, 457.6, 413.6, 402.8),
+):
+    PUBLISHED["bernoulli-bandit", k, n] = dict(zip(_BANDIT_METHODS, means, strict=True))
+# These methods started from a mean reward of 0, by their public code, where the family's is 1 (``--prior-mean 0``).
+for n, *means in (
+    (10, 100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8),
+    (25, 250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8),
+    (50, 499.7, 904.4, 930.7, 918.9, 917.8, 823.3, 769.3),
+    (75, 749.9, 1417.1, 1449.2, 1427.6, 1422.6, 1293.9, 1172.9),
+    (100, 999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5),
+):
+    PUBLISHED["tabular-mdp", n] = dict(zip(_TABULAR_METHODS, means, strict=True))
+
+# RL² as published there, and SNAIL (Mishra et al. 2018), each a mean over 1,000 tasks.
+PUBLISHED_LEARNED: dict[tuple[str | int, ...], dict[str, float]] = {}
+for n, k, rl2, snail in (
+    (10, 5, 6.7, 6.6),
+    (10, 10, 6.7, 6.7),
+    (10, 50, 6.8, 6.7),
+    (100, 5, 78.7, 79.1),
+    (100, 10, 83.5, 83.5),
+    (100, 50, 84.9, 85.1),
+    (500, 5, 401.6, 408.1),
+    (500, 10, 432.5, 432.4),
+    (500, 50, 438.9, 442.6),
+):
+    PUBLISHED_LEARNED["bernoulli-bandit", k, n] = {"rl2": rl2, "snail": snail}
+for n, rl2, snail in (
+    (10, 156.2, 159.1),
+    (25, 445.7, 447.2),
+    (50, 936.1, 942.3),
+    (75, 1428.8, 1447.5),
+    (100, 1913.7, 1953.1),
+):
+    PUBLISHED_LEARNED["tabular-mdp", n] = {"rl2": rl2, "snail": snail}

@@ -1,0 +1,117 @@
+"""What the environments of all families share, and what a family says of the figures that suit it."""
+
+import abc
+import enum
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from gymnax.environments import environment, spaces
+
+from jaxmeta.checks import check_action
+from jaxmeta.types import Array, Key
+
+
+class EpisodeView(enum.Enum):
+    """Which picture of an episode shows what happens in it."""
+
+    PATH = "the way through the plane"
+    ACTIONS = "which action is taken when"
+    OBSERVATIONS = "each observed quantity against time"
+
+
+class Plane(NamedTuple):
+    """Where the paths of episodes lie in one task. Points are ``(x, y)``, x to the right and y upwards.
+
+    Attributes:
+      start: where episodes begin, ``[2]``.
+      goals: what is looked for, ``[G, 2]``.
+    """
+
+    start: np.ndarray
+    goals: np.ndarray
+
+
+class TaskEnvironment(environment.Environment):
+    """A gymnax environment that says how it is drawn. All answers have defaults, which fit any environment."""
+
+    @property
+    def name(self) -> str:
+        return f"{type(self).__name__}-jaxmeta"
+
+    @property
+    def episode_view(self) -> EpisodeView:
+        """Which picture of an episode suits the environment."""
+        return EpisodeView.OBSERVATIONS
+
+    def plane(self, params: Any) -> Plane:
+        """Where the paths of one task lie; asked of environments whose episodes are seen as ``EpisodeView.PATH``."""
+        raise NotImplementedError(f"{self.name} has no plane")
+
+    def points(self, obs: np.ndarray) -> np.ndarray:
+        """Observations ``[..., 2]`` as points ``(x, y)`` of the plane."""
+        return np.asarray(obs)
+
+    def arm_rewards(self, params: Any) -> Array | None:
+        """What each arm pays on average, ``[k]``, in bandits whose arms pay alike at every pull; ``None`` elsewhere."""
+        return None
+
+    @property
+    def has_goal_belief(self) -> bool:
+        """Whether the exact belief over goal cells is known, and what is seen tells the agent's cell."""
+        return False
+
+    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The exact belief over goal cells along a lifetime; asked of environments that ``has_goal_belief``.
+
+        Args:
+          arrived: cells that steps led to, ``[T, 2]``.
+          goal: the task's, ``[2]``.
+
+        Returns:
+          ``[T + 1, size, size]``, the prior first.
+        """
+        raise NotImplementedError(f"{self.name} has no exact belief")
+
+
+class DiscreteEnvironment(TaskEnvironment, abc.ABC):
+    """A few actions, and nothing that terminates an episode unless a class says so.
+
+    A class says how many actions there are and what a step does; its state has ``time`` beside its own parts.
+    """
+
+    @property
+    @abc.abstractmethod
+    def num_actions(self) -> int:
+        """How many actions there are."""
+
+    @abc.abstractmethod
+    def transition(self, key: Key, state: Any, action: Array, params: Any) -> tuple[Any, Array]:
+        """The next state and the reward of an action."""
+
+    def state_parts(self, params: Any) -> dict[str, spaces.Space]:
+        """The spaces of what a state holds beside the time."""
+        return {}
+
+    def step_env(self, key, state, action, params):
+        check_action(self, action)
+        next_state, reward = self.transition(key, state, jnp.asarray(action, jnp.int32), params)
+        terminated = self.is_terminated(next_state, params)
+        info = {"discount": jnp.where(terminated, jnp.float32(0.0), jnp.float32(1.0))}
+        return self.get_obs(next_state, params), next_state, reward, terminated, info
+
+    def is_terminated(self, state, params):
+        return jnp.zeros((), bool)
+
+    def action_space(self, params=None) -> spaces.Discrete:
+        return spaces.Discrete(self.num_actions)
+
+    def state_space(self, params=None) -> spaces.Dict:
+        params = params or self.default_params
+        time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
+        return spaces.Dict({**self.state_parts(params), "time": time})
+
+
+def figures_of(env: environment.Environment) -> TaskEnvironment:
+    """What says how an environment is drawn: itself, or the default answers where it is gymnax's own."""
+    return env if isinstance(env, TaskEnvironment) else TaskEnvironment()

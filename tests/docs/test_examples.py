@@ -1,0 +1,91 @@
+"""What the documentation shows runs: every block of Python, and every command line is understood.
+
+Blocks of a page belong together: they share a namespace. Numbers are made small, so that the suite stays short; nothing
+else is changed. Shell blocks that are not meant for this are marked ``sh``, not ``bash``.
+"""
+
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import jaxmeta
+from jaxmeta import registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SMALL = {"iterations": 2, "meta_batch": 8, "episodes": 2, "pulls": 20, "tasks": 50}
+COMMANDS = ("jaxmeta ", "python scripts/", "python -m jaxmeta ")
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def called(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+WITH_EXAMPLES = [page for page in PAGES if blocks(page, "python")]
+
+
+def test_there_are_examples():
+    assert len(WITH_EXAMPLES) >= 15
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """What a page registers is forgotten after it."""
+    for name in ("METHODS", "FAMILIES"):
+        monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    monkeypatch.setattr(registry, "PARTS", {kind: dict(rows) for kind, rows in registry.PARTS.items()})
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=called)
+def test_examples_run(page, tmp_path, monkeypatch, own_registry):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for number, code in enumerate(blocks(page, "python"), 1):
+        needed = re.findall(r"\bjaxmeta\.(experiment|load)\(", code)
+        if not all(hasattr(jaxmeta, name) for name in needed):
+            pytest.skip(f"block {number} and those after it need jaxmeta.{needed[0]}")
+        for name, value in SMALL.items():
+            code = re.sub(rf"\b{name}=[\d_]+", f"{name}={value}", code)
+        exec(compile(code, f"{called(page)}, block {number}", "exec"), namespace)
+
+
+def command_lines(page: Path) -> list[str]:
+    """The commands of a page; a loop's variable is replaced by the first of its values."""
+    lines = []
+    for block in blocks(page, "bash"):
+        text = re.sub(r"\\\n\s*", " ", block)
+        for variable, values in re.findall(r"for (\w+) in ([^;\n]+);", text):
+            text = text.replace(f"${variable}", values.split()[0])
+        for line in re.split(r"\n|;\s*(?:do)?|&&", text):
+            line = line.strip().removeprefix("do ").strip()
+            if line.startswith(COMMANDS):
+                lines.append(line)
+    return lines
+
+
+SHOWN = [(called(page), line) for page in PAGES for line in command_lines(page)]
+
+
+def test_there_are_command_lines():
+    assert len(SHOWN) >= 40
+
+
+@pytest.mark.parametrize(("page", "line"), SHOWN)
+def test_command_line_is_understood(page, line):
+    words = shlex.split(line, comments=True)
+    words = words[2:] if line.startswith("python -m") else words[1:]
+    name, arguments = Path(words[0]).stem, words[1:]
+    if importlib.util.find_spec("jaxmeta.commands") is None:
+        pytest.skip("there is no jaxmeta.commands yet")
+    command = importlib.import_module(f"jaxmeta.commands.{name.replace('-', '_')}")
+    if "--resume" in arguments or "--import" in arguments or not hasattr(command, "parse"):
+        pytest.skip("needs a run or a file that is not there")
+    command.parse(arguments)

@@ -1,0 +1,53 @@
+"""The pages hold together: tables are up to date, figures and links exist, none is too long to be read."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *(ROOT / "docs").rglob("*.md")]
+GENERATED = ("contributing.md", "changes.md", "reference/api/")
+
+
+def load_tables():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TABLES = load_tables()
+
+
+@pytest.mark.parametrize("name", TABLES.TABLES)
+def test_table_is_made(name):
+    lines = TABLES.TABLES[name]().splitlines()
+    assert len(lines) > 2
+    assert len({line.count(" | ") for line in lines}) == 1
+
+
+def test_readme_is_up_to_date():
+    text = (ROOT / "README.md").read_text()
+    assert TABLES.filled(text, keep_markers=True) == text, "run python benchmarks/tables.py --write README.md"
+
+
+def test_every_table_is_shown():
+    shown = {name for page in PAGES for name in re.findall(r"<!-- table: ([\w-]+) -->", page.read_text())}
+    assert shown == set(TABLES.TABLES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_page_is_short_and_its_links_lead_somewhere(page):
+    text = page.read_text()
+    assert len(text.splitlines()) <= (150 if page.name != "CONTRIBUTING.md" else 210)
+    for target in re.findall(r"\]\(([^)#\s]+)", text):
+        if "://" in target or any(part in target for part in GENERATED):
+            continue
+        path = (page.parent / target).resolve()
+        if "data" in Path(target).parts:  # put there by the build
+            path = ROOT / "benchmarks" / "results" / path.name
+        assert path.exists(), target

@@ -1,0 +1,80 @@
+"""Curves of adaptation: data in, the right lines and words out."""
+
+import matplotlib.colors
+import numpy as np
+import pytest
+
+from jaxmeta import plots
+from jaxmeta.plots import style
+
+
+def evaluation(axis, iqm, optimum=None):
+    """The content of an ``evaluation.json`` whose intervals reach 1 below and 2 above."""
+    values = np.asarray(iqm, float)
+    interval = {"iqm": values.tolist(), "low": (values - 1).tolist(), "high": (values + 2).tolist()}
+    references = {"from_scratch": {"iqm": (values - 5).tolist()}, "random_policy": {"iqm": -7.0}}
+    if optimum is not None:
+        references["optimum"] = {"iqm": optimum}
+    summary = {"sampled": interval, "deterministic": interval}
+    return {"axes": ["seed", "task", axis], "summary": summary, "references": references}
+
+
+BY_STEP = evaluation("adaptation_step", [1.0, 4.0, 5.0], optimum=9.0)
+BY_EPISODE = evaluation("episode", [2.0, 3.0])
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def lines_at(ax, height):
+    return [line for line in ax.lines if np.all(np.asarray(line.get_ydata()) == height)]
+
+
+@pytest.mark.parametrize(
+    ("result", "places", "word"), [(BY_STEP, [0, 1, 2], "adaptation steps"), (BY_EPISODE, [1, 2], "episode")]
+)
+def test_a_curve_is_against_steps_from_0_or_episodes_from_1(result, places, word):
+    figure = plots.adaptation_curve(result, "a title")
+    (ax,) = figure.axes
+    assert (ax.get_xlabel(), ax.get_title()) == (word, "a title")
+    sampled, segments = ax.containers[0].lines[0], ax.containers[0].lines[2][0].get_segments()
+    np.testing.assert_array_equal(sampled.get_xdata(), places)
+    np.testing.assert_array_equal(sampled.get_ydata(), result["summary"]["sampled"]["iqm"])
+    np.testing.assert_allclose(
+        [(low[1], high[1]) for low, high in segments], [(y - 1, y + 2) for y in sampled.get_ydata()]
+    )
+    assert len(lines_at(ax, -7.0)) == 1
+    assert len(lines_at(ax, 9.0)) == ("optimum" in result["references"])
+    assert ("exact optimum" in legend(figure)) == ("optimum" in result["references"])
+
+
+def test_a_comparison_has_a_panel_a_family_a_colour_a_label_and_names_both_axes():
+    figure = plots.comparison([("a", "maml", BY_STEP), ("a", "rl2", BY_EPISODE), ("b", "rl2", BY_EPISODE)], columns=2)
+    left, right = figure.axes
+    assert [ax.get_title() for ax in figure.axes] == ["a", "b"]
+    colour = [matplotlib.colors.to_hex(ax.containers[-1].lines[0].get_color()) for ax in (left, right)]
+    assert colour[0] == colour[1]
+    assert figure.get_supxlabel() == "adaptation steps, or episodes before this one"
+    assert sorted(legend(figure)) == ["exact optimum", "from scratch", "maml", "random policy", "rl2"]
+    assert plots.comparison([("a", "rl2", BY_EPISODE)]).get_supxlabel() == "episodes before this one"
+    assert plots.comparison([("a", "maml", BY_STEP)]).get_supxlabel() == "adaptation steps"
+
+
+@pytest.mark.parametrize(
+    ("results", "first", "stages"),
+    [
+        ([BY_STEP], "before adaptation", plots.STEPS),
+        ([BY_EPISODE], "first episode", plots.EPISODES),
+        ([BY_STEP, BY_EPISODE], "before adaptation or first episode", plots.BOTH),
+    ],
+)
+def test_a_place_a_label_names_what_its_first_point_is(results, first, stages):
+    assert style.stages_of(results) == stages
+    figure = plots.adaptation_by_label([("a", f"method {index}", one) for index, one in enumerate(results)])
+    assert first in legend(figure)
+    assert figure.axes[0].get_ylabel() == "a"
+    starts = [line for line in figure.axes[0].lines if line.get_marker() == "o" and line.get_zorder() == 3]
+    np.testing.assert_allclose(
+        [line.get_ydata()[0] for line in starts], [one["summary"]["sampled"]["iqm"][0] for one in results]
+    )

@@ -1,0 +1,37 @@
+"""Learning curves: data in, the right lines and words out."""
+
+import numpy as np
+
+from jaxmeta import plots
+
+ROWS = [
+    {"seed": seed, "env_steps": 10.0 * step, "return_pre": -1.0 * step, "return_post": float(step + seed)}
+    for seed in (0, 1, 2)
+    for step in (1, 2)
+]
+
+
+def test_steps_and_columns_over_seeds_are_as_long_as_the_shortest():
+    steps, values = plots.over_seeds(ROWS[:-1], "return_post")
+    np.testing.assert_array_equal(steps, [10.0])
+    np.testing.assert_array_equal(values, [[1.0], [2.0], [3.0]])
+
+
+def test_a_curve_before_and_one_after_with_bands_over_the_seeds():
+    figure = plots.learning_curve(ROWS, "a title")
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["before adaptation", "after adaptation"]
+    before, after = ax.lines
+    np.testing.assert_array_equal(before.get_ydata(), [-1.0, -2.0])
+    np.testing.assert_array_equal(after.get_xdata(), [10.0, 20.0])
+    np.testing.assert_array_equal(after.get_ydata(), [2.0, 3.0])
+    band = ax.collections[1].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (1.0, 4.0)
+    assert ax.get_title() == "a title"
+
+
+def test_a_learner_with_a_memory_has_a_first_and_a_last_episode():
+    figure = plots.learning_curve(ROWS, stages=plots.EPISODES)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["first episode", "last episode"]
+    figure = plots.sample_efficiency([("a", "rl2", ROWS)], stages=plots.EPISODES)
+    assert figure.get_supylabel() == "return, last episode, training tasks"

@@ -1,0 +1,50 @@
+"""Settings of the wrong kind are one line that names them, whichever family they are given to."""
+
+from collections.abc import Callable
+
+import pytest
+
+from jaxmeta import registry, tasks
+
+
+@pytest.mark.parametrize(
+    ("family", "setting", "message"),
+    [
+        ("navigation", {"horizon": 2.5}, "horizon: got 2.5; must be a whole number"),
+        ("navigation", {"horizon": "10"}, "horizon: got '10'; must be a whole number"),
+        ("navigation", {"horizn": 10}, r"horizn: unknown setting; did you mean horizon\? navigation has horizon"),
+        ("navigation-wind", {"wind": "strong"}, "wind: got 'strong'; must be a number"),
+        ("gridnavi", {"size": None}, "size: got None; must be a whole number"),
+        ("cartpole", {"force": 10.0}, "force: got 10.0; must be 2 numbers"),
+        ("cartpole", {"force": (1.0, 2.0, 3.0)}, r"force: got \(1.0, 2.0, 3.0\); must be 2 numbers"),
+        ("t-maze", {"lengths": ("a", "b")}, "lengths: got 'a'; must be a whole number"),
+        ("frozen-lake", {"slippery": 1}, "slippery: got 1; must be true or false"),
+        ("dependent-bandit", {"level": 3}, "level: got 3; must be text"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_named(family, setting, message):
+    with pytest.raises(ValueError, match=f"^{message}") as caught:
+        tasks.make(family, **setting)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_whole_number_will_do_for_a_number():
+    assert tasks.make("navigation", goal_range=1).horizon == 100
+
+
+def test_a_family_is_registered_once_and_its_functions_are_handed_on(monkeypatch):
+    monkeypatch.setattr(registry, "FAMILIES", dict(registry.FAMILIES))
+    made = []
+
+    def family(*, sampler: Callable[[], int], horizon: int = 3):
+        made.append((sampler(), horizon))
+        return tasks.navigation(horizon=horizon)
+
+    tasks.register("mine", family, "a family of ours")
+    assert "mine" in tasks.names()
+    assert tasks.make("mine", sampler=lambda: 7).horizon == 3
+    assert made == [(7, 3)]
+    with pytest.raises(ValueError, match=r"^family 'mine' is registered already"):
+        tasks.register("mine", tasks.navigation)
+    with pytest.raises(ValueError, match=r"unknown name 'navigatoin'; did you mean navigation"):
+        tasks.make("navigatoin")
