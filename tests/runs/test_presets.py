@@ -11,6 +11,8 @@ from jaxmeta.runs import presets
 from jaxmeta.runs.logging import read_csv
 
 PLANNING = ("grbal", "rebal")
+LATENT = ("hyperx", "pearl", "varibad")
+"""Methods whose model of the task holds the policy too."""
 DISCRETE = ("maml-q", "mql", "r2d2")
 
 
@@ -18,7 +20,7 @@ DISCRETE = ("maml-q", "mql", "r2d2")
 def test_every_method_is_built_with_its_preset_and_with_experts(method):
     """Policies of all but those that plan may be mixtures, whose gate is handed on."""
     family = "gridnavi" if method in DISCRETE else "navigation"
-    experts = {} if method in PLANNING else {"policy.experts": 2}
+    experts = {} if method in PLANNING else {"model.experts" if method in LATENT else "policy.experts": 2}
     tasks, built = jaxmeta.experiment(method, family, **experts, **{"family.horizon": 4}).build()
     task = tasks.sample(jax.random.key(0))
     theta = built.learner.init(jax.random.key(1))
@@ -31,12 +33,13 @@ def test_every_method_is_built_with_its_preset_and_with_experts(method):
 @pytest.mark.parametrize("method", ["maml", "rl2", "varibad"])
 def test_means_are_bounded_where_that_is_asked_for(method):
     """Weights that lead far out: the mode is beyond the actions, or one of them."""
-    for flag in ("--policy.no-bounded-mean", "--policy.bounded-mean"):
-        tasks, built = train.parse([method, "navigation", "--policy.hidden", "8", flag]).experiment.build()
+    part = "model" if method in LATENT else "policy"
+    for flag in (f"--{part}.no-bounded-mean", f"--{part}.bounded-mean"):
+        tasks, built = train.parse([method, "navigation", f"--{part}.hidden", "8", flag]).experiment.build()
         theta = jax.tree.map(lambda x: jnp.full_like(x, 5.0), built.learner.init(jax.random.key(0)))
         obs = tasks.env.reset_env(jax.random.key(1), tasks.sample(jax.random.key(2)))[0]
         action = built.greedy.act(jax.random.key(3), theta, built.greedy.begin(theta), obs)[0]
-        assert bool(jnp.all(jnp.abs(action) <= 1.0)) == (flag == "--policy.bounded-mean")
+        assert bool(jnp.all(jnp.abs(action) <= 1.0)) == (flag == f"--{part}.bounded-mean")
 
 
 def test_settings_of_the_family_and_of_the_method_are_taken():
