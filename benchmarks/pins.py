@@ -87,7 +87,7 @@ What is not here stays: rates, discounts, weights, and counts that cost little, 
 falls. ``None`` stays too.
 """
 LEFT_ALONE = {"mb-mpo": "model.hidden", "model-maml": "model.hidden", "hyperx": "hidden"}
-"""Settings by method that share their name with one that is made smaller, and stay: hidden layers of further networks."""
+"""Settings by method that stay, though one of their name is made smaller: hidden layers of further networks."""
 AT_LEAST = {"t-maze": 21}
 """Horizons that a family's own definition asks for: one more than its longest corridor."""
 CLOSE = 1e-5
