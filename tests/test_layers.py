@@ -16,7 +16,8 @@ FLOORS = {
     "algorithms": 6,
     "runs": 7,
     **dict.fromkeys(("studies", "plots"), 8),
-    **dict.fromkeys(("commands", "__main__"), 9),
+    "commands": 9,
+    "__main__": 10,
 }
 
 
