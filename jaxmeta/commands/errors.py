@@ -1,8 +1,10 @@
 """How commands end on what cannot be meant: one line on stderr, exit status 2."""
 
 import contextlib
+import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +41,17 @@ def one_line_errors(flags: bool = True) -> Iterator[None]:
         path, colon, rest = str(error).partition(":")
         fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags and FLAG.fullmatch(path) else str(error))
     except (ValueError, RuntimeError, OSError, ImportError) as error:
-        fail(str(error) or type(error).__name__)
+        if os.environ.get("JAXMETA_TRACEBACK"):
+            raise
+        fail((str(error) or type(error).__name__) + _where(error))
+
+
+def _where(error: Exception) -> str:
+    """Where an error was raised, if it is none of ours: those name a setting, or have a type of their own."""
+    if type(error) not in (ValueError, RuntimeError) or re.match(r"[\w./-]+: ", str(error)):
+        return ""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f" (in {last.filename}, line {last.lineno}; JAXMETA_TRACEBACK=1 shows all)"
 
 
 @contextlib.contextmanager
