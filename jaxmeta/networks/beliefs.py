@@ -196,8 +196,8 @@ def telling_tasks(
     """The model with a part more, ``"task"``, which tells from a latent what task it is.
 
     What varies between tasks (``varying_features``) is predicted as numbers of mean 0 and deviation 1 over 1,024 of
-    them. They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in line
-    with those that it did, and so does what it does there.
+    them. They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in
+    line with those that it did, and so does what it does there.
 
     Args:
       model: the networks.
