@@ -84,10 +84,10 @@ AT_MOST = {
 """What is made smaller, by the name of a setting, with or without the path before it: larger numbers become this one.
 
 What is not here stays: rates, discounts, weights, and counts that cost little, such as those over which a schedule
-falls. ``None`` stays too, and so do the hidden layers of the models of mb-mpo and model-maml.
+falls. ``None`` stays too.
 """
-LEFT_ALONE = ("iterations", "planner.smoothing")
-"""Settings that share their name with one that is made smaller."""
+LEFT_ALONE = {"mb-mpo": "model.hidden", "model-maml": "model.hidden", "hyperx": "hidden"}
+"""Settings by method that stay, though one of their name is made smaller: hidden layers of further networks."""
 AT_LEAST = {"t-maze": 21}
 """Horizons that a family's own definition asks for: one more than its longest corridor."""
 CLOSE = 1e-5
@@ -208,7 +208,7 @@ def shrunken(method: str | None, family: str | None, preset: str | None) -> tupl
             full = f"{path}{name}"
             if isinstance(value, dict):
                 changed[name] = smaller(value, f"{full}.")
-            elif full in LEFT_ALONE or (full == "model.hidden" and whole.method in ("mb-mpo", "model-maml")):
+            elif full == LEFT_ALONE.get(whole.method):
                 continue
             elif full == "family.horizon":
                 limit = max(AT_MOST["horizon"] * repeat, AT_LEAST.get(whole.family, 1))

@@ -1,8 +1,7 @@
 """Markdown tables of the results, made from the JSON files in ``benchmarks/results``: no number is typed twice.
 
-A line ``<!-- table: NAME -->`` stands for a table. The documentation's build puts it there; in files that are read as
-they are, such as the README, ``python benchmarks/tables.py --write README.md`` writes it between that line and
-``<!-- end of table -->``, and a test holds the two equal.
+A line ``<!-- table: NAME -->`` in a page stands for a table, which ``python benchmarks/tables.py --write README.md
+docs/*/*.md`` writes between that line and ``<!-- end of table -->``. A test holds the two equal.
 """
 
 import argparse
@@ -425,16 +424,15 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def filled(text: str, *, keep_markers: bool = False) -> str:
-    """The text with a table at each marker.
+def filled(text: str) -> str:
+    """The text with its tables made anew, each between its markers.
 
     Raises:
       KeyError: a marker of a table that is not there.
     """
 
     def table(match: re.Match[str]) -> str:
-        found = TABLES[match[1]]()
-        return f"<!-- table: {match[1]} -->\n{found}\n<!-- end of table -->" if keep_markers else found
+        return f"<!-- table: {match[1]} -->\n\n{TABLES[match[1]]()}\n\n<!-- end of table -->"
 
     return MARKER.sub(table, text)
 
@@ -442,10 +440,11 @@ def filled(text: str, *, keep_markers: bool = False) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="tables to print; all if none is named")
-    parser.add_argument("--write", type=Path, help="bring the tables of this file up to date instead")
+    parser.add_argument("--write", type=Path, nargs="+", help="bring the tables of these pages up to date instead")
     arguments = parser.parse_args()
     if arguments.write is not None:
-        arguments.write.write_text(filled(arguments.write.read_text(), keep_markers=True))
+        for page in arguments.write:
+            page.write_text(filled(page.read_text()))
         return
     for name in arguments.names or TABLES:
         print(f"{name}\n\n{TABLES[name]()}\n")

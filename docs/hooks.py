@@ -5,6 +5,8 @@ Nothing here is typed by hand that the code or the results know.
 
 import importlib.util
 import inspect
+import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,11 +67,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Tables where a page has a marker for one."""
+    """Tables where a page has a marker for one; data and figures where the site has them."""
     for marker, table in (("families", families), ("methods", methods), ("settings", settings)):
         line = f"<!-- registry: {marker} -->"
         if line in markdown:
             markdown = markdown.replace(line, table())
+    data = posixpath.relpath("results/data", posixpath.dirname(page.file.src_uri))
+    markdown = re.sub(r"\]\((\.\./)+benchmarks/results/", f"]({data}/", markdown)
     return TABLES.MARKER.sub(
         lambda match: f'<div class="numbers" markdown>\n\n{TABLES.TABLES[match[1]]()}\n\n</div>', markdown
     )

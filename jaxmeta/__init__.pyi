@@ -25,7 +25,6 @@ from .algorithms import grbal as grbal
 from .algorithms import hyperx as hyperx
 from .algorithms import imaml as imaml
 from .algorithms import learned_rule as learned_rule
-from .algorithms import load_balancing as load_balancing
 from .algorithms import maml as maml
 from .algorithms import maml_ppo as maml_ppo
 from .algorithms import maml_q as maml_q
@@ -248,7 +247,6 @@ __all__ = [
     "likelihood_ratio",
     "linear_baseline",
     "load",
-    "load_balancing",
     "maml",
     "maml_ppo",
     "maml_q",

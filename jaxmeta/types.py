@@ -118,9 +118,6 @@ class Estimator(Protocol):
 Objective = Callable[[Theta, Lifetime], tuple[Array, Info]]
 """``objective(theta, lifetime) -> (loss, Info)`` of one task; the caller takes the mean over tasks."""
 
-Regulariser = Callable[[Theta, Lifetime], tuple[Array, Info]]
-"""``regulariser(theta, lifetimes) -> (loss, Info)`` of a whole meta-batch, leaves ``[N, K + 1, E, T, ...]``."""
-
 Gate = Callable[[Theta, Phi, Array], Array]
 """``gate(theta, phi, obs) -> [..., experts]``: how much each expert has to say at ``obs`` ``[..., O]``; sums to 1."""
 

@@ -10,13 +10,14 @@ FLOORS = {
     **dict.fromkeys(("types", "parts", "registry", "checks", "spaces", "over_tasks"), 0),
     "references": 1,
     "tasks": 2,
-    **dict.fromkeys(("networks", "data"), 3),
-    **dict.fromkeys(("objectives", "outer", "models"), 4),
+    **dict.fromkeys(("networks", "data", "outer"), 3),
+    **dict.fromkeys(("objectives", "models"), 4),
     "learners": 5,
     "algorithms": 6,
     "runs": 7,
     **dict.fromkeys(("studies", "plots"), 8),
     "commands": 9,
+    "__main__": 10,
 }
 
 
@@ -42,13 +43,16 @@ def test_every_module_has_a_floor_and_imports_downward_only():
         if path == ROOT / "__init__.py":
             continue
         here = path.relative_to(ROOT).with_suffix("").parts[0]
-        violations += [
-            f"{path.name}: {here} imports {there}" for there in imports(path) if FLOORS[there] > FLOORS[here]
-        ]
+        violations += [f"{path.name}: {here} imports {there}" for there in imports(path) if not below(there, here)]
     assert violations == []
+
+
+def below(there: str, here: str) -> bool:
+    """Whether a room is on a lower floor, or is the same; on the lowest each file is a room, and they may meet."""
+    return there == here or FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0
 
 
 def test_the_public_names_are_sorted_and_exist():
     names = jaxmeta.__all__
-    assert sorted(names, key=str.lower) == sorted(set(names), key=str.lower)
+    assert len(names) == len(set(names))
     assert all(hasattr(jaxmeta, name) for name in names)

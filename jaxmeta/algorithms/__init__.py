@@ -1,7 +1,6 @@
 """One file a paper: composition, defaults and citation."""
 
 from jaxmeta.algorithms.anil import anil
-from jaxmeta.algorithms.balance import load_balancing
 from jaxmeta.algorithms.baselines import from_scratch, multi_task, oracle
 from jaxmeta.algorithms.cavia import cavia
 from jaxmeta.algorithms.compose import compose
@@ -37,7 +36,6 @@ __all__ = [
     "hyperx",
     "imaml",
     "learned_rule",
-    "load_balancing",
     "maml",
     "maml_ppo",
     "maml_q",

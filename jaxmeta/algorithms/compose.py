@@ -25,7 +25,6 @@ from jaxmeta.types import (
     Outer,
     Phi,
     PyTree,
-    Regulariser,
     Task,
     TaskDistribution,
     Theta,
@@ -45,7 +44,6 @@ def compose(
     episodes: int,
     task_chunk: int | None = None,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
-    regulariser: Regulariser | None = None,
     gate: Gate | None = None,
 ) -> MetaAlgorithm:
     """Collect in every task, adapt, collect again, differentiate through the adaptation, update.
@@ -63,8 +61,6 @@ def compose(
       task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
       across_tasks: ``(theta, lifetimes) -> lifetimes``: what needs the whole meta-batch, such as one scale for all
         advantages, changes the lifetimes, leaves ``[N, K + 1, E, T, ...]``, after they were collected.
-      regulariser: ``(theta, lifetimes) -> (loss, Info)``: a loss that is no mean over tasks, added to the objective;
-        where a step is on a part of the meta-batch, of that part.
       gate: which experts act, if there are several; handed on to the algorithm.
 
     Returns:
@@ -87,7 +83,6 @@ def compose(
         distribution,
         task_chunk=task_chunk,
         across_tasks=across_tasks,
-        regulariser=regulariser,
     )
 
     def init_fn(key: Key) -> MetaState:
@@ -118,7 +113,6 @@ def learning(
     *,
     task_chunk: int,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
-    regulariser: Regulariser | None = None,
 ) -> Callable[[MetaState, Lifetime], tuple[MetaState, Info]]:
     """The half of ``compose`` that learns: ``learn(state, lifetimes) -> (state, Info)``, with the same arguments.
 
@@ -131,11 +125,7 @@ def learning(
 
         def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
             chosen = lifetimes if part is None else part_of(lifetimes, *part)
-            loss, info = mean_objective(theta, chosen)
-            if regulariser is None:
-                return loss, info
-            further, further_info = regulariser(theta, chosen)
-            return loss + further, {**info, **further_info}
+            return mean_objective(theta, chosen)
 
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
         theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)

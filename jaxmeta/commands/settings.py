@@ -1,6 +1,7 @@
 """A command line for an experiment's settings: flags, types and help all come from signatures and docstrings."""
 
 import dataclasses
+import itertools
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ def base(names: Names) -> Experiment:
 def with_kinds(start: Experiment, argv: list[str]) -> Experiment:
     """The experiment with the factories that flags such as ``--outer trust-region`` name; their settings come later."""
     found: dict[str, str] = {}
-    for flag, following in zip(argv, [*argv[1:], ""], strict=True):
+    for flag, following in itertools.pairwise([*argv, ""]):
         name, equals, value = flag.partition("=")
         if name.startswith("--"):
             found[name[2:].replace("-", "_")] = value if equals else following

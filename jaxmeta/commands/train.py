@@ -1,6 +1,7 @@
 """Meta-train, save, evaluate and plot, from one command."""
 
 import dataclasses
+import itertools
 import sys
 import time
 import typing
@@ -105,7 +106,7 @@ def parse(argv: list[str]) -> Parsed:
 
 def _value(argv: list[str], flag: str) -> Path | None:
     """The value of a flag that must be known before the others are read."""
-    for here, following in zip(argv, [*argv[1:], ""], strict=True):
+    for here, following in itertools.pairwise([*argv, ""]):
         name, equals, value = here.partition("=")
         if name == flag and (value or following):
             return Path(value if equals else following)

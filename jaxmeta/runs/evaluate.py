@@ -7,12 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.algorithms.balance import expert_use
 from jaxmeta.data.rollout import collect_episodes, stage_returns
 from jaxmeta.learners.uniform import uniform_learner
-from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.objectives.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.types import Array, Key, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
+from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
 def adaptation_returns(
@@ -73,6 +72,13 @@ def adapted_expert_use(key: Key, algorithm: MetaAlgorithm, theta: Theta, task: T
         raise ValueError("algorithm: its policy has no experts; use policy_for(env, experts=...)")
     _, lifetime = algorithm.adapt(key, theta, task)
     return expert_use(algorithm.learner, algorithm.gate, theta, lifetime)
+
+
+def expert_use(learner: Learner, gate: Gate, theta: Theta, lifetime: Lifetime) -> Array:
+    """Mean probability of each expert over one task's data after adaptation, ``[experts]``; sums to 1."""
+    last = batch_of(lifetime, -1)
+    probabilities = gate(theta, replay_adaptation(learner, theta, lifetime), last.obs)
+    return jnp.sum(probabilities * last.mask[..., None], axis=(0, 1)) / jnp.maximum(jnp.sum(last.mask), 1.0)
 
 
 def specialisation(use: np.ndarray) -> float:

@@ -1,15 +1,16 @@
 """Evaluation of a run on unseen tasks: the protocol, ``evaluation.json``, and the table."""
 
 import dataclasses
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_least, check_positive
-from jaxmeta.runs.experiment import Experiment
-from jaxmeta.types import MetaAlgorithm, TaskDistribution
+from jaxmeta.checks import check_finite, check_least, check_positive
+
+if TYPE_CHECKING:
+    from jaxmeta.runs.experiment import Experiment
+    from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Evaluation:
     """A return above which a task counts as solved: also print the share solved so far, by one stage or an earlier."""
 
 
-def check_evaluation(evaluation: Evaluation, experiment: Experiment) -> None:
+def check_evaluation(evaluation: Evaluation, experiment: "Experiment") -> None:
     """Refuse what is out of range, and what the method has no use for.
 
     Raises:
@@ -46,14 +47,11 @@ def check_evaluation(evaluation: Evaluation, experiment: Experiment) -> None:
     if evaluation.episodes is not None:
         check_least(1, episodes=evaluation.episodes)
     check_positive(rate_decay=evaluation.rate_decay)
-    for name in ("rate_decay", "solved_above"):
-        value = getattr(evaluation, name)
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"{name}: got {value}; must be finite")
+    check_finite(solved_above=evaluation.solved_above)
     check_use(evaluation, Evaluation(), experiment)
 
 
-def check_use(given: Any, default: Any, experiment: Experiment) -> None:
+def check_use(given: Any, default: Any, experiment: "Experiment") -> None:
     """Refuse a setting of how to adapt that the run's method has no use for.
 
     Raises:
@@ -64,22 +62,22 @@ def check_use(given: Any, default: Any, experiment: Experiment) -> None:
             raise ValueError(f"{name}: {experiment.method} has no use for it; leave it out")
 
 
-def without_use(experiment: Experiment) -> list[str]:
+def without_use(experiment: "Experiment") -> list[str]:
     """The settings of an evaluation that a run's method has no use for, by its signature."""
     names = {"steps": "adaptation_steps", "episodes": "episodes"}
     unused = [ours for ours, theirs in names.items() if not experiment.has(theirs)]
     return unused if _takes_schedule(experiment) else [*unused, "rate_decay"]
 
 
-def _takes_schedule(experiment: Experiment) -> bool:
+def _takes_schedule(experiment: "Experiment") -> bool:
     """Whether the method's inner step size may be a schedule over adaptation steps."""
     known = parts.parameters(registry.builder(experiment.method))
     return "inner_rate" in known and parts.plain_type(known["inner_rate"].annotation) != known["inner_rate"].annotation
 
 
 def for_evaluation(
-    experiment: Experiment, *, steps: int, episodes: int | None, rate_decay: float = 1.0
-) -> tuple[TaskDistribution, MetaAlgorithm]:
+    experiment: "Experiment", *, steps: int, episodes: int | None, rate_decay: float = 1.0
+) -> "tuple[TaskDistribution, MetaAlgorithm]":
     """The family and the method with other adaptation steps and episodes than in training, where it has such.
 
     Args:
@@ -100,14 +98,14 @@ def for_evaluation(
     return experiment.build(**overrides)
 
 
-def evaluation_episodes(experiment: Experiment, episodes: int | None) -> int | None:
+def evaluation_episodes(experiment: "Experiment", episodes: int | None) -> int | None:
     """Episodes of an adaptation step in evaluation: as given, or twice those of training (Finn et al. 2017)."""
     if not experiment.has("episodes"):
         return None
     return 2 * experiment.tree["episodes"] if episodes is None else episodes
 
 
-def evaluate(experiment: Experiment, theta: Any, iteration: int, evaluation: Evaluation) -> dict[str, Any]:
+def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: Evaluation) -> dict[str, Any]:
     """Evaluate every seed of a run: the content of ``evaluation.json``.
 
     Args:

@@ -57,7 +57,7 @@ class Bandit(DiscreteEnvironment):
     def episode_view(self) -> EpisodeView:
         return EpisodeView.ACTIONS
 
-    def arm_rewards(self, params):
+    def arm_rewards(self, params) -> Array | None:
         return self.expected_rewards(params)
 
     def reset_env(self, key, params):

@@ -52,7 +52,7 @@ class ContextualBandit(Bandit):
     def expected_rewards(self, params):
         return params.probability
 
-    def arm_rewards(self, params):
+    def arm_rewards(self, params) -> Array | None:
         # Which arm is best depends on the context: the arms have no order of their own.
         return None
 

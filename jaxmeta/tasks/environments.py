@@ -48,7 +48,7 @@ class TaskEnvironment(environment.Environment):
         """Where the paths of one task lie; asked of environments whose episodes are seen as ``EpisodeView.PATH``."""
         raise NotImplementedError(f"{self.name} has no plane")
 
-    def points(self, obs: np.ndarray) -> np.ndarray:
+    def points(self, obs: Any) -> np.ndarray:
         """Observations ``[..., 2]`` as points ``(x, y)`` of the plane."""
         return np.asarray(obs)
 

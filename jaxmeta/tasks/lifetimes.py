@@ -1,6 +1,6 @@
 """Several episodes of one task seen as one lifetime, for learners that adapt by their recurrent state."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -170,7 +170,7 @@ class LifetimeEnv(Wrapper):
             [self.split_observation(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)]
         )
 
-    def points(self, obs: np.ndarray) -> np.ndarray:
+    def points(self, obs: Any) -> np.ndarray:
         return self.figures.points(np.asarray(self.split_observation(jnp.asarray(obs)).obs))
 
     def render(self, state, params):

@@ -40,7 +40,9 @@ _ROBOTS: dict[str, tuple[Reward, dict[str, Any]]] = {
 def point_robot(name: str) -> PointRobot:
     """The environment of a family, by its name in ``gymnax`` without ``-jaxmeta``."""
     reward, fields = _ROBOTS[name]
-    arrays = {field: jnp.array(value, jnp.float32) for field, value in fields.items() if isinstance(value, tuple)}
+    arrays: dict[str, Any] = {
+        field: jnp.array(value, jnp.float32) for field, value in fields.items() if isinstance(value, tuple)
+    }
     return PointRobot(f"{name}-jaxmeta", reward, PointParams(**(fields | arrays)))
 
 

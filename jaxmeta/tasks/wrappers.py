@@ -81,7 +81,7 @@ class Wrapper(TaskEnvironment):
     def plane(self, params) -> Plane:
         return self.figures.plane(params)
 
-    def points(self, obs: np.ndarray) -> np.ndarray:
+    def points(self, obs: Any) -> np.ndarray:
         return self.figures.points(obs)
 
     def arm_rewards(self, params) -> Array | None:
@@ -182,7 +182,7 @@ class RevealedTask(ChangedObservations):
     def episode_view(self) -> EpisodeView:
         return self.figures.episode_view
 
-    def points(self, obs: np.ndarray) -> np.ndarray:
+    def points(self, obs: Any) -> np.ndarray:
         size = flat_bounds(self.env.observation_space(self.env.default_params))[2]
         return self.figures.points(obs[..., :size])
 
@@ -255,7 +255,7 @@ class ScaledObservations(ChangedObservations):
     def episode_view(self) -> EpisodeView:
         return self.figures.episode_view
 
-    def points(self, obs: np.ndarray) -> np.ndarray:
+    def points(self, obs: Any) -> np.ndarray:
         return self.figures.points(np.asarray(obs) * self.half + self.middle)
 
     def observation_space(self, params=None) -> spaces.Box:

@@ -8,7 +8,7 @@ from jaxmeta.commands import evaluate, model_errors, train
 
 SMALL = ["--family.horizon", "6", "--lifetime", "2", "--meta-batch", "4", "--iterations", "2", "--no-evaluate"]
 MODEL = "--model.hidden 8 --model.probabilistic"
-SEARCH = "--updates 3 --batch 4 --planner.steps 3 --planner.candidates 4 --planner.elites 2 --planner.iterations 1"
+SEARCH = "--updates 3 --batch 4 --planner.horizon 3 --planner.candidates 4 --planner.elites 2 --planner.iterations 1"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_a_finished_run_is_described(finished):
         ("rl2 gridnavi --lifetime 0", "--lifetime: got 0; must be at least 1"),
         ("rl2 gridnavi --policy tabular --policy.experts 2", "--policy.experts: unknown flag"),
         ("rl2 gridnavi --policy tabular", "--policy: env: its first observation is not one-hot"),
-        ("maml-q navigation", "env: "),
+        ("maml-q navigation", "tasks: actions are Box"),
     ],
 )
 def test_bad_arguments_are_one_line_and_nothing_is_written(refused, tmp_path, argv, message):

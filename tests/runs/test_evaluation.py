@@ -1,0 +1,78 @@
+"""What an evaluation says besides returns."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxmeta
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs import evaluation
+from jaxmeta.runs.evaluation import Evaluation
+from jaxmeta.runs.loop import held_out_tasks
+
+
+def test_a_task_stays_solved_once_it_was():
+    """Two seeds, three tasks, two episodes; a return at the level is not above it."""
+    returns = [[[1.0, 0.0], [0.0, 2.0], [0.5, 0.5]], [[0.0, 0.0], [0.0, 0.0], [0.6, 0.0]]]
+    np.testing.assert_allclose(evaluation.solved_so_far(returns, 0.5), [[1 / 3, 2 / 3], [1 / 3, 1 / 3]])
+
+
+def test_the_share_solved_is_told_with_the_worst_and_the_best_seed():
+    one = {"iqm": [1.0, 2.0], "low": [0.0, 1.0], "high": [2.0, 3.0]}
+    result = {
+        "axes": ["seed", "task", "episode"],
+        "seeds": [0, 1],
+        "tasks": {"count": 4},
+        "summary": {"sampled": one, "deterministic": one},
+        "references": {"from_scratch": one},
+    }
+    assert "solved" not in evaluation.table(result)
+    table = evaluation.table({**result, "solved": [[0.25, 0.5], [0.75, 1.0]]})
+    line = next(line for line in table.splitlines() if line.startswith("solved"))
+    assert line.split("  ")[-2:] == ["50.0% [25.0%, 75.0%]", "75.0% [50.0%, 100.0%]"]
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "message"),
+    [
+        ("maml", {"solved_above": float("nan")}, "solved_above: got nan; must be finite"),
+        ("maml", {"rate_decay": float("inf")}, "rate_decay: got inf; must be finite"),
+        ("maml", {"rate_decay": 0.0}, "rate_decay: got 0.0; must be positive"),
+        ("maml", {"tasks": 0}, "tasks: got 0; must be at least 1"),
+        ("maml", {"steps": -1}, "steps: got -1; must be at least 0"),
+        ("maml", {"episodes": 0}, "episodes: got 0; must be at least 1"),
+        ("maml", {"task_seed": -1}, "task_seed: got -1; must be at least 0"),
+        ("rl2", {"steps": 2}, "steps: rl2 has no use for it; leave it out"),
+        ("rl2", {"rate_decay": 0.9}, "rate_decay: rl2 has no use for it; leave it out"),
+    ],
+)
+def test_a_protocol_that_cannot_be_meant_is_refused(method, given, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        evaluation.check_evaluation(Evaluation(**given), jaxmeta.experiment(method, "navigation"))
+
+
+def test_unseen_tasks_may_be_drawn_as_those_of_training(monkeypatch):
+    """Most of cartpole's test tasks have a quantity that no training task has; none of these has."""
+
+    class Enough(Exception):
+        pass
+
+    def evaluated(algorithm, tasks, theta, **settings):
+        raise Enough(tasks)
+
+    monkeypatch.setattr(runs, "evaluate_run", evaluated)
+    trained = jaxmeta.experiment("rl2", "cartpole", family={"horizon": 3}, policy={"size": 4})
+    known = jaxmeta.sample_tasks(jax.random.key(0), jaxmeta.tasks.make("cartpole"), 4000)
+    outside = []
+    for in_distribution in (False, True):
+        with pytest.raises(Enough) as caught:
+            evaluation.evaluate(trained, None, 1, Evaluation(in_distribution=in_distribution))
+        batch = held_out_tasks(jax.random.key(1), caught.value.args[0], 40)
+        beyond = [
+            (getattr(batch, name) < getattr(known, name).min() - 1e-2)
+            | (getattr(batch, name) > getattr(known, name).max() + 1e-2)
+            for name in ("masscart", "masspole", "length", "force_mag", "gravity")
+        ]
+        outside.append(np.mean(np.any(beyond, axis=0)))
+    assert outside[0] > 0.5
+    assert outside[1] == 0.0
