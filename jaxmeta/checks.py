@@ -21,7 +21,7 @@ def check_finite(**values: object) -> None:
             raise ValueError(f"{name}: got {value}; must be finite")
 
 
-def check_weights(**weights: float) -> None:
+def check_weights(**weights: object) -> None:
     """Raise a ``ValueError`` on a weight below 0, or one that is not finite."""
     check_finite(**weights)
     for name, value in weights.items():
@@ -36,7 +36,7 @@ def check_least(least: int, **counts: float) -> None:
             raise ValueError(f"{name}: got {value}; must be at least {least}")
 
 
-def check_unit(**shares: float) -> None:
+def check_unit(**shares: object) -> None:
     """Raise a ``ValueError`` on a share outside [0, 1]."""
     for name, value in shares.items():
         if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
@@ -51,7 +51,7 @@ def check_positive(**values: object) -> None:
             raise ValueError(f"{name}: got {value}; must be positive")
 
 
-def check_share(**shares: float) -> None:
+def check_share(**shares: object) -> None:
     """Raise a ``ValueError`` on a share outside (0, 1]."""
     for name, value in shares.items():
         if isinstance(value, (int, float)) and not 0.0 < value <= 1.0:

@@ -74,10 +74,6 @@ def plan_online(
 
     training = gradient_updates(mean_loss, built(optimizer, updates), updates=updates, batch=batch)
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
-        params = online.init(key)
-        return params, training.init(params)
-
     def store_fn(keys: Keys, params: PyTree, lifetimes: Lifetime) -> Transitions:
         return over_tasks(transitions_of, lifetimes.trajectory)
 
@@ -93,7 +89,7 @@ def plan_online(
         tasks,
         greedy,
         greedy,
-        init=init_fn,
+        init=lambda key: training.start(online.init(key)),
         store=store_fn,
         learn=learn_fn,
         collecting=lambda iteration: planning_learner(

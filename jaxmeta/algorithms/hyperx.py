@@ -1,5 +1,6 @@
 """HyperX: VariBAD that seeks situations and tasks which it knows little of (Zintgraf et al. 2021)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -76,34 +77,9 @@ def hyperx(
     model = built(model, tasks.env, tasks.horizon)
     network = MLP((*hidden, features))
 
-    def situations(theta: Theta, batch: Trajectory) -> tuple[Array, Gaussian]:
-        """Observations with the posterior at each, ``[T + 1, ...]``, and the posterior, as constants."""
-        obs = jnp.concatenate([batch.obs, batch.final_obs[None]])
-        belief = jax.lax.stop_gradient(model.beliefs(theta, obs))
-        return jnp.concatenate([obs, *belief], axis=-1), belief
-
-    def novelty(theta: Theta, met: Array) -> Array:
-        copy, original = (cast(Array, network.apply(theta["novelty"][name], met)) for name in ("copy", "random"))
-        return jnp.mean(jnp.square(copy - jax.lax.stop_gradient(original)), axis=-1)
-
-    def bonus(theta: Theta, lifetime: Lifetime) -> Array:
-        batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
-        met, belief = situations(theta, batch)
-        reward, state = jax.vmap(model.predict, (None, 0, 0, 0))(
-            theta, belief.mean[1:], batch.obs[:, None], batch.action[:, None]
-        )
-        error = 0.5 * jnp.square(reward[:, 0] - batch.reward)
-        if not is_zero(state_weight):
-            goes_on, led_to = next_states(batch.obs, batch.mask, state.shape[-1])
-            error += state_weight * 0.5 * jnp.sum(jnp.square(state[:, 0] - led_to), axis=-1) * goes_on
-        relative = novelty(theta, met[1:]) / theta["exploring"]["novelty"]
-        return theta["exploring"]["share"] * (novelty_weight * relative + error_weight * error)
-
-    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
-        met, _ = situations(theta, batch)
-        mean = masked_mean(novelty(theta, met[1:]), batch.mask)
-        return mean, {"novelty": mean}
+    novelty, exploration = novelty_and_errors(
+        model, network, novelty_weight=novelty_weight, error_weight=error_weight, state_weight=state_weight
+    )
 
     def init_fn(key: Key) -> PyTree:
         key_model, *keys = jax.random.split(key, 3)
@@ -136,10 +112,56 @@ def hyperx(
         return training_state(meta, recent, share), {**info, "exploring": share}
 
     with_novelty = model._replace(policy=model.policy._replace(init=init_fn))
-    algorithm = varibad(
-        tasks, model=with_novelty, exploration=Exploration(bonus, objective), state_weight=state_weight, **settings
-    )
+    algorithm = varibad(tasks, model=with_novelty, exploration=exploration, state_weight=state_weight, **settings)
     learner, greedy = (
         each._replace(init=lambda key: init_whole(key).theta) for each in (algorithm.learner, algorithm.greedy)
     )
     return algorithm._replace(init=init_whole, step=step_fn, learner=learner, greedy=greedy)
+
+
+def novelty_and_errors(
+    model: BeliefModel, network: MLP, *, novelty_weight: float, error_weight: float, state_weight: float
+) -> tuple[Callable[[Theta, Array], Array], Exploration]:
+    """``novelty(theta, met)`` of situations ``[..., D]``, and the bonuses and the objective that are made of it.
+
+    Theta has, beside VariBAD's, the two networks' weights in ``"novelty"``, and in ``"exploring"`` the recent novelty
+    and the share of the bonuses that is left.
+
+    Args:
+      model: posterior and predictions.
+      network: of the copy and of the random network.
+      novelty_weight: ≥ 0.
+      error_weight: ≥ 0.
+      state_weight: of states in the errors, ≥ 0.
+    """
+
+    def situations(theta: Theta, batch: Trajectory) -> tuple[Array, Gaussian]:
+        """Observations with the posterior at each, ``[T + 1, ...]``, and the posterior, as constants."""
+        obs = jnp.concatenate([batch.obs, batch.final_obs[None]])
+        belief = jax.lax.stop_gradient(model.beliefs(theta, obs))
+        return jnp.concatenate([obs, *belief], axis=-1), belief
+
+    def novelty(theta: Theta, met: Array) -> Array:
+        copy, original = (cast(Array, network.apply(theta["novelty"][name], met)) for name in ("copy", "random"))
+        return jnp.mean(jnp.square(copy - jax.lax.stop_gradient(original)), axis=-1)
+
+    def bonus(theta: Theta, lifetime: Lifetime) -> Array:
+        batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
+        met, belief = situations(theta, batch)
+        reward, state = jax.vmap(model.predict, (None, 0, 0, 0))(
+            theta, belief.mean[1:], batch.obs[:, None], batch.action[:, None]
+        )
+        error = 0.5 * jnp.square(reward[:, 0] - batch.reward)
+        if not is_zero(state_weight):
+            goes_on, led_to = next_states(batch.obs, batch.mask, state.shape[-1])
+            error += state_weight * 0.5 * jnp.sum(jnp.square(state[:, 0] - led_to), axis=-1) * goes_on
+        relative = novelty(theta, met[1:]) / theta["exploring"]["novelty"]
+        return theta["exploring"]["share"] * (novelty_weight * relative + error_weight * error)
+
+    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+        batch = jax.tree.map(lambda x: x[0], batch_of(lifetime, -1))
+        met, _ = situations(theta, batch)
+        mean = masked_mean(novelty(theta, met[1:]), batch.mask)
+        return mean, {"novelty": mean}
+
+    return novelty, Exploration(bonus, objective)

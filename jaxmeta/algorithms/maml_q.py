@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.algorithms.checks import check_discrete
 from jaxmeta.algorithms.compose import default_task_chunk
-from jaxmeta.algorithms.replay import Loss, ReplayState, annealed, gradient_updates, replay_method
+from jaxmeta.algorithms.replay import Loss, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit
 from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
 from jaxmeta.networks.policies import Policy, policy_for
@@ -113,54 +113,22 @@ def maml_q(
       ValueError: an argument out of its range, or continuous actions.
     """
     check_discrete(tasks)
-    check_least(
-        1,
-        episodes=episodes,
-        inner_batch=inner_batch,
-        n_step=n_step,
-        batch_tasks=batch_tasks,
-        batch=batch,
-        updates=updates,
-        epsilon_decay=epsilon_decay,
-    )
-    check_least(0, adaptation_steps=adaptation_steps, inner_updates=inner_updates)
-    check_unit(
-        discount=discount,
-        early_weight=early_weight,
-        priority_exponent=priority_exponent,
-        weight_exponent=weight_exponent,
-        epsilon=epsilon,
-        epsilon_end=epsilon_end,
-    )
+    check_least(1, batch_tasks=batch_tasks)
     check_positive(inner_rate=inner_rate)
     check_share(target_rate=target_rate)
+    epsilon_at = annealing(epsilon=epsilon, epsilon_end=epsilon_end, epsilon_decay=epsilon_decay)
     network = built(policy, tasks.env)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
 
+    td_settings = {"discount": discount, "n_step": n_step, "double": double}
+    inner = {"inner_optimizer": inner_optimizer(inner_rate), "inner_updates": inner_updates, "inner_batch": inner_batch}
+
     def learner_with(epsilon: float | Array) -> Learner:
-        learner = q_learner(
-            network,
-            inner_optimizer=inner_optimizer(inner_rate),
-            inner_updates=inner_updates,
-            inner_batch=inner_batch,
-            discount=discount,
-            n_step=n_step,
-            double=double,
-            epsilon=epsilon,
-        )
-        return adaptation(learner)
+        return adaptation(q_learner(network, **inner, **td_settings, epsilon=epsilon))
 
     greedy = learner_with(0.0)
-    loss = adapted_errors(
-        network,
-        greedy,
-        adaptation_steps=adaptation_steps,
-        discount=discount,
-        n_step=n_step,
-        double=double,
-        early_weight=early_weight,
-        batch=batch,
-    )
+    sizes = {"adaptation_steps": adaptation_steps, "early_weight": early_weight, "batch": batch}
+    loss = adapted_errors(network, greedy, **td_settings, **sizes)
     training = gradient_updates(
         mean_with_priorities(loss, batch_tasks, task_chunk, priority_exponent),
         built(optimizer, updates),
@@ -171,19 +139,12 @@ def maml_q(
         weight_exponent=weight_exponent,
     )
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
-        theta = network.init(key)
-        return theta, training.init(theta)
-
-    def epsilon_at(iteration: Array) -> Array:
-        return annealed(epsilon, epsilon_end, iteration / epsilon_decay)
-
     gate = network.gate
     return replay_method(
         tasks,
         learner_with(epsilon_end),
         greedy,
-        init=init_fn,
+        init=lambda key: training.start(network.init(key)),
         store=lambda keys, theta, lifetimes: stored(lifetimes.trajectory),
         learn=training.learn,
         priority=as_the_highest,
@@ -221,7 +182,12 @@ def adapted_errors(
       double: double Q-learning.
       early_weight: of the errors after 0 to K − 1 adaptation steps, in [0, 1].
       batch: transitions, ≥ 1.
+
+    Raises:
+      ValueError: an argument out of its range.
     """
+    check_least(1, batch=batch)
+    check_unit(early_weight=early_weight)
 
     def errors_after(key: Key, weights: PyTree, slow: PyTree, data: Trajectory, step: int) -> Array:
         """Of transitions by lot, with replacement, from the batches that the weights were not adapted with."""
@@ -251,7 +217,7 @@ def mean_with_priorities(
     loss: Callable[[Theta, PyTree, Key, Trajectory], tuple[Array, Array]],
     batch_tasks: int,
     task_chunk: int,
-    exponent: float,
+    priority_exponent: float,
 ) -> Loss:
     """The mean of ``loss`` over ``batch_tasks`` drawn tasks, weighted, and their priorities by their errors.
 
@@ -259,8 +225,12 @@ def mean_with_priorities(
       loss: see ``adapted_errors``.
       batch_tasks: tasks, ≥ 1.
       task_chunk: tasks differentiated together, ≥ 1.
-      exponent: of an error, in [0, 1].
+      priority_exponent: of an error, in [0, 1].
+
+    Raises:
+      ValueError: an argument out of its range.
     """
+    check_unit(priority_exponent=priority_exponent)
 
     def weighted(both: tuple[Theta, PyTree], key: Key, weight: Array, place: Array, data: Trajectory):
         """Of the task that stands at ``place`` among those drawn."""
@@ -273,7 +243,7 @@ def mean_with_priorities(
 
     def loss_fn(theta: Theta, target: PyTree, keys: Key, drawn: Episodes, importance: Array):
         value, info = mean((theta, target), keys, importance, jnp.arange(batch_tasks), drawn.trajectory())
-        return value, ({"error": info["error"]}, (info["errors"] + 1e-6) ** exponent)
+        return value, ({"error": info["error"]}, (info["errors"] + 1e-6) ** priority_exponent)
 
     return loss_fn
 

@@ -1,5 +1,6 @@
 """MAML with a meta-learned model: it adapts on real episodes, and goes on in what the adapted model imagines."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -11,8 +12,8 @@ from jaxmeta.algorithms.compose import default_task_chunk, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
-from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, UpdateState, gradient_updates, replay_method
-from jaxmeta.checks import check_least, check_weights
+from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, UpdateState, gradient_updates, replay_method
+from jaxmeta.checks import check_least
 from jaxmeta.data.advantages import linear_baseline
 from jaxmeta.data.buffers import Buffer, Transitions, draw_places
 from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, whole_network
@@ -117,31 +118,17 @@ def model_maml(
     Raises:
       ValueError: an argument out of its range, or spaces of another kind.
     """
-    check_least(1, model_updates=model_updates, model_batch=model_batch, batch_tasks=batch_tasks, episodes=episodes)
-    check_least(1, imagined_episodes=imagined_episodes)
-    check_least(0, model_steps=model_steps, imagined_steps=imagined_steps, imagined_updates=imagined_updates)
-    check_least(0, adaptation_steps=adaptation_steps)
-    check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
+    check_least(1, model_updates=model_updates, batch_tasks=batch_tasks, episodes=episodes)
+    check_least(0, adaptation_steps=adaptation_steps, imagined_updates=imagined_updates)
     model, policy, estimator = built(model, tasks.env), built(policy, tasks.env), built(estimator)
     inner_loss, outer_loss, outer = built(inner_loss), built(outer_loss), built(outer, imagined_updates + 1)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     # What is imagined during training: each lifetime's episodes start where its real ones did.
-    count_starts = (adaptation_steps + 1) * episodes
-    family = imagined_tasks(tasks, model, starts=count_starts, horizon=imagined_horizon)
-    imagined = maml(
-        family,
-        inner_rate=inner_rate,
-        adaptation_steps=adaptation_steps,
-        episodes=imagined_episodes,
-        inner_loss=inner_loss,
-        inner_optimizer=inner_optimizer,
-        outer=outer,
-        outer_loss=outer_loss,
-        estimator=estimator,
-        policy=policy,
-        task_chunk=task_chunk,
-        adaptation=adaptation,
-    )
+    family = imagined_tasks(tasks, model, starts=(adaptation_steps + 1) * episodes, horizon=imagined_horizon)
+    shared: dict[str, Any] = {"adaptation_steps": adaptation_steps, "estimator": estimator, "task_chunk": task_chunk}
+    inner: dict[str, Any] = {"inner_rate": inner_rate, "inner_loss": inner_loss, "inner_optimizer": inner_optimizer}
+    slow: dict[str, Any] = {"outer": outer, "outer_loss": outer_loss, "policy": policy, "adaptation": adaptation}
+    imagined = maml(family, episodes=imagined_episodes, **inner, **slow, **shared)
     adapting = imagining(
         adaptation(policy, inner_loss, inner_optimizer(cast(Any, inner_rate))),
         model,
@@ -157,7 +144,7 @@ def model_maml(
     objective = post_adaptation(learner, outer_loss)
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
     learn_policy = learning(tasks, learner, objective, of_policy(outer), adapting.distribution, task_chunk=task_chunk)
-    model_updates_on = gradient_updates(
+    model_training = gradient_updates(
         adapted_model_loss(model, rate=model_rate, steps=model_steps, batch=model_batch),
         built(model_optimizer, model_updates),
         updates=model_updates,
@@ -166,49 +153,87 @@ def model_maml(
 
     def init_fn(key: Key) -> tuple[Theta, PyTree]:
         theta = learner.init(key)
-        return theta, TwoSteps(outer.init(theta["policy"]), model_updates_on.init(theta["model"]))
+        return theta, TwoSteps(outer.init(theta["policy"]), model_training.start(theta["model"])[1])
 
-    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Experience:
-        return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(())), lifetimes)
-
-    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
-        key_model, key_imagined, *_ = keys
-        meta, info = learn_policy(MetaState(theta, state.carried.outer), lifetimes)
-        params = model.scaled(theta["model"], *stored_transitions(state.buffer))
-        params, of_model, _, infos = model_updates_on.run(
-            key_model, params, state.carried.model, state.buffer, state.iteration
-        )
-        info |= {name: infos[name][-1] for name in ("model_loss_pre", "model_loss_post")}
-        slow = MetaState(meta.theta["policy"], meta.opt_state)
-        if imagined_updates:
-            items = store_fn(keys, theta, lifetimes)
-            models = jax.lax.map(
-                lambda steps: adapt_model(model, params, steps, steps.mask, rate=model_rate, steps=model_steps),
-                items.steps,
-            )
-            horizon = jnp.full(items.starts.shape[0], family.horizon)
-            worlds = ImaginedTask(model=models, starts=items.starts, max_steps_in_episode=horizon)
-            steps = jax.random.split(key_imagined, imagined_updates)
-            slow, imagined_infos = jax.lax.scan(lambda slow, key: imagined.step(key, slow, worlds), slow, steps)
-            info["imagined_return"] = jnp.mean(imagined_infos["return_post"])
-        theta = {"policy": slow.theta, "model": params}
-        return theta, state._replace(carried=TwoSteps(slow.opt_state, of_model)), info
-
+    adapt = functools.partial(adapt_model, model, rate=model_rate, steps=model_steps)
     gate = imagined.gate
+    imagine = on_imagined_tasks(imagined, family, adapt, imagined_updates)
     return replay_method(
         tasks,
         learner,
         acting(adapting, act_by_mode),
         init=init_fn,
-        store=store_fn,
-        learn=learn_fn,
+        store=lambda keys, theta, lifetimes: experiences_of(lifetimes),
+        learn=learn_both(model, learn_policy, model_training, imagine),
         capacity=capacity,
-        adaptation_steps=adaptation_steps,
         episodes=episodes,
-        estimator=estimator,
-        task_chunk=task_chunk,
         gate=None if gate is None else lambda theta, phi, obs: gate(theta["policy"], phi.policy, obs),
+        **shared,
     )
+
+
+def experiences_of(lifetimes: Lifetime) -> Experience:
+    """What is kept of lifetimes ``[N, ...]``: all count alike."""
+    return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(())), lifetimes)
+
+
+Imagine = Callable[[Key, MetaState, PyTree, Experience], tuple[MetaState, Info]]
+"""``imagine(key, policy, params, experiences) -> (policy, Info)``: outer steps of the policy on imagined tasks."""
+
+
+def on_imagined_tasks(
+    imagined: MetaAlgorithm, family: TaskDistribution, adapt: Callable[..., PyTree], updates: int
+) -> Imagine:
+    """Steps of ``imagined`` with models as the tasks, each adapted to one real task.
+
+    Args:
+      imagined: the method on imagined tasks.
+      family: theirs.
+      adapt: ``adapt(params, transitions, weight) -> params``, of the model.
+      updates: steps, ≥ 0.
+    """
+
+    def imagine_fn(key: Key, policy: MetaState, params: PyTree, experiences: Experience) -> tuple[MetaState, Info]:
+        if not updates:
+            return policy, {}
+        models = over_tasks(lambda steps: adapt(params, steps, steps.mask), experiences.steps, task_chunk=1)
+        horizon = jnp.full(experiences.starts.shape[0], family.horizon)
+        worlds = ImaginedTask(model=models, starts=experiences.starts, max_steps_in_episode=horizon)
+        keys = jax.random.split(key, updates)
+        policy, infos = jax.lax.scan(lambda policy, key: imagined.step(key, policy, worlds), policy, keys)
+        return policy, {"imagined_return": jnp.mean(infos["return_post"])}
+
+    return imagine_fn
+
+
+def learn_both(
+    model: DynamicsModel,
+    learn_policy: Callable[[MetaState, Lifetime], tuple[MetaState, Info]],
+    training: Updates,
+    imagine: Imagine,
+) -> Callable[[Keys, Theta, ReplayState, Lifetime], tuple[Theta, ReplayState, Info]]:
+    """One outer step of the policy on real data, then updates of the model, then the policy in imagination.
+
+    Args:
+      model: the functions.
+      learn_policy: the outer step.
+      training: updates of the model.
+      imagine: the policy's steps in imagination.
+    """
+
+    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
+        key_model, key_imagined, *_ = keys
+        meta, info = learn_policy(MetaState(theta, state.carried.outer), lifetimes)
+        params = model.scaled(theta["model"], *stored_transitions(state.buffer))
+        parts = (params, state.carried.model, state.buffer, state.iteration)
+        params, of_model, _, infos = training.run(key_model, *parts)
+        info |= {name: infos[name][-1] for name in ("model_loss_pre", "model_loss_post")}
+        policy = MetaState(meta.theta["policy"], meta.opt_state)
+        policy, imagined_info = imagine(key_imagined, policy, params, experiences_of(lifetimes))
+        theta = {"policy": policy.theta, "model": params}
+        return theta, state._replace(carried=TwoSteps(policy.opt_state, of_model)), {**info, **imagined_info}
+
+    return learn_fn
 
 
 def stored_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
@@ -226,7 +251,11 @@ def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: 
       rate: step size of the adaptation, ≥ 0.
       steps: of it, ≥ 0.
       batch: transitions of each kind, ≥ 1.
+
+    Raises:
+      ValueError: an argument out of its range.
     """
+    check_least(1, model_batch=batch)
 
     def one_task(params: PyTree, key: Key, item: Experience) -> tuple[Array, Info]:
         key_split, key_support, key_query = jax.random.split(key, 3)

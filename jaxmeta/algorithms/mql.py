@@ -67,7 +67,7 @@ def mql(
     resembles the new task, the less is to be learned from, and the nearer the weights stay. Without replay the ESS
     counts as 0. A context is the memory after a sequence.
 
-    Theirs acts on continuous actions by TD3, told a context; here the memory chooses among a few actions, and its
+    Theirs acts on continuous actions by TD3, given a context; here the memory chooses among a few actions, and its
     values are learned from sequences. θ is ``{"network": ..., "replay": ...}``: adaptation needs meta-training data, so
     a sample of the buffer, renewed at each meta-step, goes along with the slow weights. No optimiser moves it.
 

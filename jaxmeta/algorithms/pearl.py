@@ -1,4 +1,4 @@
-"""PEARL: soft actor-critic on replayed data, told a latent that is inferred from it (Rakelly et al. 2019)."""
+"""PEARL: soft actor-critic on replayed data, given a latent that is inferred from it (Rakelly et al. 2019)."""
 
 from collections.abc import Callable
 
@@ -97,10 +97,6 @@ def pearl(
         start = jnp.asarray(1.0 if temperature is None else temperature, jnp.float32)
         return {**model.init(key), "log_temperature": jnp.log(start)}
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
-        theta = init_theta(key)
-        return theta, training.init(theta)
-
     def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Transitions:
         return over_tasks(transitions_of, lifetimes.trajectory)
 
@@ -113,7 +109,7 @@ def pearl(
     algorithm = replay_method(
         tasks,
         *(context_learner(model, explore=each)._replace(init=init_theta) for each in (True, False)),
-        init=init_fn,
+        init=lambda key: training.start(init_theta(key)),
         store=store_fn,
         learn=training.learn,
         capacity=capacity,

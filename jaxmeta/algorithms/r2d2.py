@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.checks import check_discrete, check_lifetimes
-from jaxmeta.algorithms.replay import Keys, ReplayState, annealed, gradient_updates, replay_method
+from jaxmeta.algorithms.replay import Keys, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues, sequence_values
 from jaxmeta.checks import check_least, check_unit
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_q_learner
@@ -17,7 +17,7 @@ from jaxmeta.outer.descent import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.tasks.lifetimes import Lifetimes
-from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, PyTree, Theta
+from jaxmeta.types import Array, Lifetime, MetaAlgorithm, PyTree
 
 Extension = Callable[[MetaAlgorithm, RecurrentPolicy, SequenceValues], MetaAlgorithm]
 """``extend(algorithm, policy, values) -> algorithm``: what builds on R2D2, as MQL does."""
@@ -81,23 +81,13 @@ def r2d2(
     """
     check_lifetimes(tasks)
     check_discrete(tasks)
-    check_least(1, batch=batch, updates=updates, target_every=target_every, epsilon_decay=epsilon_decay)
-    check_unit(
-        discount=discount,
-        priority_exponent=priority_exponent,
-        weight_exponent=weight_exponent,
-        max_share=max_share,
-        epsilon=epsilon,
-        epsilon_end=epsilon_end,
-    )
+    check_least(1, target_every=target_every)
+    check_unit(discount=discount)
+    epsilon_at = annealing(epsilon=epsilon, epsilon_end=epsilon_end, epsilon_decay=epsilon_decay)
+    priority_of = sequence_priority(priority_exponent=priority_exponent, max_share=max_share)
     policy = built(policy, tasks.env, tasks.horizon)
     settings = {"discount": discount, "n_step": n_step, "burn_in": burn_in, "segment": segment, "time_ends": time_ends}
     values = sequence_values(tasks, policy, **settings)
-
-    def priority_of(error: Array, counted: Array) -> Array:
-        size = jnp.abs(error) * counted
-        mean = jnp.sum(size) / jnp.maximum(jnp.sum(counted), 1.0)
-        return (max_share * jnp.max(size) + (1.0 - max_share) * mean + 1e-6) ** priority_exponent
 
     def loss_fn(network: PyTree, target: PyTree, keys: None, drawn: Sequence, importance: Array):
         value, errors = values.loss(network, target, drawn, importance)
@@ -122,18 +112,11 @@ def r2d2(
         random=False,
     )
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
-        network = policy.init(key)
-        return network, training.init(network)
-
-    def epsilon_at(iteration: Array) -> Array:
-        return annealed(epsilon, epsilon_end, iteration / epsilon_decay)
-
     algorithm = replay_method(
         tasks,
         recurrent_q_learner(policy, epsilon=epsilon_end),
         recurrent_q_learner(policy),
-        init=init_fn,
+        init=lambda key: training.start(policy.init(key)),
         store=store_fn,
         learn=training.learn,
         priority=priority_fn,
@@ -145,6 +128,26 @@ def r2d2(
         gate=gate_of_memory(policy),
     )
     return extension(algorithm, policy, values)
+
+
+def sequence_priority(*, priority_exponent: float, max_share: float) -> Callable[[Array, Array], Array]:
+    """``priority(error, counted)`` of a sequence ``[W]``: a mix of its largest and its mean error, to a power.
+
+    Args:
+      priority_exponent: in [0, 1].
+      max_share: share of the largest error, in [0, 1].
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    check_unit(priority_exponent=priority_exponent, max_share=max_share)
+
+    def priority_fn(error: Array, counted: Array) -> Array:
+        size = jnp.abs(error) * counted
+        mean = jnp.sum(size) / jnp.maximum(jnp.sum(counted), 1.0)
+        return (max_share * jnp.max(size) + (1.0 - max_share) * mean + 1e-6) ** priority_exponent
+
+    return priority_fn
 
 
 def copied_every(count: int) -> Callable[[PyTree, PyTree, Array], PyTree]:

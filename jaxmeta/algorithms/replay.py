@@ -9,7 +9,7 @@ import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract, check_stored
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data.advantages import identity_estimator
 from jaxmeta.data.buffers import Buffer, append, draw, empty_buffer, importance_weights, reprioritise
 from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
@@ -164,14 +164,14 @@ class Updates(NamedTuple):
     """Updates of weights on draws from a ring.
 
     Attributes:
-      init: ``init(weights) -> UpdateState``.
+      start: ``start(weights) -> (weights, UpdateState)``, before the first update.
       run: ``run(key, weights, state, buffer, iteration) -> (weights, state, buffer, Info)``: all updates of a
         meta-step, after ``iteration`` meta-steps; ``Info`` leads with ``[updates]``.
       learn: the ``learn`` of ``replay_method`` where the weights are all of theta and nothing else is to be done: it
         uses the first key, and gives the mean of ``Info`` over updates.
     """
 
-    init: Callable[[PyTree], UpdateState]
+    start: Callable[[PyTree], tuple[PyTree, UpdateState]]
     run: Callable[[Key, PyTree, UpdateState, Buffer, Array], tuple[PyTree, UpdateState, Buffer, Info]]
     learn: Callable[[Keys, Theta, ReplayState, Lifetime], tuple[Theta, ReplayState, Info]]
 
@@ -200,12 +200,13 @@ def gradient_updates(
       random: whether the loss draws anything; if not, its ``keys`` are ``None``.
 
     Raises:
-      ValueError: a count below 1.
+      ValueError: an argument out of its range.
     """
     check_least(1, updates=updates, batch=batch)
+    check_unit(weight_exponent=weight_exponent)
 
-    def init_fn(weights: PyTree) -> UpdateState:
-        return UpdateState(optimizer.init(weights), target_of(weights))
+    def start_fn(weights: PyTree) -> tuple[PyTree, UpdateState]:
+        return weights, UpdateState(optimizer.init(weights), target_of(weights))
 
     def run_fn(key: Key, weights: PyTree, state: UpdateState, buffer: Buffer, iteration: Array):
         def update(carry: tuple[PyTree, UpdateState, Array], inputs: tuple[Key, Array]):
@@ -233,7 +234,7 @@ def gradient_updates(
         theta, carried, buffer, infos = run_fn(keys[0], theta, state.carried, state.buffer, state.iteration)
         return theta, state._replace(carried=carried, buffer=buffer), jax.tree.map(jnp.mean, infos)
 
-    return Updates(init_fn, run_fn, learn_fn)
+    return Updates(start_fn, run_fn, learn_fn)
 
 
 def descend(
@@ -242,6 +243,22 @@ def descend(
     """The weights after one step of an optimiser, and its state."""
     steps, state = optimizer.update(gradient, state, weights)
     return cast(PyTree, optax.apply_updates(weights, steps)), state
+
+
+def annealing(*, epsilon: float, epsilon_end: float, epsilon_decay: int) -> Callable[[Array], Array]:
+    """The share of random actions after a number of meta-steps: it falls in a straight line, and then stays.
+
+    Args:
+      epsilon: at first, in [0, 1].
+      epsilon_end: after ``epsilon_decay`` meta-steps, in [0, 1].
+      epsilon_decay: ≥ 1.
+
+    Raises:
+      ValueError: an argument out of its range.
+    """
+    check_unit(epsilon=epsilon, epsilon_end=epsilon_end)
+    check_least(1, epsilon_decay=epsilon_decay)
+    return lambda iteration: annealed(epsilon, epsilon_end, iteration / epsilon_decay)
 
 
 def annealed(start: float, end: float, progress: Array) -> Array:

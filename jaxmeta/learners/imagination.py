@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least, check_weights
 from jaxmeta.data.rollout import collect_episodes, transitions_of
 from jaxmeta.learners.gradient import Adaptation, FastWeights, acting
 from jaxmeta.models.dynamics import DynamicsModel
@@ -49,7 +50,13 @@ def imagining(
       imagined_steps: J ≥ 0, policy steps in imagination after each real one.
       imagined_weight: what an imagined step counts, against 1 of a real one, ≥ 0.
       imagined_episodes: in each imagined step, ≥ 1.
+
+    Raises:
+      ValueError: an argument out of its range.
     """
+    check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
+    check_least(0, model_steps=model_steps, imagined_steps=imagined_steps)
+    check_least(1, imagined_episodes=imagined_episodes)
     learner = acting(adaptation)
 
     def init_fn(key: Key) -> Theta:
@@ -74,9 +81,9 @@ def imagining(
             slow, fast, world = jax.lax.stop_gradient((theta["policy"], policy, task))
             sizes = {"episodes": imagined_episodes, "horizon": imagined.horizon}
             batch, _ = collect_episodes(key, imagined.env, world, learner, slow, fast, **sizes)
-            moved = adaptation.absorb(theta["policy"], policy, jax.lax.stop_gradient(estimator(batch)))
+            after = adaptation.absorb(theta["policy"], policy, jax.lax.stop_gradient(estimator(batch)))
             between = lambda old, new: old + imagined_weight * (new - old)  # noqa: E731
-            return moved._replace(params=jax.tree.map(between, policy.params, moved.params)), None
+            return after._replace(params=jax.tree.map(between, policy.params, after.params)), None
 
         keys = jax.random.split(key_from(trajectory), imagined_steps)
         return Imagining(jax.lax.scan(step_fn, policy, keys)[0] if imagined_steps else policy, adapted)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.checks import check_unit
+from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data.advantages import n_step_returns, rescaled, unscaled
 from jaxmeta.data.buffers import places_at
 from jaxmeta.data.rollout import next_observations
@@ -64,9 +64,11 @@ def q_learner(
       epsilon: share of random actions, in [0, 1].
 
     Raises:
-      ValueError: ``epsilon`` outside [0, 1].
+      ValueError: an argument out of its range.
     """
-    check_unit(epsilon=epsilon)
+    check_least(0, inner_updates=inner_updates)
+    check_least(1, inner_batch=inner_batch, n_step=n_step)
+    check_unit(discount=discount, epsilon=epsilon)
 
     def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
         scaled = action_values(policy, phi, obs)

@@ -1,5 +1,6 @@
 """Models of how a task moves and rewards, fitted to transitions. Pure functions of parameters; ensembles are vmaps."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
@@ -9,6 +10,7 @@ import optax
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
+from jaxmeta.checks import check_least
 from jaxmeta.data.advantages import masked_mean
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.networks.distributions import Gaussian
@@ -85,17 +87,8 @@ def dynamics_model_for(
     Raises:
       ValueError: a size out of its range, or spaces of another kind.
     """
-    if any(width < 1 for width in hidden):
-        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
-    if context < 0:
-        raise ValueError(f"context: got {context}; must be at least 0")
-    observations, actions = env.observation_space(env.default_params), env.action_space(env.default_params)
-    if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
-        raise ValueError(f"env: observation space is {observations}; a model needs a Box of rank 1")
-    discrete = isinstance(actions, spaces.Discrete)
-    if not discrete and not (isinstance(actions, spaces.Box) and len(actions.shape) == 1):
-        raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
-    seen, acted = observations.shape[0], actions.n if discrete else actions.shape[0]
+    check_least(0, context=context)
+    seen, acted, discrete = _sizes(env, hidden)
     activation = activation_for(activation)
     network = MLP((*hidden, (2 if probabilistic else 1) * (seen + 1)), activation)
     # A network of its own: an end is one bit, whose slope would drown in that of the densities.
@@ -103,18 +96,10 @@ def dynamics_model_for(
 
     def init_fn(key: Key) -> PyTree:
         key_outcome, key_ending = jax.random.split(key)
-        inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
-        params = {
-            "outcome": network.init(key_outcome, jnp.zeros(seen + context + acted)),
-            "ending": ending_network.init(key_ending, jnp.zeros(seen + context + acted)),
-            "scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())},
-            "box": {"low": jnp.full(seen, -jnp.inf, jnp.float32), "high": jnp.full(seen, jnp.inf, jnp.float32)},
-        }
-        if probabilistic:
-            params["bounds"] = {
-                name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))
-            }
-        return params
+        inputs = jnp.zeros(seen + context + acted)
+        weights = {"outcome": network.init(key_outcome, inputs), "ending": ending_network.init(key_ending, inputs)}
+        bounds = {"bounds": _bounds(seen)} if probabilistic else {}
+        return {**weights, **_unscaled(seen, acted), **bounds}
 
     def inputs_of(obs: Array, action: Array) -> Array:
         action = jax.nn.one_hot(action, acted) if discrete else jnp.asarray(action, jnp.float32)
@@ -128,13 +113,13 @@ def dynamics_model_for(
         scales = jax.lax.stop_gradient(params["scale"])
         inputs = (inputs_of(obs, action) - scales["inputs"].mean) / scales["inputs"].deviation
         inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
-        said = cast(Array, network.apply(params["outcome"], inputs))
+        output = cast(Array, network.apply(params["outcome"], inputs))
         ending = scales["ending"] + cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
-        mean = said[..., : seen + 1]
+        mean = output[..., : seen + 1]
         if not probabilistic:
             return Gaussian(mean, jnp.zeros_like(mean)), ending
         low, high = params["bounds"]["low"], params["bounds"]["high"]
-        log_std = high - jax.nn.softplus(high - said[..., seen + 1 :])
+        log_std = high - jax.nn.softplus(high - output[..., seen + 1 :])
         return Gaussian(mean, low + jax.nn.softplus(log_std - low)), ending
 
     def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
@@ -149,10 +134,7 @@ def dynamics_model_for(
         targets = (targets_of(data) - scale.mean) / scale.deviation
         return *normalised(params, data.obs, data.action), targets
 
-    def summed(each: Array, terminated: Array) -> Array:
-        """Over the entries of an outcome, without those of a state that was not seen."""
-        state = jnp.sum(each[..., :-1], axis=-1)
-        return each[..., -1] + (state if ends_seen else jnp.where(terminated > 0, 0.0, state))
+    summed = functools.partial(_summed, ends_seen=ends_seen)
 
     def error_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
         outcome, ending, targets = compared(params, data)
@@ -170,27 +152,71 @@ def dynamics_model_for(
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
         arrived = weight if ends_seen else weight * (1.0 - data.terminated)
+        inputs = _scale_of(inputs_of(data.obs, data.action), weight)
+        scale = {"inputs": inputs, "targets": _scale_of(targets_of(data), arrived), "ending": _log_odds(data, weight)}
+        return {**params, "scale": scale, "box": _box(data, arrived)}
 
-        def scale_of(x: Array, weight: Array) -> Scale:
-            mean = jax.vmap(masked_mean, (1, None))(x, weight)
-            deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
-            # What never varies is left in its own units.
-            return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
+    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, _bounded)
 
-        inputs = scale_of(inputs_of(data.obs, data.action), weight)
-        # What is not known yet ends as often as the data does, with half an end more than was seen.
-        ends, steps = jnp.sum(weight * data.terminated), jnp.sum(weight)
-        often = jnp.log(ends + 0.5) - jnp.log(steps - ends + 0.5)
-        scale = {"inputs": inputs, "targets": scale_of(targets_of(data), arrived), "ending": often}
-        real = arrived[:, None] > 0
-        low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
-        high = jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)
-        return {**params, "scale": scale, "box": {"low": low, "high": high}}
 
-    def bounded_fn(params: PyTree, obs: Array) -> Array:
-        return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
+def _sizes(env: Environment, hidden: tuple[int, ...]) -> tuple[int, int, bool]:
+    """Entries of an observation and of an encoded action, and whether actions are discrete; or what is wrong."""
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    observations, actions = env.observation_space(env.default_params), env.action_space(env.default_params)
+    if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
+        raise ValueError(f"env: observation space is {observations}; a model needs a Box of rank 1")
+    if isinstance(actions, spaces.Discrete):
+        return observations.shape[0], int(actions.n), True
+    if isinstance(actions, spaces.Box) and len(actions.shape) == 1:
+        return observations.shape[0], actions.shape[0], False
+    raise ValueError(f"env: action space is {actions}; a model needs Discrete, or a Box of rank 1")
 
-    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
+
+def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
+    """The parameters of a normalisation that changes nothing, and of a box that holds everything."""
+    inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
+    low, high = (jnp.full(seen, end, jnp.float32) for end in (-jnp.inf, jnp.inf))
+    return {
+        "scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())},
+        "box": {"low": low, "high": high},
+    }
+
+
+def _bounds(seen: int) -> dict[str, Array]:
+    """Of the log standard deviations, before any is learned."""
+    return {name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))}
+
+
+def _bounded(params: PyTree, obs: Array) -> Array:
+    return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
+
+
+def _summed(each: Array, terminated: Array, *, ends_seen: bool) -> Array:
+    """Over the entries of an outcome, without those of a state that was not seen."""
+    state = jnp.sum(each[..., :-1], axis=-1)
+    return each[..., -1] + (state if ends_seen else jnp.where(terminated > 0, 0.0, state))
+
+
+def _scale_of(x: Array, weight: Array) -> Scale:
+    """Of ``[M, D]``, weighted by ``[M]``."""
+    mean = jax.vmap(masked_mean, (1, None))(x, weight)
+    deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
+    # What never varies is left in its own units.
+    return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
+
+
+def _log_odds(data: Transitions, weight: Array) -> Array:
+    """Of an end: what is not known yet ends as often as the data does, with half an end more than was seen."""
+    ends, steps = jnp.sum(weight * data.terminated), jnp.sum(weight)
+    return jnp.log(ends + 0.5) - jnp.log(steps - ends + 0.5)
+
+
+def _box(data: Transitions, weight: Array) -> dict[str, Array]:
+    """The box that holds all next observations of positive weight."""
+    real = weight[:, None] > 0
+    low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
+    return {"low": low, "high": jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)}
 
 
 def with_context(model: DynamicsModel, context: Array) -> DynamicsModel:

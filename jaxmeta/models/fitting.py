@@ -12,7 +12,7 @@ from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, PyTree
 
 _VALIDATION = 2048
-"""Held-out transitions, at most, that a fit is judged by."""
+"""Held-out transitions, at most, that decide when a fit ends."""
 
 
 def fit_model(

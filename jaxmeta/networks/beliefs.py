@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
+from jaxmeta.checks import check_least
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution, Gaussian
 from jaxmeta.networks.layers import MLP, Activation, activation_for
@@ -73,8 +74,7 @@ def belief_model_for(
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    if latent < 1:
-        raise ValueError(f"latent: got {latent}; must be at least 1")
+    check_least(1, latent=latent)
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
     params = env.default_params
     observation = jnp.zeros(env.observation_space(params).shape)
@@ -95,17 +95,12 @@ def belief_model_for(
         module, part = networks[name]
         return module.apply(params[part][name], x)
 
-    def encode(action: Array) -> Array:
-        if isinstance(action_space, spaces.Discrete):
-            return jax.nn.one_hot(action, action_space.n)
-        return action
-
     def init_fn(key: Key) -> PyTree:
         key_cell, *keys = jax.random.split(key, 1 + len(networks))
         memory = cell.init(key_cell, observation.shape[0])
         features = cell.step(memory, cell.start(), observation)[1]
-        action = encode(jnp.zeros(action_space.shape, jnp.int32 if isinstance(action_space, spaces.Discrete) else None))
-        known = jnp.zeros(latent + seen + action.shape[0])
+        action_size = _encoded(action_space, jnp.zeros(action_space.shape, action_space.dtype)).shape[0]
+        known = jnp.zeros(latent + seen + action_size)
         acted_on = jnp.zeros(seen + 2 * latent)
         inputs = {"posterior": features, "reward": known, "state": known, "actor": acted_on, "critic": acted_on}
         params: PyTree = {"model": {"cell": memory}, "policy": {}}
@@ -121,36 +116,55 @@ def belief_model_for(
     def beside(belief: Gaussian, obs: Array) -> Array:
         return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
 
-    def judge(params: PyTree, belief: Gaussian, obs: Array) -> tuple[Distribution, Array]:
-        inputs = beside(belief, obs)
+    def evaluate(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
+        inputs = beside(gaussian(params, features), obs)
         value = call(params, "critic", inputs)[..., 0]
         distribution = call(params, "actor", inputs)
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
 
-    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.step(params["model"]["cell"], memory, obs)
-        return *judge(params, gaussian(params, features), obs), memory
-
-    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
-        return *judge(params, gaussian(params, features), obs), memory
-
-    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+    def gate_fn(params: PyTree, features: Array, obs: Array) -> Array:
         assert gate is not None
-        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs)), memory
+        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs))
 
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
         return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), obs)[1])
 
     def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
         repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
-        known = jnp.concatenate([repeated, obs[:, :seen], encode(action)], axis=-1)
+        known = jnp.concatenate([repeated, obs[:, :seen], _encoded(action_space, action)], axis=-1)
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
-    reads = None if gate is None else gate_fn
-    policy = RecurrentPolicy(init_fn, lambda params: cell.start(), step_fn, sequence_fn, reads)
+    policy = _with_memory(cell, init_fn, evaluate, None if gate is None else gate_fn)
     return BeliefModel(policy, beliefs_fn, predict_fn)
+
+
+def _with_memory(
+    cell: Cell,
+    init: Callable[[Key], PyTree],
+    evaluate: Callable[[PyTree, Array, Array], tuple[Distribution, Array]],
+    gate: Callable[[PyTree, Array, Array], Array] | None,
+) -> RecurrentPolicy:
+    """The policy whose distribution, value and gate are of the features that the model's cell gives, and of ``obs``."""
+
+    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.step(params["model"]["cell"], memory, obs)
+        return *evaluate(params, features, obs), memory
+
+    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        return *evaluate(params, features, obs), memory
+
+    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
+        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
+        assert gate is not None
+        return gate(params, features, obs), memory
+
+    return RecurrentPolicy(init, lambda params: cell.start(), step_fn, sequence_fn, None if gate is None else gate_fn)
+
+
+def _encoded(space: spaces.Space, action: Array) -> Array:
+    """Discrete actions one-hot, others as they are."""
+    return jax.nn.one_hot(action, space.n) if isinstance(space, spaces.Discrete) else action
 
 
 def expected_rewards(
@@ -181,9 +195,9 @@ def telling_tasks(
 ) -> tuple[BeliefModel, Callable[[PyTree, Array, Task], Array]]:
     """The model with a part more, ``"task"``, which tells from a latent what task it is.
 
-    What varies between tasks (``varying_features``) is told as numbers of mean 0 and deviation 1 over 1,024 of them.
-    They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in line
-    with those that it did, and so does what it does there.
+    What varies between tasks (``varying_features``) is predicted as numbers of mean 0 and deviation 1 over 1,024 of
+    them. They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in
+    line with those that it did, and so does what it does there.
 
     Args:
       model: the networks.
@@ -211,7 +225,7 @@ def telling_tasks(
         return {**params, "task": network.init(key_task, model.beliefs(params, obs).mean[0])}
 
     def error_fn(params: PyTree, latent: Array, task: Task) -> Array:
-        told = cast(Array, network.apply(params["task"], latent))
-        return 0.5 * jnp.sum(jnp.square(told - (features(task) - mean) / deviation))
+        predicted = cast(Array, network.apply(params["task"], latent))
+        return 0.5 * jnp.sum(jnp.square(predicted - (features(task) - mean) / deviation))
 
     return model._replace(policy=model.policy._replace(init=init_fn)), error_fn

@@ -1,4 +1,4 @@
-"""Networks that infer a task from transitions in any order, and act and judge on what they infer."""
+"""Networks that infer a task from transitions in any order, and an actor and critics that are given what they infer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
@@ -124,8 +124,8 @@ def latent_model_for(
 
     def factors_fn(params: PyTree, obs: Array, action: Array, reward: Array, next_obs: Array) -> Belief:
         # The move, and not where it led: small moves would drown in the position.
-        said = call(params, "encoder", obs, action, reward[..., None], next_obs - obs)
-        mean, raw = jnp.split(said, 2, axis=-1)
+        output = call(params, "encoder", obs, action, reward[..., None], next_obs - obs)
+        mean, raw = jnp.split(output, 2, axis=-1)
         precision = 1.0 / jnp.maximum(jax.nn.softplus(raw), 1e-7)
         return Belief(precision, precision * mean)
 

@@ -96,5 +96,5 @@ def test_bad_settings_are_named(turned, settings, message):
 
 def test_families_that_are_not_of_lifetimes_are_refused(navigation):
     for make in (jaxmeta.grbal, jaxmeta.rebal):
-        with pytest.raises(ValueError, match="not one of lifetimes"):
+        with pytest.raises(ValueError, match="not a family of lifetimes"):
             make(navigation)
