@@ -88,35 +88,36 @@ def small(env, *, width: int = 4) -> jaxmeta.Policy:
     return jaxmeta.policy_for(env, hidden=(width,))
 
 
-def slow_maml(
+def slow(
     tasks: jaxmeta.TaskDistribution, *, slowness: float = 2.0, policy: jaxmeta.Policy = part(small)
 ) -> jaxmeta.MetaAlgorithm:
-    """First-order MAML whose step is divided.
+    """One policy for all tasks, whose step is divided.
 
     Args:
       tasks: the family.
       slowness: what the step size is divided by, > 0.
       policy: a network.
     """
-    return jaxmeta.fomaml(tasks, inner_rate=0.1 / slowness, policy=parts.built(policy, tasks.env), episodes=2)
+    outer = jaxmeta.adam(rate=0.01 / slowness)
+    return jaxmeta.multi_task(tasks, outer=outer, policy=parts.built(policy, tasks.env), episodes=2)
 
 
 def register():
     registry.family("line", line, "goals on a line")
     registry.part_factory("Policy", "small", small)
-    registry.method("slow-maml", slow_maml, "divided")
+    registry.method("slow", slow, "divided")
 
 
 def test_what_a_notebook_registers_is_used_by_python_and_by_the_command_line():
     register()
-    chosen = jaxmeta.experiment("slow-maml", "line", slowness=4, policy={"width": 3}, family={"length": 2})
+    chosen = jaxmeta.experiment("slow", "line", slowness=4, policy={"width": 3}, family={"length": 2})
     flags = ["--slowness", "4", "--policy.width", "3", "--family.length", "2"]
-    assert train.parse(["slow-maml", "line", *flags]).experiment == chosen
+    assert train.parse(["slow", "line", *flags]).experiment == chosen
     assert chosen.tree["policy"] == {"use": "small", "width": 3}
     # One's own factory fills a part of a method of the library, and the other way round.
     own = train.parse(["maml", "line", "--policy", "small", "--policy.width", "3"]).experiment
     assert own == jaxmeta.experiment("maml", "line", policy={"use": "small", "width": 3})
-    theirs = train.parse(["slow-maml", "pendulum", "--policy", "mlp", "--policy.hidden", "5"]).experiment
+    theirs = train.parse(["slow", "pendulum", "--policy", "mlp", "--policy.hidden", "5"]).experiment
     assert theirs.tree["policy"]["hidden"] == (5,)
     assert registry.families()["line"].summary == "goals on a line"
 
@@ -125,9 +126,9 @@ def test_what_a_notebook_registers_is_trained_and_opened_again(tmp_path):
     register()
     directory = tmp_path / "run"
     sizes = ["--iterations", "2", "--meta-batch", "2", "--no-evaluate", "--out", str(directory)]
-    assert train.main(["slow-maml", "line", "--policy.width", "3", *sizes]) == 0
+    assert train.main(["slow", "line", "--policy.width", "3", *sizes]) == 0
     stored = json.loads((directory / "config.json").read_text())["experiment"]
-    assert (stored["method"], stored["family"]["use"]) == ("slow-maml", "line")
+    assert (stored["method"], stored["family"]["use"]) == ("slow", "line")
     assert stored["policy"] == {"use": "small", "width": 3}
     run = jaxmeta.load(directory)
     assert run.iteration == 2
@@ -137,7 +138,7 @@ def test_what_a_notebook_registers_is_trained_and_opened_again(tmp_path):
 def test_what_is_out_of_range_is_named_by_its_flag(tmp_path, capsys):
     register()
     with pytest.raises(SystemExit):
-        train.main(["slow-maml", "line", "--family.length", "0", "--out", str(tmp_path / "run")])
+        train.main(["slow", "line", "--family.length", "0", "--out", str(tmp_path / "run")])
     assert capsys.readouterr().err == "error: --family.length: got 0.0; must be positive\n"
 
 
@@ -145,7 +146,7 @@ def test_names_that_are_taken_are_refused_and_a_cell_may_be_run_again():
     register()
     register()
     with pytest.raises(RegistryError, match=r"^method 'maml' is registered already; choose another name$"):
-        registry.method("maml", slow_maml)
+        registry.method("maml", slow)
     with pytest.raises(RegistryError, match=r"^family 'line' is registered already"):
         registry.family("line", small)
     with pytest.raises(RegistryError, match=r"^Policy part 'mlp' is registered already"):
@@ -184,7 +185,7 @@ def test_a_file_is_imported_by_every_command(tmp_path, capsys):
     file, run = tmp_path / "mine.py", tmp_path / "run"
     file.write_text(FILE)
     flags = ["--policy.hidden", "4", "--episodes", "2", "--iterations", "1", "--meta-batch", "2", "--no-evaluate"]
-    argv = ["fomaml", "point", f"--import={file}", "--family.reach", "2", *flags, "--out", str(run)]
+    argv = ["multi-task", "point", f"--import={file}", "--family.reach", "2", *flags, "--out", str(run)]
     assert train.main(argv) == 0
     assert json.loads((run / "config.json").read_text())["experiment"]["family"]["reach"] == 2.0
     # The file is run again: the same names, and nothing clashes.
@@ -249,7 +250,7 @@ def installed(monkeypatch):
 
 def test_an_installed_package_registers_by_an_entry_point(installed):
     installed(register)
-    assert jaxmeta.experiment("slow-maml", "line").method == "slow-maml"
+    assert jaxmeta.experiment("slow", "line").method == "slow"
     assert "small" in registry.kinds()["Policy"]
 
 

@@ -82,7 +82,7 @@ def evaluation(run: Path) -> dict[str, Any]:
             name: {part: value for part, value in one.items() if part != "returns"}
             for name, one in found["references"].items()
         }
-        kept = {name: found[name] for name in ("iteration", "protocol", "seeds", "summary", "interval")}
+        kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
         return {**kept, "env_steps": environment_steps(run), "references": references}
     except (ValueError, KeyError, TypeError) as error:
         fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run}")

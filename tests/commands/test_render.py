@@ -4,8 +4,10 @@ import jax
 import numpy as np
 
 import jaxmeta
-from jaxmeta.commands import render, train
+from jaxmeta.commands import render
 from jaxmeta.plots import memory as memory_plots
+from jaxmeta.runs.directory import seed_states
+from jaxmeta.runs.run import Run
 
 
 def test_a_run_is_drawn(printed, tiny_run):
@@ -14,14 +16,14 @@ def test_a_run_is_drawn(printed, tiny_run):
         assert (tiny_run / name).stat().st_size > 5_000
 
 
-def test_a_run_with_experts_is_trained_and_its_use_of_them_drawn(printed, tmp_path):
-    directory = tmp_path / "run"
-    sizes = ["--family.horizon", 10, "--meta-batch", 3, "--episodes", 2, "--policy.hidden", 8]
-    experts = ["--policy.experts", 2, "--iterations", 1, "--no-evaluate", "--out", directory]
-    printed(train.main, "fomaml", "navigation", *sizes, *experts)
-    out = printed(render.main, directory, "--tasks", 2, "--steps", 1, "--episodes", 3, "--no-gif")
-    assert "seed 0: use of experts 0." in out
-    assert (directory / "experts.png").stat().st_size > 5_000
+def test_a_run_s_use_of_its_experts_is_drawn(capsys, tmp_path):
+    small = {"family": {"horizon": 10}, "policy": {"hidden": [8], "experts": 2}}
+    chosen = jaxmeta.experiment("fomaml", "navigation", **small)
+    run = Run(tmp_path, chosen, 0, 0, seed_states(chosen.build()[1], [0]).meta.theta)
+    written = render.draw(run, render.Shown(tasks=2, steps=1, episodes=3, gif=False))
+    assert "seed 0: use of experts 0." in capsys.readouterr().out
+    assert tmp_path / "experts.png" in written
+    assert (tmp_path / "experts.png").stat().st_size > 5_000
 
 
 def test_bad_arguments_are_one_line(refused, tiny_run, tmp_path):

@@ -202,7 +202,7 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("")
-    first = [*SMALL, "--no-evaluate", "--iterations", "2", "--out", str(run)]
+    first = ["multi-task", *SMALL[1:], "--no-evaluate", "--iterations", "2", "--out", str(run)]
     assert train.main(first) == 0
     for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
         (run / name).write_text("")

@@ -65,8 +65,8 @@ def test_an_empty_directory_is_one_line(tmp_path):
 
 
 def test_another_format_is_named(directory, monkeypatch):
-    monkeypatch.setattr("jaxmeta.checkpoint.FORMAT", 99)
-    with pytest.raises(CheckpointError, match="has format 1, this version reads 99"):
+    monkeypatch.setattr("jaxmeta.runs.checkpoint.FORMAT", 99)
+    with pytest.raises(CheckpointError, match="has format 2, this version reads 99"):
         restore(directory)
 
 

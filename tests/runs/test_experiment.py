@@ -42,7 +42,7 @@ def test_without_a_preset_settings_are_those_of_the_signatures(method):
     assert tree["family"] == {"use": family, **parts.default_tree(registry.family_factory(family))}
 
 
-@pytest.mark.parametrize("method", ["maml", "e-maml", "es-maml", "rl2", "r2d2"])
+@pytest.mark.parametrize("method", ["e-maml", "rl2", "r2d2"])
 def test_what_a_notebook_builds_computes_what_the_command_line_builds(method):
     """The same program, operation by operation; nothing is compiled."""
     tasks = jaxmeta.tasks.make(fitting(method))
