@@ -85,15 +85,10 @@ def tabular_policy_for(
     Raises:
       ValueError: an unknown cell, a size out of its range, or an environment of another kind.
     """
-    if not isinstance(env, LifetimeEnv):
-        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    action_space = env.action_space(env.default_params)
-    if not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"env: action space is {action_space}; a memory for each action needs Discrete")
+    observations, actions = _pairs(env)
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
-    observations, actions = _first_observation(env).shape[0], action_space.n
     heads, norm = _Heads(tuple(hidden), activation_for(activation)), nn.LayerNorm()
     seen = jnp.zeros(3)
 
@@ -160,6 +155,20 @@ def tabular_policy_for(
         return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
 
     return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
+
+
+def _pairs(env: environment.Environment) -> tuple[int, int]:
+    """How many observations and actions there are.
+
+    Raises:
+      ValueError: an environment of another kind.
+    """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
+    action_space = env.action_space(env.default_params)
+    if not isinstance(action_space, spaces.Discrete):
+        raise ValueError(f"env: action space is {action_space}; a memory for each action needs Discrete")
+    return _first_observation(env).shape[0], action_space.n
 
 
 def _first_observation(env: LifetimeEnv) -> Array:
