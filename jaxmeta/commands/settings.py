@@ -35,8 +35,9 @@ def base(names: Names) -> Experiment:
         content["method"] = names.method
     if names.family is not None:
         # Settings of another family that the file names go with it; those without a name are of this one.
-        same = isinstance(family, Mapping) and family.get(parts.USE) in (None, names.family)
-        content["family"] = {**family, parts.USE: names.family} if same else names.family
+        content["family"] = names.family
+        if isinstance(family, Mapping) and family.get(parts.USE) in (None, names.family):
+            content["family"] = {**family, parts.USE: names.family}
     try:
         return experiment(preset="none" if names.preset is None else names.preset, **content)
     except ValueError as error:
@@ -80,13 +81,13 @@ def _fields(factory: Any, tree: Mapping[str, Any], name: str, says: Mapping[str,
             typed = typing.Annotated[parts.plain_type(annotation), tyro.conf.arg(help=text)]
             fields.append((setting, typed, dataclasses.field(default=value)))
             continue
-        use = None if value is None else value[parts.USE]
+        use = value[parts.USE] if isinstance(value, Mapping) else None
         if setting != "family":
             choices = typing.Literal[tuple(registry.kinds()[kind])]  # pyright: ignore[reportInvalidTypeForm]
             shown = typing.Annotated[choices if use else choices | None, tyro.conf.arg(name=setting, help=text)]
             fields.append((setting + KIND, shown, dataclasses.field(default=use)))
-        if use is not None:
-            inner = registry.factory(kind, use)
+        if isinstance(value, Mapping):
+            inner = registry.factory(kind, value[parts.USE])
             each = _fields(inner, value, setting, parts.descriptions(inner))
             if dataclasses.fields(each):
                 fields.append((setting, each, dataclasses.field(default_factory=each)))

@@ -85,6 +85,8 @@ def tabular_policy_for(
     Raises:
       ValueError: an unknown cell, a size out of its range, or an environment of another kind.
     """
+    if not isinstance(env, LifetimeEnv):
+        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     observations, actions = _pairs(env)
     if any(width < 1 for width in hidden):
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
@@ -157,14 +159,12 @@ def tabular_policy_for(
     return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
 
 
-def _pairs(env: environment.Environment) -> tuple[int, int]:
+def _pairs(env: LifetimeEnv) -> tuple[int, int]:
     """How many observations and actions there are.
 
     Raises:
-      ValueError: an environment of another kind.
+      ValueError: actions or observations of another kind.
     """
-    if not isinstance(env, LifetimeEnv):
-        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     action_space = env.action_space(env.default_params)
     if not isinstance(action_space, spaces.Discrete):
         raise ValueError(f"env: action space is {action_space}; a memory for each action needs Discrete")

@@ -173,7 +173,7 @@ class Checkpoints:
             if name not in there:
                 raise CheckpointError(f"{here} has no {'.'.join(name)}: {other}")
             shape = getattr(there[name], "shape", None)
-            is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            is_key = jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             if shape is not None and not is_key and tuple(shape) != tuple(leaf.shape):
                 differs = f"{'.'.join(name)} of shape {list(shape)}, not {list(leaf.shape)}"
                 raise CheckpointError(f"{here} has {differs}: {other}")
