@@ -101,8 +101,7 @@ def tabular_policy_for(
         # What an entry that was never visited gives.
         params["first"] = jnp.zeros_like(features)
         # A normalisation's parameters are not drawn: any key gives the same.
-        unused = jax.random.key(0)
-        params["norms"] = {name: norm.init(unused, features) for name in ("pairs", "mean", "summary")}
+        params["norms"] = {name: norm.init(jax.random.key(0), features) for name in ("pairs", "mean", "summary")}
         params["heads"] = heads.init(key_heads, features[None], jnp.tile(features, 3))
         return params
 
