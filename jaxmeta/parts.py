@@ -248,11 +248,12 @@ def _default_of_part(parameter: inspect.Parameter, use: str | None = None) -> An
     assert kind is not None
     default = parameter.default
     own = registry.name_of(default.factory, kind) if isinstance(default, Part) else None
-    if use is None and own is None:
+    name = use or own
+    if name is None:
         return None
-    factory = registry.factory(kind, use or own)
-    tree = {USE: use or own, **default_tree(factory)}
-    if use in (None, own):
+    factory = registry.factory(kind, name)
+    tree = {USE: name, **default_tree(factory)}
+    if name == own:
         tree = overlay(factory, tree, default.settings)
     return tree
 

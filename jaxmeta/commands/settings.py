@@ -35,8 +35,10 @@ def base(names: Names) -> Experiment:
         content["method"] = names.method
     if names.family is not None:
         # Settings of another family that the file names go with it; those without a name are of this one.
-        same = isinstance(family, Mapping) and family.get(parts.USE) in (None, names.family)
-        content["family"] = {**family, parts.USE: names.family} if same else names.family
+        if isinstance(family, Mapping) and family.get(parts.USE) in (None, names.family):
+            content["family"] = {**family, parts.USE: names.family}
+        else:
+            content["family"] = names.family
     try:
         return experiment(preset="none" if names.preset is None else names.preset, **content)
     except ValueError as error:
@@ -85,7 +87,7 @@ def _fields(factory: Any, tree: Mapping[str, Any], name: str, says: Mapping[str,
             choices = typing.Literal[tuple(registry.kinds()[kind])]  # pyright: ignore[reportInvalidTypeForm]
             shown = typing.Annotated[choices if use else choices | None, tyro.conf.arg(name=setting, help=text)]
             fields.append((setting + KIND, shown, dataclasses.field(default=use)))
-        if use is not None:
+        if value is not None and use is not None:
             inner = registry.factory(kind, use)
             each = _fields(inner, value, setting, parts.descriptions(inner))
             if dataclasses.fields(each):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from jaxmeta.types import PyTree
@@ -173,7 +174,7 @@ class Checkpoints:
             if name not in there:
                 raise CheckpointError(f"{here} has no {'.'.join(name)}: {other}")
             shape = getattr(there[name], "shape", None)
-            is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             if shape is not None and not is_key and tuple(shape) != tuple(leaf.shape):
                 differs = f"{'.'.join(name)} of shape {list(shape)}, not {list(leaf.shape)}"
                 raise CheckpointError(f"{here} has {differs}: {other}")

@@ -19,7 +19,7 @@ NAMED = "named.toml"
 @functools.cache
 def _files() -> dict[str, dict[str, Any]]:
     found = {}
-    for path in resources.files(__package__).iterdir():
+    for path in resources.files("jaxmeta.runs.presets").iterdir():
         if path.name.endswith(".toml"):
             found[path.name] = tomllib.loads(path.read_text(encoding="utf-8"))
     return found
@@ -82,6 +82,7 @@ def laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, An
     merged = dict(under)
     for name, value in over.items():
         there = merged.get(name)
-        tables = isinstance(there, Mapping) and isinstance(value, Mapping)
-        merged[name] = laid_over(there, value) if tables and value.get("use") in (None, there.get("use")) else value
+        if isinstance(there, Mapping) and isinstance(value, Mapping) and value.get("use") in (None, there.get("use")):
+            value = laid_over(there, value)
+        merged[name] = value
     return merged
