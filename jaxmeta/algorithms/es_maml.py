@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
+from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.data.advantages import linear_baseline
 from jaxmeta.data.rollout import collect_lifetime, episode_returns
@@ -75,6 +76,7 @@ def es_maml(
     parts = (built(policy, tasks.env), built(inner_loss), optax.sgd(cast(Any, inner_rate)))
     adapting, gate = whole_network(*parts), gate_of_adapted(whole_network, *parts)
     learner = acting(adapting)
+    check_contract(tasks, learner, estimator=estimator, adaptation_steps=adaptation_steps, episodes=episodes)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon, "task_chunk": 1}
 
     def init_fn(key: Key) -> MetaState:

@@ -1,0 +1,39 @@
+"""The contract of a whole method, asked of every one that is registered: of shapes alone, nothing is compiled."""
+
+import jax
+import pytest
+
+import jaxmeta
+from jaxmeta import registry
+
+DISCRETE = ("maml-q", "mql", "r2d2")
+
+
+def described(tree):
+    return jax.tree.map(lambda leaf: (leaf.dtype, leaf.shape, getattr(leaf, "weak_type", False)), tree)
+
+
+@pytest.mark.parametrize("method", registry.methods())
+def test_states_steps_and_adaptation_are_what_the_contract_says(method):
+    family = "cartpole" if method in DISCRETE else "pendulum"
+    tasks, algorithm = jaxmeta.experiment(method, family, preset=None, **{"family.horizon": 20}).build()
+    key = jax.random.key(0)
+    batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, tasks, 4), key)
+
+    state = jax.eval_shape(algorithm.init, key)
+    after, info = jax.eval_shape(algorithm.step, key, state, batch)
+    assert described(after) == described(state)
+    # A weak type would trace the whole trainer a second time.
+    assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
+    assert {"loss", "grad_norm", "skipped", "return_pre", "return_post", "env_steps"} <= set(info)
+    assert all(leaf.shape == () for leaf in jax.tree.leaves(info))
+
+    # Theta is all that adapting to a new task needs; what it gives is what the learner begins with.
+    task = jax.eval_shape(tasks.sample, key)
+    phi, lifetime = jax.eval_shape(algorithm.adapt, key, state.theta, task)
+    assert described(phi) == described(jax.eval_shape(algorithm.learner.begin, state.theta))
+    obs, _ = jax.eval_shape(tasks.env.reset_env, key, task)
+    for learner in (algorithm.learner, algorithm.greedy):
+        _, _, _, later = jax.eval_shape(learner.act, key, state.theta, phi, obs)
+        assert described(later) == described(phi)
+    assert lifetime.trajectory.mask.ndim == 3
