@@ -337,7 +337,8 @@ def compared(old: Entry, new: Entry) -> tuple[str, str]:
             return "bit-equal", ""
         same_kind = before.partition(":")[0] == now.partition(":")[0] == "refused"
         return "refused in other words" if same_kind else "different", f"{before!r}, now {now!r}"
-    before, now = numbers(old), numbers(new)
+    # A record may be of metrics alone, where theta has other parts than when it was made.
+    before, now = numbers(old), numbers(new if "theta" in old else {"info": new["info"]})
     shared = [name for name in before if name in now]
     if any(len(before[name]) != len(now[name]) for name in shared):
         return "different", "metrics of other lengths"
@@ -369,7 +370,7 @@ def compared(old: Entry, new: Entry) -> tuple[str, str]:
 
 def numbers(entry: Entry) -> dict[str, list[float]]:
     """All numbers of an entry, by name."""
-    return {**entry["info"], **{f"theta {name}": [float(value)] for name, value in entry["theta"].items()}}
+    return {**entry["info"], **{f"theta {name}": [float(value)] for name, value in entry.get("theta", {}).items()}}
 
 
 def read(path: Path) -> dict[str, Entry]:
