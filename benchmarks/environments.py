@@ -57,11 +57,13 @@ def main(argv: list[str] | None = None) -> None:
 
     import measure
 
-    from jaxmeta import tasks
+    from jaxmeta import registry, tasks
 
     for name in arguments.families:
-        if name not in tasks.names():
-            raise SystemExit(f"error: {name!r} is not one of {', '.join(tasks.names())}")
+        try:
+            registry.check("family", name, tasks.names())
+        except registry.RegistryError as error:
+            raise SystemExit(f"error: {error}") from error
     names = arguments.families or tasks.names()
     settings = {**dataclasses.asdict(arguments), "json": None, "plot": None}
     result: dict[str, Any] = {"machine": measure.machine(), "settings": settings, "families": [], "gymnasium": []}

@@ -47,8 +47,8 @@ def one_line_errors(flags: bool = True) -> Iterator[None]:
 
 
 def _where(error: Exception) -> str:
-    """Where an error was raised, if it is none of ours: those name a setting, or have a type of their own."""
-    if type(error) not in (ValueError, RuntimeError) or re.match(r"[\w./-]+: ", str(error)):
+    """Where an error was raised, if it is none of ours: those name what is wrong before a colon."""
+    if type(error) not in (ValueError, RuntimeError) or ": " in str(error):
         return ""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f" (in {last.filename}, line {last.lineno}; JAXMETA_TRACEBACK=1 shows all)"

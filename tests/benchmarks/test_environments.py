@@ -32,7 +32,10 @@ def test_batches_beyond_the_limit_are_skipped_and_said_so(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["--families", "t-mase"], "error: unknown family 't-mase'"), (["--repeats", "0"], "error: every count")],
+    [
+        (["--families", "t-mase"], "error: family: unknown name 't-mase'; did you mean t-maze"),
+        (["--repeats", "0"], "error: every count"),
+    ],
 )
 def test_bad_input_is_answered_in_one_line(arguments, message):
     with pytest.raises(SystemExit, match=message):

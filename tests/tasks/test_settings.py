@@ -36,7 +36,7 @@ def test_a_family_is_registered_once_and_its_functions_are_handed_on(monkeypatch
     monkeypatch.setattr(registry, "FAMILIES", dict(registry.FAMILIES))
     made = []
 
-    def family(*, sampler: Callable[[], int], horizon: int = 3):
+    def family(*, sampler: Callable[[], int] = int, horizon: int = 3):
         made.append((sampler(), horizon))
         return tasks.navigation(horizon=horizon)
 
