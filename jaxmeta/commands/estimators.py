@@ -70,8 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         from jaxmeta.studies import meta_gradients
 
         most = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 2048} if arguments.quick else {}
-        wanted = {name: getattr(arguments, name) for name in meta_gradients.Effort._fields}
-        effort = meta_gradients.Effort(**wanted | {name: min(wanted[name], value) for name, value in most.items()})
+        sizes = {name: getattr(arguments, name) for name in meta_gradients.Effort._fields}
+        effort = meta_gradients.Effort(**sizes | {name: min(sizes[name], value) for name, value in most.items()})
         print(
             f"Meta-gradients against exact ones, relative to their norm; rate {effort.rate:g}. In the limit: "
             f"{effort.repeats} repeats of {effort.episodes} episodes a batch; a batch of {effort.batch_episodes}: "

@@ -9,7 +9,7 @@ def in_turn(name: str, first: Outer, then: Outer) -> Outer:
     """``first`` moves ``theta[name]`` with all else held, and after it ``then`` moves all else.
 
     Where ``theta[name]`` acts on what the rest infers, what it acted on stays as it was when it acted, for as long as
-    it moves. Neither is told the divergence of all of theta in terms of its own part: ``by_optax`` needs none.
+    it moves. Neither gets the divergence of all of theta in terms of its own part: ``by_optax`` needs none.
 
     Args:
       name: a part of theta, a dictionary.

@@ -164,12 +164,12 @@ class Checkpoints:
         """Refuse a checkpoint that lacks a leaf, has it in another shape, or, if all is read, has one more."""
         saved = self._manager.item_metadata(step)["state"]
         there = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(saved.tree)[0]}
-        wanted = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
+        needed = {_names(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(abstract)[0]}
         here, other = f"{self.directory}/{step}", "it is of another configuration"
-        further = [] if partial else sorted(set(there) - set(wanted))
+        further = [] if partial else sorted(set(there) - set(needed))
         if further:
             raise CheckpointError(f"{here} has {'.'.join(further[0])}, which is not needed: {other}")
-        for name, leaf in wanted.items():
+        for name, leaf in needed.items():
             if name not in there:
                 raise CheckpointError(f"{here} has no {'.'.join(name)}: {other}")
             shape = getattr(there[name], "shape", None)

@@ -158,8 +158,8 @@ def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool,
         if not saved:
             raise StartError(f"{directory}: holds no complete checkpoint; start the run anew and overwrite it")
         if max(saved) > experiment.tree["iterations"]:
-            wanted = experiment.tree["iterations"]
-            raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {wanted}")
+            asked = experiment.tree["iterations"]
+            raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {asked}")
         return
     if directory.exists() and not directory.is_dir():
         raise StartError(f"{directory}: is a file; name a directory")

@@ -66,7 +66,7 @@ def model_errors(
     unit = {ahead: _deviation(*changes[ahead]) for ahead in ("one_step", "horizon")}
     reward_unit = _deviation(*reward)
 
-    def judged(said: dict[str, Any]) -> dict[str, float]:
+    def errors_of(said: dict[str, Any]) -> dict[str, float]:
         errors = {ahead: _scaled(said[ahead], unit[ahead]) for ahead in ("one_step", "horizon")}
         errors["reward"] = _scaled(said["reward"], reward_unit)
         moving, weight = unit["one_step"] > 0, changes["one_step"][1].sum(axis=1)
@@ -77,7 +77,7 @@ def model_errors(
         return errors
 
     steps = int(changes["one_step"][1].sum())
-    return {"steps": steps, "before": judged(each["before"]), "after": judged(each["after"])}
+    return {"steps": steps, "before": errors_of(each["before"]), "after": errors_of(each["after"])}
 
 
 def _compared(
