@@ -40,6 +40,10 @@ def one_line_errors(flags: bool = True) -> Iterator[None]:
     except parts.SettingError as error:
         path, colon, rest = str(error).partition(":")
         fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags and FLAG.fullmatch(path) else str(error))
+    except BrokenPipeError:
+        # Whoever read has seen enough; what is left must not be written when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except (ValueError, RuntimeError, OSError, ImportError) as error:
         if os.environ.get("JAXMETA_TRACEBACK"):
             raise

@@ -113,7 +113,7 @@ def read_config(directory: str | Path) -> Experiment:
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise RunError(f"{path} cannot be read ({type(error).__name__}); restore it, or start the run anew") from error
     except RegistryError as error:
-        raise RunError(f"{path}: {error}; one of your own comes in by --import FILE, or by importing it") from error
+        raise RunError(f"{path}: one of your own comes in by --import FILE, or by importing it; {error}") from error
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
 

@@ -1,5 +1,6 @@
 """Training of an experiment into a directory: made or found, never one that holds something else."""
 
+import contextlib
 import dataclasses
 import json
 import shutil
@@ -186,7 +187,17 @@ def clear(directory: Path) -> None:
         if path.is_symlink() or path.is_file():
             path.unlink()
         elif path.is_dir():
+            _clear_folder(path)
+
+
+def _clear_folder(folder: Path) -> None:
+    """Delete checkpoints, by their numbers, and event files; the folder too, if nothing else is in it."""
+    for path in folder.iterdir():
+        checkpoint = path.name.partition(".")[0].isdigit() or path.name.startswith("seed_")
+        if checkpoint and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

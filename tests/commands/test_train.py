@@ -206,11 +206,12 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     assert train.main(first) == 0
     for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
         (run / name).write_text("")
+    (run / "checkpoints" / "own.txt").write_text("")
     (run / "tensorboard").symlink_to(elsewhere)
     assert train.main([*first, "--overwrite", "--iterations", "1"]) == 0
     left = {path.name for path in run.iterdir()}
     assert left == {"notes.md", "thesis.png", "config.json", "metrics.csv", "checkpoints"}
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["1"]
+    assert {path.name for path in (run / "checkpoints").iterdir()} == {"1", "own.txt"}
     assert (elsewhere / "kept").exists()
 
 
