@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,32 +98,35 @@ def start(
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
     with experiment.located():
         program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch)
-    if experiment.preset:
-        announce(f"preset: {experiment.preset}")
-    announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
-    if overwrite and not resume:
-        clear(directory)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
-    content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset, **runs.describe()}
-    runs.write_json(directory / CONFIG, content)
-    outcome = runs.train_run(
-        directory,
-        algorithm,
-        tasks,
-        seeds=seeds,
-        meta_batch=meta_batch,
-        iterations=experiment.tree["iterations"],
-        checkpoint_every=saving.checkpoint_every,
-        keep=saving.keep,
-        resume=resume,
-        tensorboard=saving.tensorboard,
-        report=report,
-        announce=announce,
-        program=program,
-    )
+    with held(directory):
+        # Another process may have written there while this one was building.
+        check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+        if experiment.preset:
+            announce(f"preset: {experiment.preset}")
+        announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
+        if overwrite and not resume:
+            clear(directory)
+        content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset, **runs.describe()}
+        runs.write_json(directory / CONFIG, content)
+        outcome = runs.train_run(
+            directory,
+            algorithm,
+            tasks,
+            seeds=seeds,
+            meta_batch=meta_batch,
+            iterations=experiment.tree["iterations"],
+            checkpoint_every=saving.checkpoint_every,
+            keep=saving.keep,
+            resume=resume,
+            tensorboard=saving.tensorboard,
+            report=report,
+            announce=announce,
+            program=program,
+        )
     if outcome.skipped:
         announce(
             f"warning: {outcome.skipped} updates were not finite and were left out (column 'skipped' of metrics.csv)"
@@ -131,6 +135,31 @@ def start(
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
     return load(directory)
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Inside the ``with`` block no other process trains in the directory; its end, however it comes, lets go.
+
+    Raises:
+      StartError: another process does.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Not a POSIX system: nobody is kept out.
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(f"{directory}: another process trains in it; choose another directory") from error
+        except OSError:
+            pass  # A file system without locks: nobody is kept out.
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_saving(saving: Saving) -> None:

@@ -19,6 +19,7 @@ from jaxmeta.commands import train
 from jaxmeta.runs import directory as runs
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.run import read_config
+from jaxmeta.runs.start import held
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["maml", "navigation", "--family.horizon", "10", "--meta-batch", "3", "--episodes", "2", "--policy.hidden", "8"]
@@ -213,6 +214,12 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     assert left == {"notes.md", "thesis.png", "config.json", "metrics.csv", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"1", "own.txt"}
     assert (elsewhere / "kept").exists()
+
+
+def test_two_processes_do_not_train_in_one_directory(refused, tiny_run):
+    with held(tiny_run):
+        got = refused(train.main, "--resume", tiny_run, "--iterations", 9, "--no-evaluate")
+    assert got.startswith(f"error: {tiny_run}: another process trains in it")
 
 
 def test_resuming_with_other_settings_names_them(refused, finished):
