@@ -36,8 +36,7 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     import jaxmeta
-    from jaxmeta.runs import directory as runs
-    from jaxmeta.runs import loop as train
+    from jaxmeta.runs import directory as runs, loop as train
 
     tasks = jaxmeta.tasks.make("navigation")
     policy = jaxmeta.policy_for(tasks.env, initial_log_std=-0.7)

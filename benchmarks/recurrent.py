@@ -43,10 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import measure
 
-    result: dict[str, Any] = {
-        "machine": measure.machine(),
-        "settings": {**dataclasses.asdict(arguments), "json": None},
-    }
+    result: dict[str, Any] = {"machine": measure.machine(), "settings": {**dataclasses.asdict(arguments), "json": None}}
     print(result["machine"])
     result["steps"] = list(_steps(arguments))
     result["memory"] = list(_memory(arguments))

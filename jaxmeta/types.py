@@ -159,10 +159,7 @@ class Outer(NamedTuple):
     """
 
     init: Callable[[Theta], PyTree]
-    step: Callable[
-        [Theta, PyTree, Callable[..., tuple[Array, Info]], Divergence],
-        tuple[Theta, PyTree, Info],
-    ]
+    step: Callable[[Theta, PyTree, Callable[..., tuple[Array, Info]], Divergence], tuple[Theta, PyTree, Info]]
 
 
 class MetaState(NamedTuple):

@@ -75,15 +75,7 @@ def compose(
             raise ValueError(f"{name}: got {value}; must be at least {least}")
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    learn = learning(
-        tasks,
-        learner,
-        objective,
-        outer,
-        distribution,
-        task_chunk=task_chunk,
-        across_tasks=across_tasks,
-    )
+    learn = learning(tasks, learner, objective, outer, distribution, task_chunk=task_chunk, across_tasks=across_tasks)
 
     def init_fn(key: Key) -> MetaState:
         theta = learner.init(key)
@@ -172,11 +164,7 @@ def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info
 def summarise(env: Environment, lifetimes: Lifetime) -> Info:
     """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
     returns = jnp.mean(over_tasks(lambda lifetime: stage_returns(env, lifetime.trajectory), lifetimes), axis=0)
-    return {
-        "return_pre": returns[0],
-        "return_post": returns[-1],
-        "env_steps": jnp.sum(lifetimes.trajectory.mask),
-    }
+    return {"return_pre": returns[0], "return_post": returns[-1], "env_steps": jnp.sum(lifetimes.trajectory.mask)}
 
 
 def all_finite(tree: PyTree) -> Array:

@@ -16,16 +16,7 @@ from jaxmeta.networks.policies import Policy, policy_for
 from jaxmeta.outer.descent import adam_updates
 from jaxmeta.over_tasks import mean_over_tasks
 from jaxmeta.parts import built, part
-from jaxmeta.types import (
-    Array,
-    Key,
-    Learner,
-    MetaAlgorithm,
-    PyTree,
-    TaskDistribution,
-    Theta,
-    Trajectory,
-)
+from jaxmeta.types import Array, Key, Learner, MetaAlgorithm, PyTree, TaskDistribution, Theta, Trajectory
 
 
 class Episodes(NamedTuple):

@@ -40,10 +40,7 @@ def meta_sgd(tasks: TaskDistribution, *, initial_rates: float | PyTree = 1.0, **
 
 
 def learned_rates(
-    policy: Policy,
-    inner_loss: Surrogate,
-    inner_optimizer: optax.GradientTransformation,
-    initial_rates: PyTree | float,
+    policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation, initial_rates: PyTree | float
 ) -> Adaptation:
     """Inner steps on all parameters, each multiplied by a learned factor of its own."""
     expected = jax.eval_shape(policy.init, jax.random.key(0))

@@ -20,14 +20,7 @@ from jaxmeta.learners.planning import planning_learner
 from jaxmeta.learners.q_learning import q_learner
 from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, recurrent_q_learner
 from jaxmeta.learners.uniform import uniform_learner
-from jaxmeta.models.online import (
-    OnlineModel,
-    online_model_for,
-    recurrent_model,
-    step_between,
-    steps_of,
-    windowed_model,
-)
+from jaxmeta.models.online import OnlineModel, online_model_for, recurrent_model, step_between, steps_of, windowed_model
 
 __all__ = [
     "Adaptation",

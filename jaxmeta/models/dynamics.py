@@ -177,10 +177,7 @@ def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
     """The parameters of a normalisation that changes nothing, and of a box that holds everything."""
     inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
     low, high = (jnp.full(seen, end, jnp.float32) for end in (-jnp.inf, jnp.inf))
-    return {
-        "scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())},
-        "box": {"low": low, "high": high},
-    }
+    return {"scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())}, "box": {"low": low, "high": high}}
 
 
 def _bounds(seen: int) -> dict[str, Array]:

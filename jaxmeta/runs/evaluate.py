@@ -15,13 +15,7 @@ from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Ph
 
 
 def adaptation_returns(
-    key: Key,
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    theta: Theta,
-    task: Task,
-    *,
-    greedy_episodes: int = 10,
+    key: Key, algorithm: MetaAlgorithm, tasks: TaskDistribution, theta: Theta, task: Task, *, greedy_episodes: int = 10
 ) -> dict[str, Array]:
     """Return before and after each adaptation step in one task, undiscounted, mean over episodes.
 

@@ -56,12 +56,7 @@ def meta_iteration(
 
 
 def meta_train(
-    key: Key,
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    iterations: int,
-    meta_batch: int = 20,
+    key: Key, algorithm: MetaAlgorithm, tasks: TaskDistribution, *, iterations: int, meta_batch: int = 20
 ) -> tuple[TrainState, Info]:
     """A whole training run as one pure function: jit it, or vmap it over keys and over the builder's own numbers.
 

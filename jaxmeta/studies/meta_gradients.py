@@ -101,10 +101,7 @@ def mdp_problem(key: Key, name: str) -> Problem:
     key_mdp, key_logits = jax.random.split(key)
     mdp = references.random_mdp(key_mdp, STATES, ACTIONS, discount=DISCOUNT, horizon=HORIZON)
     task = TabularParams(
-        transition=mdp.transition,
-        reward=mdp.reward,
-        noise=jnp.float32(0.0),
-        max_steps_in_episode=jnp.int32(HORIZON),
+        transition=mdp.transition, reward=mdp.reward, noise=jnp.float32(0.0), max_steps_in_episode=jnp.int32(HORIZON)
     )
     logits = jax.random.normal(key_logits, (STATES, ACTIONS))
     return Problem(name, TabularMDP(states=STATES, actions=ACTIONS), task, mdp, logits)

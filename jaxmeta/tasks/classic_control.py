@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment
-from gymnax.environments.classic_control import acrobot as gymnax_acrobot
-from gymnax.environments.classic_control import cartpole as gymnax_cartpole
-from gymnax.environments.classic_control import continuous_mountain_car as gymnax_continuous_car
-from gymnax.environments.classic_control import mountain_car as gymnax_car
-from gymnax.environments.classic_control import pendulum as gymnax_pendulum
+from gymnax.environments.classic_control import (
+    acrobot as gymnax_acrobot,
+    cartpole as gymnax_cartpole,
+    continuous_mountain_car as gymnax_continuous_car,
+    mountain_car as gymnax_car,
+    pendulum as gymnax_pendulum,
+)
 
 from jaxmeta.checks import check_action, check_least, check_ranges
 from jaxmeta.tasks import drawing

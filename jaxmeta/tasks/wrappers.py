@@ -287,10 +287,7 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
     return tasks._replace(env=PartlyObserved(tasks.env, tuple(observed)))
 
 
-def reveal_task(
-    tasks: TaskDistribution,
-    features: Callable[[Task], Array] | None = None,
-) -> TaskDistribution:
+def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | None = None) -> TaskDistribution:
     """The family as an oracle sees it: each observation ends in features of the task.
 
     Args:

@@ -86,11 +86,7 @@ def gradient(tasks, experts, method=jaxmeta.maml, context_size=0, **settings):
     return tasks, method(tasks, policy=policy, episodes=2, **settings)
 
 
-TRAINED = {
-    "cavia": functools.partial(gradient, method=jaxmeta.cavia, context_size=2),
-    "maml": gradient,
-    "rl2": rl2,
-}
+TRAINED = {"cavia": functools.partial(gradient, method=jaxmeta.cavia, context_size=2), "maml": gradient, "rl2": rl2}
 OTHERS = {
     "anil": functools.partial(gradient, method=jaxmeta.anil),
     "es-maml": functools.partial(gradient, method=jaxmeta.es_maml),

@@ -24,11 +24,7 @@ ALGORITHMS = {
     "learned-rule": lambda tasks, **settings: jaxmeta.learned_rule(tasks, outer=OPTAX(), **settings),
     "maml": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), **settings),
     "maml-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml(
-        tasks,
-        outer=OPTAX(),
-        inner_rate=0.03,
-        inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8),
-        **settings,
+        tasks, outer=OPTAX(), inner_rate=0.03, inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8), **settings
     ),
     "maml-dice": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), inner_loss=jaxmeta.dice(), **settings),
     "maml-ppo": lambda tasks, **settings: jaxmeta.maml_ppo(tasks, outer=OPTAX(epochs=3), **settings),

@@ -107,11 +107,7 @@ def test_the_share_of_random_actions_falls_in_a_straight_line():
 
 @pytest.mark.parametrize(
     ("items", "got"),
-    [
-        ({"a": jnp.zeros((2, 3)), "b": jnp.zeros(3)}, r"\(2,\), \(3,\)"),
-        (jnp.zeros(()), r"\(\)"),
-        ((), "no arrays"),
-    ],
+    [({"a": jnp.zeros((2, 3)), "b": jnp.zeros(3)}, r"\(2,\), \(3,\)"), (jnp.zeros(()), r"\(\)"), ((), "no arrays")],
 )
 def test_what_is_not_a_number_of_items_is_refused(tasks, items, got):
     message = f"^store: all that is stored must lead with the same number of items, got {got}$"

@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from jaxmeta.commands import list as names
-from jaxmeta.commands import main as command
-from jaxmeta.commands import train
+from jaxmeta.commands import list as names, main as command, train
 
 HEAVY = """
 import sys

@@ -24,10 +24,7 @@ def test_categorical_log_prob_and_entropy_agree_with_scipy():
     np.testing.assert_allclose(CATEGORICAL.entropy(), stats.entropy(p), rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("p", "q"),
-    [(GAUSSIAN, OTHER), (CATEGORICAL, Categorical(jnp.array([[0.0, 0.5, 0.1]])))],
-)
+@pytest.mark.parametrize(("p", "q"), [(GAUSSIAN, OTHER), (CATEGORICAL, Categorical(jnp.array([[0.0, 0.5, 0.1]])))])
 def test_kl_is_the_mean_log_ratio_of_samples(p, q):
     actions = jax.vmap(p.sample)(jax.random.split(jax.random.key(0), 200_000))
     ratios = np.asarray(jax.vmap(lambda action: p.log_prob(action) - q.log_prob(action))(actions))

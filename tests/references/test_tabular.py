@@ -150,10 +150,7 @@ def test_random_actions_earn_the_mean_reward():
 def test_methods_learn_and_none_beats_the_optimum():
     episodes, tasks_ = 30, 200
     optimum = mdp_optima(KEY, tasks=tasks_)
-    planners = {
-        "optimistic-psrl": tabular.optimistic_psrl(400, samples=2),
-        "ucrl2": tabular.ucrl2(),
-    }
+    planners = {"optimistic-psrl": tabular.optimistic_psrl(400, samples=2), "ucrl2": tabular.ucrl2()}
     for name, planner in planners.items():
         returns = mdp_returns(KEY, planner, episodes=episodes, tasks=tasks_)
         early, late = returns[:, :5].mean(axis=1), returns[:, -5:].mean(axis=1)

@@ -9,8 +9,7 @@ from scipy import stats
 
 import jaxmeta
 from jaxmeta import plots
-from jaxmeta.runs import directory as runs
-from jaxmeta.runs import evaluate
+from jaxmeta.runs import directory as runs, evaluate
 
 
 def test_interquartile_mean_is_the_trimmed_mean():

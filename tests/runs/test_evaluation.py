@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.runs import directory as runs
-from jaxmeta.runs import evaluation
+from jaxmeta.runs import directory as runs, evaluation
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.loop import held_out_tasks
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.runs import directory as runs
-from jaxmeta.runs import loop as train
+from jaxmeta.runs import directory as runs, loop as train
 from jaxmeta.runs.logging import read_csv
 
 
