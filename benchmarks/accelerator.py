@@ -165,7 +165,7 @@ def _precision(arguments: Accelerator) -> Rows:
     algorithm = jaxmeta.maml(tasks, episodes=episodes, task_chunk=count)
     theta = algorithm.init(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
-    objective = jaxmeta.post_adaptation(algorithm.learner, jaxmeta.likelihood_ratio)
+    objective = jaxmeta.objectives.post_adaptation(algorithm.learner, jaxmeta.objectives.likelihood_ratio)
     kept: dict[str, Any] = {}
 
     def flat(tree: Any) -> np.ndarray:
@@ -176,7 +176,7 @@ def _precision(arguments: Accelerator) -> Rows:
             if "lifetimes" not in kept:
                 keys = jax.random.split(jax.random.key(2), count)
                 kept["lifetimes"] = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)[1]
-            mean = jaxmeta.mean_over_tasks(objective, count)
+            mean = jaxmeta.over_tasks.mean_over_tasks(objective, count)
             program, _ = measure.compiled(jax.grad(lambda theta, x: mean(theta, x)[0]), theta, kept["lifetimes"])
             times = measure.seconds(program, theta, kept["lifetimes"], repeats=arguments.repeats)
             gradient = flat(program(theta, kept["lifetimes"]))
@@ -196,9 +196,9 @@ def _rl2_row(arguments: Accelerator, count: int, chunk: int, cell: str, size: in
         import jaxmeta
 
         horizon = 10 if arguments.quick else 100
-        tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=horizon), 1)
-        outer = jaxmeta.by_optax(optax.adam(1e-3))
-        policy = jaxmeta.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
+        tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=horizon), 1)
+        outer = jaxmeta.outer.by_optax(optax.adam(1e-3))
+        policy = jaxmeta.networks.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
         algorithm = jaxmeta.rl2(tasks, policy=policy, task_chunk=chunk, outer=outer)
         row = _timed_step(arguments, algorithm, tasks, count)
         flops = _flops(algorithm, tasks, count)
@@ -248,7 +248,7 @@ def _replaying(arguments: Accelerator) -> Rows:
 
         def run(name=name, family=family, episodes=episodes) -> Row:
             tasks = jaxmeta.tasks.make(family, horizon=horizon)
-            tasks = jaxmeta.as_lifetime(tasks, episodes) if episodes else tasks
+            tasks = jaxmeta.tasks.as_lifetime(tasks, episodes) if episodes else tasks
             return _timed_step(arguments, getattr(jaxmeta, name)(tasks), tasks, 10)
 
         yield {"method": name, "family": family}, run

@@ -125,7 +125,7 @@ def _grow(family: Any, batches: tuple[int, ...], arguments: Environments, *, res
     import jax
     import measure
 
-    from jaxmeta.runs.loop import sample_tasks
+    from jaxmeta.runs import sample_tasks
 
     rows, slow = [], None
     for batch in sorted(batches):

@@ -115,8 +115,8 @@ def _inner_steps(arguments: Methods):
     import jaxmeta
 
     tasks = jaxmeta.tasks.make(arguments.task)
-    policy = jaxmeta.policy_for(tasks.env)
-    kept = jaxmeta.whole_network(policy, jaxmeta.likelihood_ratio, optax.sgd(0.1))
+    policy = jaxmeta.networks.policy_for(tasks.env)
+    kept = jaxmeta.learners.whole_network(policy, jaxmeta.objectives.likelihood_ratio, optax.sgd(0.1))
     count = min(arguments.tasks, 5)
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
     keys = jax.random.split(jax.random.key(2), count)
@@ -126,14 +126,19 @@ def _inner_steps(arguments: Methods):
     for steps in arguments.steps:
         sizes = {"adaptation_steps": steps, "episodes": arguments.episodes, "horizon": tasks.horizon, "task_chunk": 1}
         collect = functools.partial(
-            jaxmeta.collect_lifetimes, env=tasks.env, learner=jaxmeta.acting(kept), estimator=jaxmeta.linear_baseline()
+            jaxmeta.data.collect_lifetimes,
+            env=tasks.env,
+            learner=jaxmeta.learners.acting(kept),
+            estimator=jaxmeta.data.linear_baseline(),
         )
         _, lifetimes = jax.jit(
             lambda keys, batch, sizes=sizes, run=collect: run(keys, tasks=batch, theta=theta, **sizes)
         )(keys, batch)
-        for way, adaptation in (("kept", kept), ("rematerialised", jaxmeta.rematerialised(kept))):
-            objective = jaxmeta.post_adaptation(jaxmeta.acting(adaptation), jaxmeta.likelihood_ratio)
-            mean = jaxmeta.mean_over_tasks(objective, 1)
+        for way, adaptation in (("kept", kept), ("rematerialised", jaxmeta.learners.rematerialised(kept))):
+            objective = jaxmeta.objectives.post_adaptation(
+                jaxmeta.learners.acting(adaptation), jaxmeta.objectives.likelihood_ratio
+            )
+            mean = jaxmeta.over_tasks.mean_over_tasks(objective, 1)
             gradient = jax.grad(lambda theta, lifetimes, mean=mean: mean(theta, lifetimes)[0])
             compiled, compile_seconds = measure.compiled(gradient, theta, lifetimes)
             times = measure.seconds(compiled, theta, lifetimes, repeats=arguments.repeats)

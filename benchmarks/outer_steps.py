@@ -39,12 +39,12 @@ def main() -> None:
     from jaxmeta.runs import directory as runs, loop as train
 
     tasks = jaxmeta.tasks.make("navigation")
-    policy = jaxmeta.policy_for(tasks.env, initial_log_std=-0.7)
+    policy = jaxmeta.networks.policy_for(tasks.env, initial_log_std=-0.7)
     outers = {
-        "adam": jaxmeta.by_optax(optax.adam(optax.linear_schedule(3e-3, 3e-4, 400))),
-        "trust region, curvature on all steps": jaxmeta.trust_region(curvature_every=1),
-        "trust region, on every 5th": jaxmeta.trust_region(curvature_every=5),
-        "trust region, on every 10th": jaxmeta.trust_region(curvature_every=10),
+        "adam": jaxmeta.outer.by_optax(optax.adam(optax.linear_schedule(3e-3, 3e-4, 400))),
+        "trust region, curvature on all steps": jaxmeta.outer.trust_region(curvature_every=1),
+        "trust region, on every 5th": jaxmeta.outer.trust_region(curvature_every=5),
+        "trust region, on every 10th": jaxmeta.outer.trust_region(curvature_every=10),
     }
     result = {"machine": measure.machine(), "settings": {"seconds": arguments.seconds, "seeds": arguments.seeds}}
     result["curves"] = []

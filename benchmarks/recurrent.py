@@ -55,9 +55,9 @@ def _algorithm(steps: int, cell: str, size: int, **settings: Any):
 
     import jaxmeta
 
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=steps), 1)
-    policy = jaxmeta.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
-    return tasks, jaxmeta.rl2(tasks, policy=policy, outer=jaxmeta.by_optax(optax.adam(1e-3)), **settings)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=steps), 1)
+    policy = jaxmeta.networks.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
+    return tasks, jaxmeta.rl2(tasks, policy=policy, outer=jaxmeta.outer.by_optax(optax.adam(1e-3)), **settings)
 
 
 def _steps(arguments: Recurrent):

@@ -67,7 +67,7 @@ def _methods(arguments: Replaying):
     for name in arguments.methods:
         family, episodes = METHODS[name]
         tasks = jaxmeta.tasks.make(family, horizon=arguments.horizon)
-        tasks = jaxmeta.as_lifetime(tasks, episodes) if episodes else tasks
+        tasks = jaxmeta.tasks.as_lifetime(tasks, episodes) if episodes else tasks
         batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, arguments.tasks)
         algorithm = getattr(jaxmeta, name)(tasks)
         start = jax.jit(algorithm.init)(jax.random.key(0))

@@ -47,8 +47,8 @@ def run(arguments: Throughput, cache: str) -> None:
 
     measure.persistent_cache(cache)
     tasks = jaxmeta.tasks.make("navigation")
-    policy = jaxmeta.policy_for(tasks.env)
-    outers = {"adam": jaxmeta.by_optax(optax.adam(1e-3)), "trust-region": jaxmeta.trust_region()}
+    policy = jaxmeta.networks.policy_for(tasks.env)
+    outers = {"adam": jaxmeta.outer.by_optax(optax.adam(1e-3)), "trust-region": jaxmeta.outer.trust_region()}
 
     def algorithm(outer="adam", steps=1):
         return jaxmeta.maml(
@@ -65,8 +65,10 @@ def run(arguments: Throughput, cache: str) -> None:
 
     def differentiate(steps=1):
         """The jitted meta-gradient on stored lifetimes."""
-        objective = jaxmeta.post_adaptation(algorithm(steps=steps).learner, jaxmeta.likelihood_ratio)
-        mean = jaxmeta.mean_over_tasks(objective, arguments.task_chunk)
+        objective = jaxmeta.objectives.post_adaptation(
+            algorithm(steps=steps).learner, jaxmeta.objectives.likelihood_ratio
+        )
+        mean = jaxmeta.over_tasks.mean_over_tasks(objective, arguments.task_chunk)
         return jax.jit(jax.grad(lambda theta, lifetimes: mean(theta, lifetimes)[0]))
 
     result = {"machine": measure.machine(), "settings": {**dataclasses.asdict(arguments), "json": None}}

@@ -34,7 +34,7 @@ def navigation():
 
 @pytest.fixture(scope="session")
 def policy(navigation):
-    return jaxmeta.policy_for(navigation.env, hidden=(8,), activation="tanh", initial_log_std=0.0)
+    return jaxmeta.networks.policy_for(navigation.env, hidden=(8,), activation="tanh", initial_log_std=0.0)
 
 
 @pytest.fixture(scope="session")
@@ -60,12 +60,12 @@ def better_arm():
     ``better_arm.learned(algorithm, iterations)`` trains two seeds side by side, holds the algorithm to the contract
     (one trace, stable types), and gives each entry of ``Info`` as its mean over the last quarter, ``[2]``.
     """
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 1)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 1)
 
     def learned(algorithm, iterations):
         chex.clear_trace_counter()
-        step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, tasks, 64), n=1)))
-        states = jax.vmap(lambda seed: jaxmeta.init_state(jax.random.key(seed), algorithm))(jax.numpy.arange(2))
+        step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.runs.meta_iteration(algorithm, tasks, 64), n=1)))
+        states = jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm))(jax.numpy.arange(2))
         infos = []
         for _ in range(iterations):
             before = jax.tree.map(jax.typeof, states)

@@ -52,6 +52,24 @@ def below(there: str, here: str) -> bool:
     return there == here or FLOORS[there] < FLOORS[here] or FLOORS[there] == FLOORS[here] == 0
 
 
+def test_a_room_is_imported_from_as_a_whole():
+    """What a room's ``__init__`` lists is all that others use of it."""
+    whole = {path.parent.name for path in ROOT.glob("*/__init__.py") if "import" in path.read_text()} - {
+        "runs",
+        "studies",
+    }
+    inside = []
+    for path in ROOT.rglob("*.py"):
+        here = path.relative_to(ROOT).parts[0]
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.count(".") == 2:
+                there = room(node.module)
+                if there in whole and there != here:
+                    inside.append(f"{path.name}: {node.module}")
+    assert len(whole) == 10
+    assert inside == []
+
+
 def test_the_public_names_are_sorted_and_exist():
     names = jaxmeta.__all__
     assert len(names) == len(set(names))

@@ -78,18 +78,18 @@ def line(*, horizon: int = 5, length: float = 1.0) -> jaxmeta.TaskDistribution:
     return tasks._replace(sample=sample)
 
 
-def small(env, *, width: int = 4) -> jaxmeta.Policy:
+def small(env, *, width: int = 4) -> jaxmeta.networks.Policy:
     """A policy of one layer.
 
     Args:
       env: a gymnax environment.
       width: of the layer, ≥ 1.
     """
-    return jaxmeta.policy_for(env, hidden=(width,))
+    return jaxmeta.networks.policy_for(env, hidden=(width,))
 
 
 def slow(
-    tasks: jaxmeta.TaskDistribution, *, slowness: float = 2.0, policy: jaxmeta.Policy = part(small)
+    tasks: jaxmeta.TaskDistribution, *, slowness: float = 2.0, policy: jaxmeta.networks.Policy = part(small)
 ) -> jaxmeta.MetaAlgorithm:
     """One policy for all tasks, whose step is divided.
 
@@ -98,7 +98,7 @@ def slow(
       slowness: what the step size is divided by, > 0.
       policy: a network.
     """
-    outer = jaxmeta.adam(rate=0.01 / slowness)
+    outer = jaxmeta.outer.adam(rate=0.01 / slowness)
     return jaxmeta.multi_task(tasks, outer=outer, policy=parts.built(policy, tasks.env), episodes=2)
 
 

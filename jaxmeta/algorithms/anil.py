@@ -4,9 +4,8 @@ import jax
 import optax
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks.distributions import Distribution
-from jaxmeta.networks.policies import Policy
+from jaxmeta.learners import Adaptation, gradient_adaptation
+from jaxmeta.networks import Distribution, Policy
 from jaxmeta.parts import extends
 from jaxmeta.types import Array, MetaAlgorithm, PyTree, Surrogate, TaskDistribution, Theta
 

@@ -1,10 +1,10 @@
 """Baselines under the same interface: no adaptation, no meta-training, and told the task."""
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.learners.gradient import whole_network, without_adaptation
-from jaxmeta.outer.descent import no_step
+from jaxmeta.learners import whole_network, without_adaptation
+from jaxmeta.outer import no_step
 from jaxmeta.parts import extends
-from jaxmeta.tasks.wrappers import Revealed
+from jaxmeta.tasks import Revealed
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 

@@ -7,8 +7,8 @@ import optax
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_least
-from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks.policies import Policy, policy_for
+from jaxmeta.learners import Adaptation, gradient_adaptation
+from jaxmeta.networks import Policy, policy_for
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, MetaAlgorithm, Surrogate, TaskDistribution
 

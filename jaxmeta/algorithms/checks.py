@@ -2,7 +2,7 @@
 
 from gymnax.environments import spaces
 
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import TaskDistribution
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
 from jaxmeta.algorithms.contract import check_contract
-from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes, stage_returns
+from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import (

@@ -4,8 +4,7 @@ from typing import Any
 
 import jax
 
-from jaxmeta.data.advantages import identity_estimator
-from jaxmeta.data.rollout import collect_episodes, collect_lifetime
+from jaxmeta.data import collect_episodes, collect_lifetime, identity_estimator
 from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
 
 

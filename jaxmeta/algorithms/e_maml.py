@@ -4,8 +4,7 @@ import functools
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_weights
-from jaxmeta.objectives.objectives import with_sampling_term
-from jaxmeta.objectives.surrogates import likelihood_ratio, score_function, standardised
+from jaxmeta.objectives import likelihood_ratio, score_function, standardised, with_sampling_term
 from jaxmeta.parts import extends
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 

@@ -10,12 +10,11 @@ import optax
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.checks import check_least, check_positive
-from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.data.rollout import collect_lifetime, episode_returns
-from jaxmeta.learners.gradient import act_by_mode, acting, gate_of_adapted, whole_network
-from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.objectives.surrogates import ratio_surrogate
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.data import collect_lifetime, episode_returns, linear_baseline
+from jaxmeta.learners import act_by_mode, acting, gate_of_adapted, whole_network
+from jaxmeta.networks import Policy, policy_for
+from jaxmeta.objectives import ratio_surrogate
+from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import (

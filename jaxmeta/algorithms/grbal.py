@@ -9,15 +9,13 @@ import optax
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_unit
-from jaxmeta.data.buffers import Transitions
-from jaxmeta.data.rollout import transitions_of
-from jaxmeta.learners.planning import planning_learner
-from jaxmeta.models.online import OnlineModel, recurrent_model, steps_of, windowed_model
-from jaxmeta.models.planners import Planner, cross_entropy_method
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.data import Transitions, transitions_of
+from jaxmeta.learners import planning_learner
+from jaxmeta.models import OnlineModel, Planner, cross_entropy_method, recurrent_model, steps_of, windowed_model
+from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, extends, part
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, PyTree, Theta
 
 

@@ -9,14 +9,11 @@ import jax.numpy as jnp
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.varibad import Exploration, varibad
 from jaxmeta.checks import check_least, check_weights, is_zero
-from jaxmeta.data.advantages import masked_mean
-from jaxmeta.networks.beliefs import BeliefModel, belief_model_for
-from jaxmeta.networks.distributions import Gaussian
-from jaxmeta.networks.layers import MLP
-from jaxmeta.objectives.evidence import next_states
-from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.data import masked_mean
+from jaxmeta.networks import MLP, BeliefModel, Gaussian, belief_model_for
+from jaxmeta.objectives import batch_of, next_states
 from jaxmeta.parts import built, extends, part
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, MetaState, PyTree, Task, Theta, Trajectory
 
 

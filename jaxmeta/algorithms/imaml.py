@@ -7,10 +7,10 @@ from jax.flatten_util import ravel_pytree
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_least, check_positive, check_weights
-from jaxmeta.learners.gradient import Adaptation, FastWeights
-from jaxmeta.networks.policies import Policy
-from jaxmeta.objectives.surrogates import score_surrogate
-from jaxmeta.outer.trust_region import conjugate_gradient
+from jaxmeta.learners import Adaptation, FastWeights
+from jaxmeta.networks import Policy
+from jaxmeta.objectives import score_surrogate
+from jaxmeta.outer import conjugate_gradient
 from jaxmeta.parts import extends, part
 from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
 

@@ -9,8 +9,8 @@ import optax
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_least
-from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks.policies import Policy
+from jaxmeta.learners import Adaptation, gradient_adaptation
+from jaxmeta.networks import Policy
 from jaxmeta.parts import extends
 from jaxmeta.types import Array, Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
 

@@ -6,12 +6,10 @@ import jax
 
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.checks import check_positive, check_weights
-from jaxmeta.data.advantages import scaled_rewards, standardise
-from jaxmeta.learners.gradient import act_by_mode
-from jaxmeta.learners.recurrent import gate_of_memory, recurrent_learner, replay
-from jaxmeta.networks.recurrent import RecurrentPolicy
-from jaxmeta.objectives.objectives import actor_critic
-from jaxmeta.objectives.surrogates import clipped
+from jaxmeta.data import scaled_rewards, standardise
+from jaxmeta.learners import act_by_mode, gate_of_memory, recurrent_learner, replay_lifetimes
+from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.objectives import actor_critic, clipped
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -69,7 +67,7 @@ def lifetime_ppo(
     task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
 
     def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
-        return replay(learning, theta, phi, batch.obs)[:2]
+        return replay_lifetimes(learning, theta, phi, batch.obs)[:2]
 
     ppo = actor_critic(evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight)
 
@@ -99,7 +97,7 @@ def lifetime_ppo(
         objective,
         outer,
         estimator,
-        lambda theta, phi, obs: replay(learning, theta, phi, obs)[0],
+        lambda theta, phi, obs: replay_lifetimes(learning, theta, phi, obs)[0],
         adaptation_steps=0,
         episodes=1,
         task_chunk=task_chunk,

@@ -7,13 +7,11 @@ import optax
 
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.checks import check_positive
-from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, first_order, gate_of_adapted, whole_network
-from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.objectives.objectives import after_adaptation
-from jaxmeta.objectives.surrogates import clipped, ratio_surrogate, score_function, standardised
-from jaxmeta.outer.descent import adam
-from jaxmeta.outer.trust_region import trust_region
+from jaxmeta.data import linear_baseline
+from jaxmeta.learners import MakeAdaptation, act_by_mode, acting, first_order, gate_of_adapted, whole_network
+from jaxmeta.networks import Policy, policy_for
+from jaxmeta.objectives import after_adaptation, clipped, ratio_surrogate, score_function, standardised
+from jaxmeta.outer import adam, trust_region
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, Estimator, MetaAlgorithm, ObjectiveMaker, Outer, Surrogate, TaskDistribution
 

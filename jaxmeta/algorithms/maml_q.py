@@ -11,9 +11,9 @@ from jaxmeta.algorithms.checks import check_discrete
 from jaxmeta.algorithms.compose import default_task_chunk
 from jaxmeta.algorithms.replay import Loss, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit
-from jaxmeta.learners.q_learning import at_shares, errors, n_step_transitions, q_learner, targets
-from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.learners import at_shares, n_step_transitions, q_learner, td_errors, td_targets
+from jaxmeta.networks import Policy, policy_for
+from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import mean_over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Key, Learner, MetaAlgorithm, PyTree, TaskDistribution, Theta, Trajectory
@@ -184,8 +184,8 @@ def adapted_errors(
         """Of transitions by lot, with replacement, from the batches that the weights were not adapted with."""
         unseen = n_step_transitions(jax.tree.map(lambda x: x[step:], data), discount, n_step)
         drawn = at_shares(unseen, jax.random.uniform(key, (batch,)))
-        target = jax.lax.stop_gradient(targets(network, weights if double else slow, slow, drawn))
-        return errors(network, weights, target, drawn)
+        target = jax.lax.stop_gradient(td_targets(network, weights if double else slow, slow, drawn))
+        return td_errors(network, weights, target, drawn)
 
     def loss_fn(theta: Theta, target: PyTree, key: Key, data: Trajectory) -> tuple[Array, Array]:
         phi, slow = learner.begin(theta), learner.begin(target)

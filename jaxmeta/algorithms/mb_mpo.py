@@ -11,14 +11,10 @@ import optax
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.replay import Keys, ReplayState, replay_method
 from jaxmeta.checks import check_least
-from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.data.buffers import Buffer, Transitions, draw_places
-from jaxmeta.data.rollout import transitions_of
-from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
-from jaxmeta.models.fitting import fit_model
-from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
-from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.outer.descent import adam, adam_updates
+from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline, transitions_of
+from jaxmeta.models import DynamicsModel, ImaginedTask, dynamics_model_for, fit_model, imagined_tasks
+from jaxmeta.networks import Policy, policy_for
+from jaxmeta.outer import adam, adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import (

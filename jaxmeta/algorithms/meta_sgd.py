@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.learners.gradient import Adaptation, gradient_adaptation
-from jaxmeta.networks.policies import Policy
+from jaxmeta.learners import Adaptation, gradient_adaptation
+from jaxmeta.networks import Policy
 from jaxmeta.parts import extends
 from jaxmeta.types import Key, MetaAlgorithm, PyTree, Surrogate, TaskDistribution
 

@@ -14,17 +14,12 @@ from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, experience_of
 from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, UpdateState, gradient_updates, replay_method
 from jaxmeta.checks import check_least
-from jaxmeta.data.advantages import linear_baseline
-from jaxmeta.data.buffers import Buffer, Transitions, draw_places
-from jaxmeta.learners.gradient import MakeAdaptation, act_by_mode, acting, whole_network
-from jaxmeta.learners.imagination import imagining
-from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for
-from jaxmeta.models.fitting import adapt_model
-from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
-from jaxmeta.networks.policies import Policy, policy_for
-from jaxmeta.objectives.objectives import post_adaptation
-from jaxmeta.objectives.surrogates import ratio_surrogate
-from jaxmeta.outer.descent import adam, adam_updates
+from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline
+from jaxmeta.learners import MakeAdaptation, act_by_mode, acting, imagining, whole_network
+from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model, dynamics_model_for, imagined_tasks
+from jaxmeta.networks import Policy, policy_for
+from jaxmeta.objectives import post_adaptation, ratio_surrogate
+from jaxmeta.outer import adam, adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import (

@@ -14,13 +14,11 @@ from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.replay import descend
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues
 from jaxmeta.checks import check_least, check_positive, check_weights
-from jaxmeta.data.advantages import identity_estimator
-from jaxmeta.data.buffers import Buffer, draw
-from jaxmeta.data.rollout import collect_lifetime
-from jaxmeta.networks.recurrent import RecurrentPolicy
-from jaxmeta.objectives.propensity import effective_sample_size, new_task_odds
+from jaxmeta.data import Buffer, collect_lifetime, draw, identity_estimator
+from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.objectives import effective_sample_size, new_task_odds
 from jaxmeta.parts import extends
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import (
     Array,
     Gate,

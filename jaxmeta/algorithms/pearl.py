@@ -8,12 +8,10 @@ import optax
 
 from jaxmeta.algorithms.replay import Keys, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit, check_weights
-from jaxmeta.data.buffers import Transitions, draw_places
-from jaxmeta.data.rollout import transitions_of
-from jaxmeta.learners.context import acting_latent, context_learner
-from jaxmeta.networks.distributions import Gaussian
-from jaxmeta.networks.latents import LatentModel, latent_model_for, prior, update_belief
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.data import Transitions, draw_places, transitions_of
+from jaxmeta.learners import acting_latent, context_learner
+from jaxmeta.networks import Gaussian, LatentModel, latent_model_for, prior, update_belief
+from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, Phi, PyTree, Task, TaskDistribution, Theta

@@ -4,9 +4,8 @@ import functools
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_weights
-from jaxmeta.objectives.objectives import with_inner_penalty
-from jaxmeta.objectives.surrogates import clipped, likelihood_ratio, standardised
-from jaxmeta.outer.descent import adam
+from jaxmeta.objectives import clipped, likelihood_ratio, standardised, with_inner_penalty
+from jaxmeta.outer import adam
 from jaxmeta.parts import extends, part
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 

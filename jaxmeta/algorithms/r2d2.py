@@ -10,13 +10,13 @@ from jaxmeta.algorithms.checks import check_discrete, check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues, sequence_values
 from jaxmeta.checks import check_least, check_unit
-from jaxmeta.learners.recurrent import gate_of_memory, recurrent_q_learner
-from jaxmeta.networks.recurrent import RecurrentPolicy, recurrent_policy_for
-from jaxmeta.objectives.objectives import batch_of
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.learners import gate_of_memory, recurrent_q_learner
+from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
+from jaxmeta.objectives import batch_of
+from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Array, Lifetime, MetaAlgorithm, PyTree
 
 Extension = Callable[[MetaAlgorithm, RecurrentPolicy, SequenceValues], MetaAlgorithm]

@@ -10,9 +10,17 @@ import optax
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract, check_stored
 from jaxmeta.checks import check_least, check_unit
-from jaxmeta.data.advantages import identity_estimator
-from jaxmeta.data.buffers import Buffer, append, draw, empty_buffer, importance_weights, reprioritise
-from jaxmeta.data.rollout import collect_lifetime, collect_lifetimes
+from jaxmeta.data import (
+    Buffer,
+    append,
+    collect_lifetime,
+    collect_lifetimes,
+    draw,
+    empty_buffer,
+    identity_estimator,
+    importance_weights,
+    reprioritise,
+)
 from jaxmeta.types import (
     Array,
     Estimator,

@@ -2,8 +2,8 @@
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_least
-from jaxmeta.objectives.objectives import towards_adapted
-from jaxmeta.outer.descent import sgd
+from jaxmeta.objectives import towards_adapted
+from jaxmeta.outer import sgd
 from jaxmeta.parts import extends, part
 from jaxmeta.types import MetaAlgorithm, Outer, TaskDistribution
 

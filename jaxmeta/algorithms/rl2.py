@@ -2,11 +2,11 @@
 
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.lifetime_ppo import lifetime_ppo
-from jaxmeta.data.advantages import critic_baseline
-from jaxmeta.networks.recurrent import RecurrentPolicy, in_segments, recurrent_policy_for
-from jaxmeta.outer.descent import adam
+from jaxmeta.data import critic_baseline
+from jaxmeta.networks import RecurrentPolicy, in_segments, recurrent_policy_for
+from jaxmeta.outer import adam
 from jaxmeta.parts import built, part
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Estimator, MetaAlgorithm, Outer
 
 

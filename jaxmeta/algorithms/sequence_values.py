@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import check_least
-from jaxmeta.data.advantages import n_step_targets, rescaled, unscaled
-from jaxmeta.learners.recurrent import duelling
-from jaxmeta.networks.recurrent import RecurrentPolicy
+from jaxmeta.data import n_step_targets, rescaled, unscaled
+from jaxmeta.learners import duelling
+from jaxmeta.networks import RecurrentPolicy
 from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
 
 

@@ -6,13 +6,12 @@ from typing import NamedTuple
 from jaxmeta.algorithms.checks import check_lifetimes
 from jaxmeta.algorithms.lifetime_ppo import lifetime_ppo
 from jaxmeta.checks import check_least, check_weights, is_zero
-from jaxmeta.data.advantages import critic_baseline
-from jaxmeta.networks.beliefs import BeliefModel, belief_model_for, telling_tasks
-from jaxmeta.objectives.evidence import evidence_bound
-from jaxmeta.outer.descent import adam
-from jaxmeta.outer.in_turn import in_turn
+from jaxmeta.data import critic_baseline
+from jaxmeta.networks import BeliefModel, belief_model_for, telling_tasks
+from jaxmeta.objectives import evidence_bound
+from jaxmeta.outer import adam, in_turn
 from jaxmeta.parts import built, part
-from jaxmeta.tasks.lifetimes import Lifetimes
+from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, Theta
 
 

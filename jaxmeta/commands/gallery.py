@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         known = list(registry.families())
         for name in arguments.family:
             registry.check("--family", name, known)
-        from jaxmeta.plots.gallery import RESOLUTION, gallery
+        from jaxmeta.plots import RESOLUTION, gallery
 
         drawn = list(arguments.family) or known
         figure = gallery(drawn, seed=arguments.seed, steps=arguments.steps, columns=arguments.columns)

@@ -77,7 +77,7 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     from jaxmeta.runs.directory import TEST_KEY
     from jaxmeta.runs.evaluation import for_evaluation
     from jaxmeta.runs.loop import held_out_tasks
-    from jaxmeta.tasks.environments import figures_of
+    from jaxmeta.tasks import figures_of
 
     config, first_seed = run.config, run.theta
     sizes = {"steps": shown.steps, "episodes": shown.episodes, "rate_decay": shown.rate_decay}
@@ -162,9 +162,9 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     import jax.numpy as jnp
     import numpy as np
 
-    from jaxmeta.networks.beliefs import expected_rewards
+    from jaxmeta.networks import expected_rewards
     from jaxmeta.plots import memory as memory_plots
-    from jaxmeta.tasks.grids import MOVES
+    from jaxmeta.tasks import MOVES
 
     horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
     obs, action = batches.obs[0, -1, 0], batches.action[0, -1, 0]

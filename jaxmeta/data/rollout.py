@@ -10,7 +10,7 @@ from gymnax.environments import environment
 from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
 

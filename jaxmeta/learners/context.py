@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.data.rollout import next_observations
-from jaxmeta.networks.latents import Belief, LatentModel, prior, update_belief
+from jaxmeta.data import next_observations
+from jaxmeta.networks import Belief, LatentModel, prior, update_belief
 from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
 
 

@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.networks.distributions import Distribution
-from jaxmeta.networks.policies import Policy
+from jaxmeta.networks import Distribution, Policy
 from jaxmeta.types import Array, Gate, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
 
 

@@ -6,12 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import check_least, check_weights
-from jaxmeta.data.rollout import collect_episodes, transitions_of
+from jaxmeta.data import collect_episodes, transitions_of
 from jaxmeta.learners.gradient import Adaptation, FastWeights, acting
-from jaxmeta.models.dynamics import DynamicsModel
-from jaxmeta.models.fitting import adapt_model
-from jaxmeta.models.imagined_tasks import ImaginedTask
-from jaxmeta.networks.distributions import Distribution
+from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model
+from jaxmeta.networks import Distribution
 from jaxmeta.types import Array, Estimator, Key, Phi, PyTree, TaskDistribution, Theta, Trajectory
 
 

@@ -8,9 +8,8 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_unit, check_weights, is_zero
-from jaxmeta.models.online import OnlineModel
-from jaxmeta.models.planners import Planner, imagined_return
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.models import OnlineModel, Planner, imagined_return
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 

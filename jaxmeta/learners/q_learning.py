@@ -7,11 +7,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import check_least, check_unit
-from jaxmeta.data.advantages import n_step_returns, rescaled, unscaled
-from jaxmeta.data.buffers import places_at
-from jaxmeta.data.rollout import next_observations
+from jaxmeta.data import n_step_returns, next_observations, places_at, rescaled, unscaled
 from jaxmeta.learners.recurrent import epsilon_greedy
-from jaxmeta.networks.policies import Policy
+from jaxmeta.networks import Policy
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 
@@ -89,10 +87,10 @@ def q_learner(
             weights, state = carry
             points = (jnp.arange(inner_batch) + (index + 0.5) / inner_updates) / inner_batch
             part = at_shares(data, points)
-            target = targets(policy, weights if double else phi, phi, part)
+            target = td_targets(policy, weights if double else phi, phi, part)
 
             def loss(weights: PyTree) -> Array:
-                return 0.5 * jnp.mean(jnp.square(errors(policy, weights, target, part)))
+                return 0.5 * jnp.mean(jnp.square(td_errors(policy, weights, target, part)))
 
             steps, state = inner_optimizer.update(jax.grad(loss)(weights), state, weights)
             return (cast(PyTree, optax.apply_updates(weights, steps)), state), None
@@ -108,14 +106,14 @@ def action_values(policy: Policy, weights: PyTree, obs: Array) -> Array:
     return jax.tree.leaves(policy.apply(weights, obs))[0]
 
 
-def targets(policy: Policy, selector: PyTree, evaluator: PyTree, data: NStepTransitions) -> Array:
+def td_targets(policy: Policy, selector: PyTree, evaluator: PyTree, data: NStepTransitions) -> Array:
     """``h(R + γⁿ Q_evaluator(s', argmax Q_selector(s')))``, ``[M]``."""
     best = jnp.argmax(action_values(policy, selector, data.next_obs), axis=-1)
     later = jnp.take_along_axis(action_values(policy, evaluator, data.next_obs), best[:, None], axis=-1)[:, 0]
     return rescaled(data.total + data.factor * unscaled(later))
 
 
-def errors(policy: Policy, weights: PyTree, target: Array, data: NStepTransitions) -> Array:
+def td_errors(policy: Policy, weights: PyTree, target: Array, data: NStepTransitions) -> Array:
     """``y − h(Q(s, a))``, ``[M]``, with the targets ``y``."""
     taken = jnp.take_along_axis(action_values(policy, weights, data.obs), data.action[:, None], axis=-1)[:, 0]
     return target - taken

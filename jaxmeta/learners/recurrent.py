@@ -7,8 +7,7 @@ import jax.numpy as jnp
 
 from jaxmeta.checks import check_unit
 from jaxmeta.learners.gradient import act_by_sample
-from jaxmeta.networks.distributions import Distribution
-from jaxmeta.networks.recurrent import RecurrentPolicy
+from jaxmeta.networks import Distribution, RecurrentPolicy
 from jaxmeta.types import Array, Gate, Key, Learner, Phi, Theta, Trajectory
 
 
@@ -28,7 +27,7 @@ def recurrent_learner(policy: RecurrentPolicy, choose: Callable[[Key, Distributi
         return action, distribution.log_prob(action), value, phi
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
-        distribution, value, _ = replay(policy, theta, phi, trajectory.obs)
+        distribution, value, _ = replay_lifetimes(policy, theta, phi, trajectory.obs)
         return distribution.log_prob(trajectory.action), value
 
     return Learner(policy.init, policy.begin, act_fn, lambda theta, phi, trajectory: phi, score_fn)
@@ -55,7 +54,7 @@ def recurrent_q_learner(policy: RecurrentPolicy, *, epsilon: float | Array = 0.0
         return action, log_prob[action], jnp.max(values), phi
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
-        distribution, value, _ = replay(policy, theta, phi, trajectory.obs)
+        distribution, value, _ = replay_lifetimes(policy, theta, phi, trajectory.obs)
         values = duelling(distribution, value)
         log_prob = epsilon_greedy(values, epsilon)
         taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
@@ -81,7 +80,7 @@ def duelling(distribution: Distribution, value: Array) -> Array:
     return value[..., None] + advantage - jnp.mean(advantage, axis=-1, keepdims=True)
 
 
-def replay(policy: RecurrentPolicy, theta: Theta, phi: Phi, obs: Array) -> tuple[Distribution, Array, Phi]:
+def replay_lifetimes(policy: RecurrentPolicy, theta: Theta, phi: Phi, obs: Array) -> tuple[Distribution, Array, Phi]:
     """``policy.sequence`` of stored lifetimes ``[E, T, O]``, each from the memory ``phi``."""
     return jax.vmap(policy.sequence, (None, None, 0))(theta, phi, obs)
 

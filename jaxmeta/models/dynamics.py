@@ -11,10 +11,8 @@ from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least
-from jaxmeta.data.advantages import masked_mean
-from jaxmeta.data.buffers import Transitions
-from jaxmeta.networks.distributions import Gaussian
-from jaxmeta.networks.layers import MLP, Activation, activation_for
+from jaxmeta.data import Transitions, masked_mean
+from jaxmeta.networks import MLP, Activation, Gaussian, activation_for
 from jaxmeta.types import Array, Key, PyTree
 
 

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import check_least
-from jaxmeta.data.buffers import Transitions, draw_places
+from jaxmeta.data import Transitions, draw_places
 from jaxmeta.models.dynamics import DynamicsModel
-from jaxmeta.outer.descent import adam_updates
+from jaxmeta.outer import adam_updates
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, PyTree
 

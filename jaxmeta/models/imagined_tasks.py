@@ -9,7 +9,7 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
 from jaxmeta.models.dynamics import DynamicsModel, sample_step
-from jaxmeta.tasks.wrappers import Wrapper
+from jaxmeta.tasks import Wrapper
 from jaxmeta.types import Array, Key, PyTree, TaskDistribution
 
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least, check_positive
-from jaxmeta.data.buffers import Transitions
+from jaxmeta.data import Transitions
 from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for, with_context
 from jaxmeta.models.fitting import adapt_model
-from jaxmeta.networks.cells import Cell, cell_for
+from jaxmeta.networks import Cell, cell_for
 from jaxmeta.parts import extends
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, Key, PyTree
 
 

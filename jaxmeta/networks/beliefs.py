@@ -15,8 +15,7 @@ from jaxmeta.networks.distributions import Distribution, Gaussian
 from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, policy_module
 from jaxmeta.networks.recurrent import RecurrentPolicy, undecided
-from jaxmeta.tasks.lifetimes import LifetimeEnv
-from jaxmeta.tasks.wrappers import flat_bounds, varying_features
+from jaxmeta.tasks import LifetimeEnv, flat_bounds, varying_features
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
 

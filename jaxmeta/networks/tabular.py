@@ -12,7 +12,7 @@ from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Categorical
 from jaxmeta.networks.layers import Activation, activation_for
 from jaxmeta.networks.recurrent import RecurrentPolicy
-from jaxmeta.tasks.lifetimes import LifetimeEnv, LifetimeObservation
+from jaxmeta.tasks import LifetimeEnv, LifetimeObservation
 from jaxmeta.types import Array, Key, PyTree
 
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import is_zero
-from jaxmeta.data.advantages import masked_mean
-from jaxmeta.networks.beliefs import BeliefModel
+from jaxmeta.data import masked_mean
+from jaxmeta.networks import BeliefModel
 from jaxmeta.objectives.objectives import batch_of
 from jaxmeta.types import Array, Info, Lifetime, Task, Theta
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.data.advantages import masked_mean
-from jaxmeta.networks.distributions import Distribution
+from jaxmeta.data import masked_mean
+from jaxmeta.networks import Distribution
 from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
 from jaxmeta.types import (
     Array,

@@ -8,7 +8,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.data.advantages import masked_mean, standardise
+from jaxmeta.data import masked_mean, standardise
 from jaxmeta.types import Array, Surrogate, Trajectory
 
 

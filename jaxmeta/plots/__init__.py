@@ -1,35 +1,35 @@
 """Figures of runs. Every function returns a matplotlib figure; ``save`` writes one."""
 
-from jaxmeta.plots.adaptation import adaptation_by_label, adaptation_curve, comparison
-from jaxmeta.plots.experts import expert_use
-from jaxmeta.plots.gallery import gallery
-from jaxmeta.plots.learning import learning_curve, over_seeds, sample_efficiency
-from jaxmeta.plots.memory import arm_pull_shares, arm_pulls, grid_beliefs, regrets
-from jaxmeta.plots.style import BOTH, EPISODES, STEPS, STYLE, Stages, save, stages_of, subplots
-from jaxmeta.plots.trajectories import animate, episodes_of_lifetimes, trajectories
-
-__all__ = [
-    "BOTH",
-    "EPISODES",
-    "STEPS",
-    "STYLE",
-    "Stages",
-    "adaptation_by_label",
-    "adaptation_curve",
-    "animate",
-    "arm_pull_shares",
-    "arm_pulls",
-    "comparison",
-    "episodes_of_lifetimes",
-    "expert_use",
-    "gallery",
-    "grid_beliefs",
-    "learning_curve",
-    "over_seeds",
-    "regrets",
-    "sample_efficiency",
-    "save",
-    "stages_of",
-    "subplots",
-    "trajectories",
-]
+from jaxmeta.plots.adaptation import (
+    adaptation_by_label as adaptation_by_label,
+    adaptation_curve as adaptation_curve,
+    comparison as comparison,
+)
+from jaxmeta.plots.experts import expert_use as expert_use
+from jaxmeta.plots.gallery import RESOLUTION as RESOLUTION, gallery as gallery
+from jaxmeta.plots.learning import (
+    learning_curve as learning_curve,
+    over_seeds as over_seeds,
+    sample_efficiency as sample_efficiency,
+)
+from jaxmeta.plots.memory import (
+    arm_pull_shares as arm_pull_shares,
+    arm_pulls as arm_pulls,
+    grid_beliefs as grid_beliefs,
+    regrets as regrets,
+)
+from jaxmeta.plots.style import (
+    BOTH as BOTH,
+    EPISODES as EPISODES,
+    STEPS as STEPS,
+    STYLE as STYLE,
+    Stages as Stages,
+    save as save,
+    stages_of as stages_of,
+    subplots as subplots,
+)
+from jaxmeta.plots.trajectories import (
+    animate as animate,
+    episodes_of_lifetimes as episodes_of_lifetimes,
+    trajectories as trajectories,
+)

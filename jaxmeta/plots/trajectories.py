@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxmeta.plots.style import AFTER, BEFORE, GOAL, subplots
-from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, figures_of
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import EpisodeView, LifetimeEnv, Plane, TaskEnvironment, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
 Draw = Callable[..., None]

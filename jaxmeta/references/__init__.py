@@ -1,52 +1,35 @@
 """Exact and Bayes-optimal answers to measure learners against, and classical methods."""
 
-from jaxmeta.references import bandits, tabular
-from jaxmeta.references.bandit_values import bernoulli_value
-from jaxmeta.references.bandits import bandit_returns, estimate
+from jaxmeta.references import bandits as bandits, gridnavi as gridnavi, tabular as tabular
+from jaxmeta.references.bandit_values import bernoulli_value as bernoulli_value
+from jaxmeta.references.bandits import bandit_returns as bandit_returns, estimate as estimate, task_keys as task_keys
 from jaxmeta.references.exact import (
-    MDP,
-    adapted_logits,
-    bandit_mdp,
-    in_float64,
-    meta_gradient,
-    meta_value,
-    policy_gradient,
-    policy_value,
-    random_mdp,
-    state_values,
+    MDP as MDP,
+    adapted_logits as adapted_logits,
+    bandit_mdp as bandit_mdp,
+    in_float64 as in_float64,
+    meta_gradient as meta_gradient,
+    meta_value as meta_value,
+    policy_gradient as policy_gradient,
+    policy_value as policy_value,
+    random_mdp as random_mdp,
+    state_values as state_values,
 )
-from jaxmeta.references.gittins import gittins_index, gittins_table
-from jaxmeta.references.gridnavi import bayes_optimal as gridnavi_bayes_optimal
-from jaxmeta.references.point_robots import dense_optimum, indicator_optimum, smallest_distances, sparse_optimum
-from jaxmeta.references.tabular_simulation import mdp_optima, mdp_returns
-from jaxmeta.references.value_iteration import optimal_return, reaching_probability, value_iteration
-
-__all__ = [
-    "MDP",
-    "adapted_logits",
-    "bandit_mdp",
-    "bandit_returns",
-    "bandits",
-    "bernoulli_value",
-    "dense_optimum",
-    "estimate",
-    "gittins_index",
-    "gittins_table",
-    "gridnavi_bayes_optimal",
-    "in_float64",
-    "indicator_optimum",
-    "mdp_optima",
-    "mdp_returns",
-    "meta_gradient",
-    "meta_value",
-    "optimal_return",
-    "policy_gradient",
-    "policy_value",
-    "random_mdp",
-    "reaching_probability",
-    "smallest_distances",
-    "sparse_optimum",
-    "state_values",
-    "tabular",
-    "value_iteration",
-]
+from jaxmeta.references.gittins import gittins_index as gittins_index, gittins_table as gittins_table
+from jaxmeta.references.gridnavi import goal_posterior as goal_posterior
+from jaxmeta.references.point_robots import (
+    dense_optimum as dense_optimum,
+    indicator_optimum as indicator_optimum,
+    smallest_distances as smallest_distances,
+    sparse_optimum as sparse_optimum,
+)
+from jaxmeta.references.tabular_simulation import (
+    draw_mdps as draw_mdps,
+    mdp_optima as mdp_optima,
+    mdp_returns as mdp_returns,
+)
+from jaxmeta.references.value_iteration import (
+    optimal_return as optimal_return,
+    reaching_probability as reaching_probability,
+    value_iteration as value_iteration,
+)

@@ -20,7 +20,7 @@ from jaxmeta.runs import evaluate
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, tidy_rows
 from jaxmeta.runs.loop import TrainState, compiled_chunk, held_out_tasks, init_state, train_in_chunks
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")

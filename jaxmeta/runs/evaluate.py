@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.data.rollout import collect_episodes, stage_returns
-from jaxmeta.learners.uniform import uniform_learner
-from jaxmeta.objectives.objectives import batch_of, replay_adaptation
+from jaxmeta.data import collect_episodes, stage_returns
+from jaxmeta.learners import uniform_learner
+from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 

@@ -63,7 +63,7 @@ def lifetimes(tasks: TaskDistribution, *, lifetime: int = 1) -> TaskDistribution
       tasks: the family.
       lifetime: episodes in a lifetime, ≥ 1; the learner remembers from one to the next.
     """
-    from jaxmeta.tasks.lifetimes import as_lifetime
+    from jaxmeta.tasks import as_lifetime
 
     check_least(1, lifetime=lifetime)
     return as_lifetime(tasks, lifetime)
@@ -108,7 +108,7 @@ def descriptions(method: str) -> dict[str, str]:
 
 
 def _takes_lifetimes(builder: Any) -> bool:
-    from jaxmeta.tasks.lifetimes import as_lifetime
+    from jaxmeta.tasks import as_lifetime
 
     return as_lifetime in _metadata(builder)
 

@@ -34,14 +34,11 @@ import optax
 from scipy import stats
 
 from jaxmeta import references
-from jaxmeta.data.rollout import collect_lifetime
+from jaxmeta.data import collect_lifetime
 from jaxmeta.learners import first_order, gradient_learner
-from jaxmeta.networks.distributions import Categorical
-from jaxmeta.networks.policies import Policy
-from jaxmeta.objectives.objectives import post_adaptation
-from jaxmeta.objectives.surrogates import clipped, dice, likelihood_ratio, score_function
-from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
-from jaxmeta.tasks.tabular import TabularMDP, TabularParams
+from jaxmeta.networks import Categorical, Policy
+from jaxmeta.objectives import clipped, dice, likelihood_ratio, post_adaptation, score_function
+from jaxmeta.tasks import BernoulliBandit, BernoulliParams, TabularMDP, TabularParams
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Surrogate, Task, Trajectory
 
 ARMS = (0.2, 0.5, 0.8)

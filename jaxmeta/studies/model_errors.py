@@ -9,16 +9,15 @@ import numpy as np
 from gymnax.environments.environment import Environment
 
 from jaxmeta import parts
-from jaxmeta.data.rollout import transitions_of
-from jaxmeta.models.dynamics import interval_coverage, open_loop
-from jaxmeta.models.online import OnlineModel, steps_of
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.data import transitions_of
+from jaxmeta.models import OnlineModel, interval_coverage, open_loop, steps_of
+from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.directory import TEST_KEY
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import held_out_tasks
 from jaxmeta.runs.run import Run
-from jaxmeta.tasks.lifetimes import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, Trajectory
 
 LEVELS = (0.5, 0.9)

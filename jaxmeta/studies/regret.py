@@ -41,8 +41,7 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
     import numpy as np
 
     from jaxmeta.references import bandit_returns, bandits, bernoulli_value
-    from jaxmeta.tasks.common_random_numbers import CommonBandit, common_bandits
-    from jaxmeta.tasks.lifetimes import LifetimeEnv
+    from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits
 
     if tasks.env.episodes != 1:
         raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
@@ -74,7 +73,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
     import jax.numpy as jnp
 
     from jaxmeta.references import mdp_optima, mdp_returns, tabular
-    from jaxmeta.tasks.common_random_numbers import common_mdps
+    from jaxmeta.tasks import common_mdps
 
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
@@ -182,7 +181,7 @@ def compare(
     import jax
     import numpy as np
 
-    from jaxmeta.data.rollout import collect_episodes
+    from jaxmeta.data import collect_episodes
     from jaxmeta.references import estimate
 
     family, algorithm = run.tasks, run.algorithm

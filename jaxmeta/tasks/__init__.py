@@ -4,36 +4,66 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmeta import parts, registry
-from jaxmeta.tasks.bandits import bernoulli_bandit, dependent_bandit, gaussian_bandit, informative_bandit
-from jaxmeta.tasks.classic_control import acrobot, cartpole, mountain_car, mountain_car_continuous, pendulum
-from jaxmeta.tasks.contextual_bandit import contextual_bandit
-from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment
-from jaxmeta.tasks.four_rooms import four_rooms
-from jaxmeta.tasks.frozen_lake import frozen_lake
-from jaxmeta.tasks.generic import from_gymnax
-from jaxmeta.tasks.grids import gridnavi
-from jaxmeta.tasks.lifetimes import LifetimeEnv, LifetimeObservation, Lifetimes, as_lifetime
-from jaxmeta.tasks.memory import dark_key_to_door, t_maze
-from jaxmeta.tasks.meta_maze import meta_maze
-from jaxmeta.tasks.point_environment import PointParams, PointRobot
-from jaxmeta.tasks.point_robots import (
-    dorfman_semicircle,
-    navigation,
-    navigation_rotated,
-    navigation_wind,
-    semicircle_dense,
-    semicircle_sparse,
+from jaxmeta.tasks.bandits import (
+    BernoulliBandit as BernoulliBandit,
+    BernoulliParams as BernoulliParams,
+    bernoulli_bandit as bernoulli_bandit,
+    dependent_bandit as dependent_bandit,
+    gaussian_bandit as gaussian_bandit,
+    informative_bandit as informative_bandit,
 )
-from jaxmeta.tasks.tabular import tabular_mdp
+from jaxmeta.tasks.classic_control import (
+    acrobot as acrobot,
+    cartpole as cartpole,
+    mountain_car as mountain_car,
+    mountain_car_continuous as mountain_car_continuous,
+    pendulum as pendulum,
+)
+from jaxmeta.tasks.common_random_numbers import (
+    CommonBandit as CommonBandit,
+    common_bandits as common_bandits,
+    common_mdps as common_mdps,
+)
+from jaxmeta.tasks.contextual_bandit import contextual_bandit as contextual_bandit
+from jaxmeta.tasks.environments import (
+    EpisodeView as EpisodeView,
+    Plane as Plane,
+    TaskEnvironment as TaskEnvironment,
+    figures_of as figures_of,
+)
+from jaxmeta.tasks.four_rooms import four_rooms as four_rooms
+from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
+from jaxmeta.tasks.generic import from_gymnax as from_gymnax
+from jaxmeta.tasks.grids import MOVES as MOVES, gridnavi as gridnavi
+from jaxmeta.tasks.lifetimes import (
+    LifetimeEnv as LifetimeEnv,
+    LifetimeObservation as LifetimeObservation,
+    Lifetimes as Lifetimes,
+    as_lifetime as as_lifetime,
+)
+from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
+from jaxmeta.tasks.meta_maze import meta_maze as meta_maze
+from jaxmeta.tasks.point_environment import PointParams as PointParams, PointRobot as PointRobot
+from jaxmeta.tasks.point_robots import (
+    dorfman_semicircle as dorfman_semicircle,
+    navigation as navigation,
+    navigation_rotated as navigation_rotated,
+    navigation_wind as navigation_wind,
+    semicircle_dense as semicircle_dense,
+    semicircle_sparse as semicircle_sparse,
+)
+from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
 from jaxmeta.tasks.wrappers import (
-    Revealed,
-    ScaledActions,
-    Wrapper,
-    observe_only,
-    repeat_actions,
-    reveal_task,
-    scale_actions,
-    scale_observations,
+    Revealed as Revealed,
+    ScaledActions as ScaledActions,
+    Wrapper as Wrapper,
+    flat_bounds as flat_bounds,
+    observe_only as observe_only,
+    repeat_actions as repeat_actions,
+    reveal_task as reveal_task,
+    scale_actions as scale_actions,
+    scale_observations as scale_observations,
+    varying_features as varying_features,
 )
 from jaxmeta.types import TaskDistribution
 
@@ -75,51 +105,3 @@ def make(name: str, **settings: Any) -> TaskDistribution:
     tree = parts.overlay(family, tree, written)
     given = {setting: tree.get(setting, value) for setting, value in settings.items()}
     return parts.built(parts.as_part(family, given))
-
-
-__all__ = [
-    "EpisodeView",
-    "LifetimeEnv",
-    "LifetimeObservation",
-    "Lifetimes",
-    "Plane",
-    "PointParams",
-    "PointRobot",
-    "Revealed",
-    "ScaledActions",
-    "TaskEnvironment",
-    "Wrapper",
-    "acrobot",
-    "as_lifetime",
-    "bernoulli_bandit",
-    "cartpole",
-    "contextual_bandit",
-    "dark_key_to_door",
-    "dependent_bandit",
-    "dorfman_semicircle",
-    "four_rooms",
-    "from_gymnax",
-    "frozen_lake",
-    "gaussian_bandit",
-    "gridnavi",
-    "informative_bandit",
-    "make",
-    "meta_maze",
-    "mountain_car",
-    "mountain_car_continuous",
-    "names",
-    "navigation",
-    "navigation_rotated",
-    "navigation_wind",
-    "observe_only",
-    "pendulum",
-    "register",
-    "repeat_actions",
-    "reveal_task",
-    "scale_actions",
-    "scale_observations",
-    "semicircle_dense",
-    "semicircle_sparse",
-    "t_maze",
-    "tabular_mdp",
-]

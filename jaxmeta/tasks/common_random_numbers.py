@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import spaces
 
-from jaxmeta.references.bandits import task_keys
-from jaxmeta.references.tabular_simulation import draw_mdps
+from jaxmeta.references import draw_mdps, task_keys
 from jaxmeta.tasks.bandits import BanditState, BernoulliBandit, BernoulliParams
 from jaxmeta.tasks.tabular import TabularParams
 from jaxmeta.types import Array, Key

@@ -9,7 +9,7 @@ from gymnax.environments import environment, spaces
 from gymnax.environments.misc import rooms as gymnax_rooms
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.references.value_iteration import reaching_probability
+from jaxmeta.references import reaching_probability
 from jaxmeta.tasks.environments import EpisodeView, Plane
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.mazes import HiddenGoalMaze, any_of, typed_state

@@ -11,7 +11,7 @@ from gymnax.environments import environment, spaces
 from gymnax.environments.misc import frozen_lake as gymnax_lake
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.references.value_iteration import reaching_probability
+from jaxmeta.references import reaching_probability
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import EpisodeView
 from jaxmeta.tasks.generic import from_gymnax

@@ -11,7 +11,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references.gridnavi import goal_posterior
+from jaxmeta.references import goal_posterior
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane
 from jaxmeta.types import Array, Key, TaskDistribution

@@ -8,7 +8,7 @@ from gymnax.environments import environment, spaces
 from gymnax.environments.misc import meta_maze as gymnax_maze
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.references.value_iteration import optimal_return
+from jaxmeta.references import optimal_return
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.mazes import HiddenGoalMaze, any_of, typed_state
 from jaxmeta.types import Array, Key, TaskDistribution

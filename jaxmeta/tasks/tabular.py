@@ -7,7 +7,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references.value_iteration import optimal_return
+from jaxmeta.references import optimal_return
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
 from jaxmeta.types import Array, Key, TaskDistribution

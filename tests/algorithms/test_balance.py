@@ -15,12 +15,12 @@ from jaxmeta.algorithms.cavia import context_only
 from jaxmeta.learners import gate_of_adapted, whole_network
 
 RATE = 0.3
-LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)
+LOSS = jaxmeta.objectives.standardised(jaxmeta.objectives.likelihood_ratio)
 
 
 @pytest.fixture(scope="module")
 def experts(navigation):
-    return jaxmeta.policy_for(navigation.env, hidden=(8,), experts=3)
+    return jaxmeta.networks.policy_for(navigation.env, hidden=(8,), experts=3)
 
 
 @pytest.mark.parametrize("name", ["maml", "anil", "cavia"])
@@ -29,7 +29,7 @@ def test_the_gate_is_read_where_the_method_adapts(name, navigation, experts, col
         "maml": lambda: (experts, whole_network, lambda theta, phi: (phi.params,)),
         "anil": lambda: (experts, head_only, None),
         "cavia": lambda: (
-            jaxmeta.policy_for(navigation.env, hidden=(8,), context_size=2, experts=3),
+            jaxmeta.networks.policy_for(navigation.env, hidden=(8,), context_size=2, experts=3),
             context_only,
             lambda theta, phi: (theta, phi.params),
         ),
@@ -59,30 +59,30 @@ def test_the_gate_is_read_where_the_method_adapts(name, navigation, experts, col
 
 
 def rl2(tasks, experts, **settings):
-    tasks = jaxmeta.as_lifetime(tasks, 2)
-    policy = jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, size=4, experts=experts)
+    tasks = jaxmeta.tasks.as_lifetime(tasks, 2)
+    policy = jaxmeta.networks.recurrent_policy_for(tasks.env, horizon=tasks.horizon, size=4, experts=experts)
     return tasks, jaxmeta.rl2(tasks, policy=policy, **settings)
 
 
 def varibad(tasks, experts, method=jaxmeta.varibad, **settings):
-    tasks = jaxmeta.as_lifetime(tasks, 2)
-    model = jaxmeta.belief_model_for(tasks.env, horizon=tasks.horizon, size=4, hidden=(5,), experts=experts)
+    tasks = jaxmeta.tasks.as_lifetime(tasks, 2)
+    model = jaxmeta.networks.belief_model_for(tasks.env, horizon=tasks.horizon, size=4, hidden=(5,), experts=experts)
     return tasks, method(tasks, model=model, **settings)
 
 
 def r2d2(tasks, experts):
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("gridnavi", horizon=6), 2)
-    policy = jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, size=4, experts=experts)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("gridnavi", horizon=6), 2)
+    policy = jaxmeta.networks.recurrent_policy_for(tasks.env, horizon=tasks.horizon, size=4, experts=experts)
     return tasks, jaxmeta.r2d2(tasks, policy=policy, capacity=100)
 
 
 def pearl(tasks, experts):
-    model = jaxmeta.latent_model_for(tasks.env, hidden=(5,), encoder=(4,), experts=experts)
+    model = jaxmeta.networks.latent_model_for(tasks.env, hidden=(5,), encoder=(4,), experts=experts)
     return tasks, jaxmeta.pearl(tasks, model=model, capacity=8)
 
 
 def gradient(tasks, experts, method=jaxmeta.maml, context_size=0, **settings):
-    policy = jaxmeta.policy_for(tasks.env, hidden=(5,), context_size=context_size, experts=experts)
+    policy = jaxmeta.networks.policy_for(tasks.env, hidden=(5,), context_size=context_size, experts=experts)
     return tasks, method(tasks, policy=policy, episodes=2, **settings)
 
 
@@ -102,8 +102,8 @@ OTHERS = {
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_with_two_experts_stays_finite_and_moves_both(name, navigation):
     tasks, algorithm = TRAINED[name](navigation, 2)
-    state = jaxmeta.init_state(jax.random.key(0), algorithm)
-    step = jax.jit(jaxmeta.meta_iteration(algorithm, tasks, 4))
+    state = jaxmeta.runs.init_state(jax.random.key(0), algorithm)
+    step = jax.jit(jaxmeta.runs.meta_iteration(algorithm, tasks, 4))
     begun = state
     for _ in range(3):
         state, info = step(state)
@@ -113,7 +113,9 @@ def test_training_with_two_experts_stays_finite_and_moves_both(name, navigation)
     mixture = [each for path, each in jax.tree_util.tree_leaves_with_path(moved) if "Mixture_0" in str(path)]
     assert len(mixture) >= 4
     assert np.all(mixture)
-    use = jaxmeta.adapted_expert_use(jax.random.key(1), algorithm, state.meta.theta, tasks.sample(jax.random.key(2)))
+    use = jaxmeta.runs.adapted_expert_use(
+        jax.random.key(1), algorithm, state.meta.theta, tasks.sample(jax.random.key(2))
+    )
     assert use.shape == (2,)
     np.testing.assert_allclose(jnp.sum(use), 1.0, rtol=1e-5)
 
@@ -125,5 +127,5 @@ def test_every_other_learner_has_experts_that_can_be_read(name, navigation):
     state, batch = jax.eval_shape(algorithm.init, key), jaxmeta.sample_tasks(key, tasks, 4)
     after, _ = jax.eval_shape(algorithm.step, key, state, batch)
     chex.assert_trees_all_equal_shapes_and_dtypes(after.theta, state.theta)
-    use = functools.partial(jaxmeta.adapted_expert_use, key, algorithm)
+    use = functools.partial(jaxmeta.runs.adapted_expert_use, key, algorithm)
     assert jax.eval_shape(use, state.theta, jax.eval_shape(tasks.sample, key)).shape == (3,)

@@ -11,15 +11,17 @@ from jaxmeta.learners import FastWeights, acting, whole_network
 
 
 def build(tasks, policy, *, learner=lambda learner: learner, objective=None):
-    adaptation = whole_network(policy, jaxmeta.likelihood_ratio, optax.sgd(0.1))
+    adaptation = whole_network(policy, jaxmeta.objectives.likelihood_ratio, optax.sgd(0.1))
     changed = learner(acting(adaptation))
     return jaxmeta.compose(
         tasks,
         changed,
         changed,
-        jaxmeta.post_adaptation(changed, jaxmeta.likelihood_ratio) if objective is None else objective,
-        jaxmeta.by_optax(optax.sgd(0.1)),
-        jaxmeta.linear_baseline(),
+        jaxmeta.objectives.post_adaptation(changed, jaxmeta.objectives.likelihood_ratio)
+        if objective is None
+        else objective,
+        jaxmeta.outer.by_optax(optax.sgd(0.1)),
+        jaxmeta.data.linear_baseline(),
         adaptation.distribution,
         adaptation_steps=1,
         episodes=2,

@@ -11,11 +11,11 @@ import pytest
 
 import jaxmeta
 
-OPTAX = functools.partial(jaxmeta.by_optax, optax.adam(1e-2))
+OPTAX = functools.partial(jaxmeta.outer.by_optax, optax.adam(1e-2))
 ALGORITHMS = {
     "anil": lambda tasks, **settings: jaxmeta.anil(tasks, outer=OPTAX(), **settings),
     "cavia": lambda tasks, policy, **settings: jaxmeta.cavia(
-        tasks, outer=OPTAX(), policy=jaxmeta.policy_for(tasks.env, hidden=(8,), context_size=3), **settings
+        tasks, outer=OPTAX(), policy=jaxmeta.networks.policy_for(tasks.env, hidden=(8,), context_size=3), **settings
     ),
     "e-maml": lambda tasks, **settings: jaxmeta.e_maml(tasks, outer=OPTAX(), **settings),
     "es-maml": lambda tasks, **settings: jaxmeta.es_maml(tasks, optimizer=optax.adam(3e-2), pairs=4, **settings),
@@ -26,13 +26,15 @@ ALGORITHMS = {
     "maml-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml(
         tasks, outer=OPTAX(), inner_rate=0.03, inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8), **settings
     ),
-    "maml-dice": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), inner_loss=jaxmeta.dice(), **settings),
+    "maml-dice": lambda tasks, **settings: jaxmeta.maml(
+        tasks, outer=OPTAX(), inner_loss=jaxmeta.objectives.dice(), **settings
+    ),
     "maml-ppo": lambda tasks, **settings: jaxmeta.maml_ppo(tasks, outer=OPTAX(epochs=3), **settings),
     "maml-rematerialised": lambda tasks, **settings: jaxmeta.maml(
         tasks,
         outer=OPTAX(),
         adaptation_steps=2,
-        adaptation=lambda *parts: jaxmeta.rematerialised(jaxmeta.whole_network(*parts)),
+        adaptation=lambda *parts: jaxmeta.learners.rematerialised(jaxmeta.learners.whole_network(*parts)),
         **settings,
     ),
     "maml-two-steps": lambda tasks, **settings: jaxmeta.maml(
@@ -41,15 +43,15 @@ ALGORITHMS = {
     "maml-vpg": lambda tasks, **settings: jaxmeta.maml_vpg(tasks, outer=OPTAX(), **settings),
     "meta-sgd": lambda tasks, **settings: jaxmeta.meta_sgd(tasks, outer=OPTAX(), **settings),
     "oracle": lambda tasks, policy, **settings: jaxmeta.multi_task(
-        jaxmeta.reveal_task(tasks),
+        jaxmeta.tasks.reveal_task(tasks),
         outer=OPTAX(),
-        policy=jaxmeta.policy_for(jaxmeta.reveal_task(tasks).env, hidden=(8,)),
+        policy=jaxmeta.networks.policy_for(jaxmeta.tasks.reveal_task(tasks).env, hidden=(8,)),
         **settings,
     ),
     "promp": lambda tasks, **settings: jaxmeta.promp(tasks, outer=OPTAX(epochs=3), **settings),
     "reptile": lambda tasks, **settings: jaxmeta.reptile(tasks, **settings),
     "trpo-maml": lambda tasks, **settings: jaxmeta.trpo_maml(
-        tasks, outer=jaxmeta.trust_region(max_divergence=0.05, curvature_every=2), **settings
+        tasks, outer=jaxmeta.outer.trust_region(max_divergence=0.05, curvature_every=2), **settings
     ),
 }
 
@@ -58,9 +60,9 @@ ALGORITHMS = {
 def test_contract(name, navigation, policy):
     algorithm = ALGORITHMS[name](navigation, policy=policy, episodes=8, inner_rate=0.3)
     chex.clear_trace_counter()
-    step = jaxmeta.meta_iteration(algorithm, navigation, 8)
+    step = jaxmeta.runs.meta_iteration(algorithm, navigation, 8)
     counted = jax.jit(jax.vmap(chex.assert_max_traces(step, n=1)))
-    states = jax.vmap(lambda seed: jaxmeta.init_state(jax.random.key(seed), algorithm))(jnp.arange(2))
+    states = jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm))(jnp.arange(2))
     infos = []
     for _ in range(40):
         before = jax.tree.map(jax.typeof, states)
@@ -83,7 +85,7 @@ def test_a_trained_policy_adapts_to_unseen_goals_better_than_a_fresh_one(navigat
 
     def gain(theta):
         _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
-        returns = jaxmeta.episode_returns(lifetimes.trajectory).mean(axis=(0, 2))
+        returns = jaxmeta.data.episode_returns(lifetimes.trajectory).mean(axis=(0, 2))
         return float(returns[1] - returns[0]), float(returns[1])
 
     trained_gain, trained = gain(state.meta.theta)

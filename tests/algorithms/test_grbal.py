@@ -10,19 +10,19 @@ import jaxmeta
 
 # Data for the model alone: nothing is searched for.
 BLIND = {
-    "planner": jaxmeta.part(jaxmeta.cross_entropy_method, horizon=1, candidates=1, elites=1, iterations=1),
+    "planner": jaxmeta.part(jaxmeta.models.cross_entropy_method, horizon=1, candidates=1, elites=1, iterations=1),
     "random_iterations": 1000,
 }
 ALGORITHMS = {
-    "grbal": (jaxmeta.grbal, jaxmeta.windowed_model, {"window": 8, "future": 4, "inner_rate": 0.3}),
-    "rebal": (jaxmeta.rebal, jaxmeta.recurrent_model, {"size": 16, "future": 4}),
+    "grbal": (jaxmeta.grbal, jaxmeta.models.windowed_model, {"window": 8, "future": 4, "inner_rate": 0.3}),
+    "rebal": (jaxmeta.rebal, jaxmeta.models.recurrent_model, {"size": 16, "future": 4}),
 }
 
 
 @pytest.fixture(scope="module")
 def turned():
     """Goals near the start, actions turned by any angle."""
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=20, goal_range=0.01), 1)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=20, goal_range=0.01), 1)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
@@ -31,8 +31,8 @@ def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
     model = jaxmeta.part(model_of, hidden=(32,), **own)
     algorithm = make(turned, model=model, updates=150, batch=32, capacity=512, **BLIND)
     chex.clear_trace_counter()
-    step = jax.jit(chex.assert_max_traces(jaxmeta.meta_iteration(algorithm, turned, 64), n=1))
-    state = jaxmeta.init_state(jax.random.key(0), algorithm)
+    step = jax.jit(chex.assert_max_traces(jaxmeta.runs.meta_iteration(algorithm, turned, 64), n=1))
+    state = jaxmeta.runs.init_state(jax.random.key(0), algorithm)
     for _ in range(6):
         before = jax.tree.map(jax.typeof, state)
         state, info = step(state)
@@ -42,13 +42,15 @@ def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
     theta = state.meta.theta
 
     batch = jaxmeta.sample_tasks(jax.random.key(9), turned, 30)
-    learner = jaxmeta.uniform_learner(turned.env)
+    learner = jaxmeta.learners.uniform_learner(turned.env)
 
     def act(key, task):
-        return jaxmeta.collect_episodes(key, turned.env, task, learner, (), (), episodes=1, horizon=20)[0]
+        return jaxmeta.data.collect_episodes(key, turned.env, task, learner, (), (), episodes=1, horizon=20)[0]
 
     trajectories = jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(10), 30), batch)
-    found = jaxmeta.model_errors(turned.env, jaxmeta.built(model, turned.env), theta, trajectories, horizon=5)
+    found = jaxmeta.studies.model_errors.model_errors(
+        turned.env, jaxmeta.built(model, turned.env), theta, trajectories, horizon=5
+    )
     # Without knowing the angle there is nothing to be said of a move.
     assert 0.9 < found["before"]["one_step"] < 1.15
     assert found["after"]["one_step"] < 0.8
@@ -58,13 +60,13 @@ def test_adaptation_lowers_the_error_in_unseen_tasks(name, turned):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_it_plans_better_than_it_acts_at_random(name):
     """On a plane with one goal, where the point starts: it stays near it."""
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=15, goal_range=0.01), 1)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation", horizon=15, goal_range=0.01), 1)
     make, model_of, own = ALGORITHMS[name]
-    planner = jaxmeta.part(jaxmeta.cross_entropy_method, horizon=5, candidates=24, elites=4, iterations=2)
+    planner = jaxmeta.part(jaxmeta.models.cross_entropy_method, horizon=5, candidates=24, elites=4, iterations=2)
     settings = {"model": jaxmeta.part(model_of, hidden=(32,), **own), "planner": planner, "epsilon": 0.0}
     algorithm = make(tasks, updates=100, capacity=512, random_iterations=2, **settings)
-    step = jax.jit(jaxmeta.meta_iteration(algorithm, tasks, 32))
-    state = jaxmeta.init_state(jax.random.key(0), algorithm)
+    step = jax.jit(jaxmeta.runs.meta_iteration(algorithm, tasks, 32))
+    state = jaxmeta.runs.init_state(jax.random.key(0), algorithm)
     infos = []
     for _ in range(5):
         state, info = step(state)
@@ -81,7 +83,10 @@ def test_it_plans_better_than_it_acts_at_random(name):
         ({"random_iterations": -1}, "random_iterations: got -1; must be at least 0"),
         ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
         ({"discount": 1.5}, "discount: got 1.5; must be in [0, 1]"),
-        ({"planner": jaxmeta.part(jaxmeta.cross_entropy_method, horizon=0)}, "horizon: got 0; must be at least 1"),
+        (
+            {"planner": jaxmeta.part(jaxmeta.models.cross_entropy_method, horizon=0)},
+            "horizon: got 0; must be at least 1",
+        ),
         ({"capacity": 0}, "capacity: got 0; must be at least 1"),
     ],
 )

@@ -12,14 +12,14 @@ import jaxmeta
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=3, level="easy"), 2)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=3, level="easy"), 2)
 
 
 @pytest.fixture(scope="module")
 def settings(lifetimes):
-    model = jaxmeta.belief_model_for(lifetimes.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
+    model = jaxmeta.networks.belief_model_for(lifetimes.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
     # Entry by entry: what shortens a whole gradient would let one part's length tell on another's step.
-    one = jaxmeta.by_optax(optax.chain(optax.clip(0.1), optax.sgd(0.1)))
+    one = jaxmeta.outer.by_optax(optax.chain(optax.clip(0.1), optax.sgd(0.1)))
     return {"model": model, "outer": one, "model_outer": one}
 
 
@@ -85,10 +85,10 @@ def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes
 
 def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
     """A bonus that undoes the rewards leaves what a critic's own values give, as if nothing had been paid."""
-    undone = jaxmeta.Exploration(
+    undone = jaxmeta.algorithms.Exploration(
         lambda theta, lifetime: -lifetime.trajectory.reward[-1, 0], lambda theta, lifetime: (jnp.zeros(()), {})
     )
-    estimator = jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)
+    estimator = jaxmeta.data.critic_baseline(discount=1.0, trace_decay=1.0)
 
     def unpaid(trajectory):
         return estimator(trajectory._replace(reward=jnp.zeros_like(trajectory.reward)))
@@ -105,14 +105,14 @@ def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
 
 def test_the_error_bonus_is_what_the_posterior_after_a_step_gets_wrong_of_it(settings):
     """Predictions of 1 and of the state itself: wrong by the reward less 1, and by how far the step led."""
-    moves = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=3), 2)
-    model = jaxmeta.belief_model_for(moves.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
+    moves = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation", horizon=3), 2)
+    model = jaxmeta.networks.belief_model_for(moves.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
     model = model._replace(predict=lambda params, latent, obs, action: (jnp.ones(obs.shape[0]), obs[:, :2]))
     kept = []
 
     def estimator(trajectory):
         jax.debug.callback(lambda reward: kept.append(np.array(reward)), trajectory.reward)
-        return jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)(trajectory)
+        return jaxmeta.data.critic_baseline(discount=1.0, trace_decay=1.0)(trajectory)
 
     weights = {"novelty_weight": 0.0, "error_weight": 2.0, "state_weight": 10.0}
     algorithm = jaxmeta.hyperx(moves, estimator=estimator, **(settings | {"model": model}), **weights)

@@ -20,7 +20,7 @@ def tasks():
 
 def small(tasks, **settings):
     sizes = {"episodes": 2, "capacity": 4, "batch_tasks": 2, "batch": 4, "updates": 2, "inner_batch": 6}
-    policy = jaxmeta.policy_for(tasks.env, hidden=(5,))
+    policy = jaxmeta.networks.policy_for(tasks.env, hidden=(5,))
     return jaxmeta.maml_q(tasks, policy=policy, **(sizes | settings))
 
 
@@ -91,8 +91,8 @@ def test_priorities_are_of_the_tasks_errors_and_new_tasks_get_the_highest(steppe
 def test_adapting_moves_the_weights_towards_what_paid(tasks):
     """Linear values, one step: h(Q) of the paying arm rises, of the others falls, by hand."""
     everywhere = lambda weights, obs: jnp.broadcast_to(weights, (*obs.shape[:-1], 3))  # noqa: E731
-    policy = jaxmeta.Policy(
-        lambda key: jnp.full(3, 0.3), lambda weights, obs: jaxmeta.Categorical(everywhere(weights, obs))
+    policy = jaxmeta.networks.Policy(
+        lambda key: jnp.full(3, 0.3), lambda weights, obs: jaxmeta.networks.Categorical(everywhere(weights, obs))
     )
     algorithm = jaxmeta.maml_q(
         tasks, policy=policy, inner_rate=0.5, inner_updates=1, inner_batch=6, discount=0.0, episodes=2, epsilon_end=1.0
@@ -112,7 +112,7 @@ def test_maml_q_finds_the_arm_that_pays():
     two = tasks._replace(sample=arms)
     algorithm = jaxmeta.maml_q(
         two,
-        policy=jaxmeta.policy_for(two.env, hidden=(16,)),
+        policy=jaxmeta.networks.policy_for(two.env, hidden=(16,)),
         inner_rate=0.3,
         discount=0.0,
         episodes=2,

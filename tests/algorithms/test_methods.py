@@ -16,10 +16,10 @@ from jaxmeta.algorithms.imaml import proximal
 from jaxmeta.algorithms.learned_rule import FEATURES, Rule, ruled
 from jaxmeta.algorithms.meta_sgd import learned_rates
 from jaxmeta.learners import acting, rematerialised, whole_network
-from jaxmeta.objectives.objectives import batch_of, replay_adaptation
+from jaxmeta.objectives import batch_of, replay_adaptation
 
 RATE = 0.3
-LOSS = jaxmeta.standardised(jaxmeta.likelihood_ratio)
+LOSS = jaxmeta.objectives.standardised(jaxmeta.objectives.likelihood_ratio)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_anil_moves_the_head_by_the_whole_networks_gradient_and_nothing_else(pol
 
 
 def test_cavia_moves_the_context_from_zero_and_a_zero_context_is_no_context(navigation, one):
-    policy = jaxmeta.policy_for(navigation.env, hidden=(8,), context_size=3)
+    policy = jaxmeta.networks.policy_for(navigation.env, hidden=(8,), context_size=3)
     _, lifetime = one
     batch = batch_of(lifetime, 0)
     theta = policy.init(jax.random.key(0))
@@ -113,7 +113,7 @@ def test_implicit_derivative_is_that_of_the_inner_problem_solved_by_unrolling(po
     theta, lifetime = one
     pull, rate, iterations = 4.0, 0.1, 300
     learner = acting(proximal(policy, LOSS, optax.sgd(rate), pull, iterations, 200))
-    objective = jaxmeta.post_adaptation(learner, LOSS)
+    objective = jaxmeta.objectives.post_adaptation(learner, LOSS)
     batch, last = batch_of(lifetime, 0), batch_of(lifetime, 1)
 
     def unrolled(theta):
@@ -131,11 +131,11 @@ def test_damping_takes_the_implicit_derivative_to_first_order(policy, one):
     theta, lifetime = one
 
     def gradient(adaptation):
-        objective = jaxmeta.post_adaptation(acting(adaptation), LOSS)
+        objective = jaxmeta.objectives.post_adaptation(acting(adaptation), LOSS)
         return jax.jit(jax.grad(lambda t: objective(t, lifetime)[0]))(theta)
 
     implicit = [proximal(policy, LOSS, optax.sgd(0.1), 4.0, 5, 50, damping) for damping in (0.0, 1e6)]
-    exact, damped, first = (gradient(each) for each in (*implicit, jaxmeta.first_order(implicit[0])))
+    exact, damped, first = (gradient(each) for each in (*implicit, jaxmeta.learners.first_order(implicit[0])))
     close(damped, first, 1e-4)
     assert float(optax.global_norm(jax.tree.map(jnp.subtract, exact, first))) > 0.01 * float(optax.global_norm(first))
 
@@ -152,8 +152,8 @@ def test_the_fast_weights_of_imaml_are_pulled_to_theta(policy, one):
 
 def test_reptile_steps_to_the_adapted_weights(policy, one):
     theta, lifetime = one
-    learner = jaxmeta.gradient_learner(policy, LOSS, optax.sgd(RATE))
-    gradient = jax.jit(jax.grad(lambda t: jaxmeta.towards_adapted(learner, LOSS)(t, lifetime)[0]))(theta)
+    learner = jaxmeta.learners.gradient_learner(policy, LOSS, optax.sgd(RATE))
+    gradient = jax.jit(jax.grad(lambda t: jaxmeta.objectives.towards_adapted(learner, LOSS)(t, lifetime)[0]))(theta)
     adapted = jax.jit(lambda t: replay_adaptation(learner, t, lifetime).params)(theta)
     close(gradient, jax.tree.map(jnp.subtract, theta, adapted))
 
@@ -162,7 +162,9 @@ def test_rematerialising_changes_no_gradient(policy, one):
     theta, lifetime = one
     plain = whole_network(policy, LOSS, optax.sgd(RATE))
     kept, again = (
-        jax.jit(jax.grad(lambda t, a=adapting: jaxmeta.post_adaptation(acting(a), LOSS)(t, lifetime)[0]))(theta)
+        jax.jit(jax.grad(lambda t, a=adapting: jaxmeta.objectives.post_adaptation(acting(a), LOSS)(t, lifetime)[0]))(
+            theta
+        )
         for adapting in (plain, rematerialised(plain))
     )
     close(kept, again)
@@ -171,15 +173,17 @@ def test_rematerialising_changes_no_gradient(policy, one):
 def test_the_sampling_term_is_the_score_times_the_gain_over_other_tasks(policy, one):
     theta, lifetime = one
     lifetime = lifetime._replace(peer_return=jnp.float32(-3.0))
-    learner = jaxmeta.gradient_learner(policy, LOSS, optax.sgd(RATE))
+    learner = jaxmeta.learners.gradient_learner(policy, LOSS, optax.sgd(RATE))
     before, last = batch_of(lifetime, 0), batch_of(lifetime, 1)
 
     def gradient(objective):
         return jax.jit(jax.grad(lambda t: objective(t, lifetime)[0]))(theta)
 
-    with_term = gradient(jaxmeta.with_sampling_term(learner, jaxmeta.likelihood_ratio, weight=0.1))
-    without = gradient(jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio))
-    gain = float(jnp.mean(jaxmeta.episode_returns(last))) + 3.0
+    with_term = gradient(
+        jaxmeta.objectives.with_sampling_term(learner, jaxmeta.objectives.likelihood_ratio, weight=0.1)
+    )
+    without = gradient(jaxmeta.objectives.post_adaptation(learner, jaxmeta.objectives.likelihood_ratio))
+    gain = float(jnp.mean(jaxmeta.data.episode_returns(last))) + 3.0
     length = float(jnp.mean(jnp.sum(last.mask, axis=-1)))
 
     def score(theta):
@@ -208,18 +212,18 @@ def test_the_sampling_term_completes_the_gradient_of_the_expected_return_after_f
     tasks = jaxmeta.tasks.make("bernoulli-bandit", arms=3, horizon=1)
     task = tasks.sample(jax.random.key(0)).replace(probability=probability)
     theta = jnp.array([[0.5, 0.0, -0.5]])
-    policy = jaxmeta.Policy(lambda key: theta, lambda params, obs: jaxmeta.Categorical(obs @ params))
+    policy = jaxmeta.networks.Policy(lambda key: theta, lambda params, obs: jaxmeta.networks.Categorical(obs @ params))
 
     def rewards(trajectory):
         return trajectory._replace(advantage=trajectory.reward, value_target=trajectory.reward)
 
     def z_scores(inner_loss, weight):
-        learner = jaxmeta.gradient_learner(policy, inner_loss, optax.sgd(rate))
-        objective = jaxmeta.with_sampling_term(learner, jaxmeta.likelihood_ratio, weight=weight)
+        learner = jaxmeta.learners.gradient_learner(policy, inner_loss, optax.sgd(rate))
+        objective = jaxmeta.objectives.with_sampling_term(learner, jaxmeta.objectives.likelihood_ratio, weight=weight)
 
         def one(key):
             sizes = {"adaptation_steps": 1, "episodes": 2, "horizon": 1}
-            _, lifetime = jaxmeta.collect_lifetime(key, tasks.env, task, learner, theta, rewards, **sizes)
+            _, lifetime = jaxmeta.data.collect_lifetime(key, tasks.env, task, learner, theta, rewards, **sizes)
             # Any constant is a baseline; this one is near the mean return.
             lifetime = lifetime._replace(peer_return=jnp.float32(0.55))
             return -jax.grad(lambda t: objective(t, lifetime)[0])(theta)
@@ -228,10 +232,10 @@ def test_the_sampling_term_completes_the_gradient_of_the_expected_return_after_f
         exact = jax.jit(jax.grad(expected_return_after_two_pulls))(theta, probability, rate)
         return np.abs(sampled.mean(0) - np.asarray(exact)[0]) / (sampled.std(0) / np.sqrt(len(sampled)))
 
-    assert z_scores(jaxmeta.score_function, 1.0).max() < 4.0
-    assert z_scores(jaxmeta.score_function, 0.0).max() > 8.0
+    assert z_scores(jaxmeta.objectives.score_function, 1.0).max() < 4.0
+    assert z_scores(jaxmeta.objectives.score_function, 0.0).max() > 8.0
     # A likelihood ratio gives the same credit a second time.
-    assert z_scores(jaxmeta.likelihood_ratio, 1.0).max() > 8.0
+    assert z_scores(jaxmeta.objectives.likelihood_ratio, 1.0).max() > 8.0
 
 
 def test_peer_returns_leave_the_own_task_out(collected):
@@ -243,19 +247,19 @@ def test_peer_returns_leave_the_own_task_out(collected):
 def test_peer_returns_of_a_batch(navigation, small_maml):
     theta = small_maml.init(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(2), navigation, 3)
-    parts = (navigation.env, batch, small_maml.learner, theta, jaxmeta.linear_baseline())
+    parts = (navigation.env, batch, small_maml.learner, theta, jaxmeta.data.linear_baseline())
     sizes = {"adaptation_steps": 1, "episodes": 2, "horizon": 12, "task_chunk": 1}
-    collect = jax.jit(lambda keys: jaxmeta.collect_lifetimes(keys, *parts, **sizes)[1])
+    collect = jax.jit(lambda keys: jaxmeta.data.collect_lifetimes(keys, *parts, **sizes)[1])
     lifetimes = collect(jax.random.split(jax.random.key(1), 3))
-    after = np.asarray(jaxmeta.episode_returns(lifetimes.trajectory)).mean(-1)[:, -1]
+    after = np.asarray(jaxmeta.data.episode_returns(lifetimes.trajectory)).mean(-1)[:, -1]
     expected = [after[[1, 2]].mean(), after[[0, 2]].mean(), after[[0, 1]].mean()]
     np.testing.assert_allclose(lifetimes.peer_return, expected, rtol=1e-5)
 
 
 def test_the_inner_penalty_is_zero_at_the_policy_that_acted_and_an_estimate_of_the_divergence_elsewhere(policy, one):
     theta, lifetime = one
-    learner = jaxmeta.gradient_learner(policy, LOSS, optax.sgd(RATE))
-    objective = jaxmeta.with_inner_penalty(learner, LOSS, weight=1.0)
+    learner = jaxmeta.learners.gradient_learner(policy, LOSS, optax.sgd(RATE))
+    objective = jaxmeta.objectives.with_inner_penalty(learner, LOSS, weight=1.0)
     np.testing.assert_allclose(objective(theta, lifetime)[1]["inner_divergence"], 0.0, atol=1e-6)
     moved = jax.tree.map(lambda w: w + 0.1, theta)
     batch = batch_of(lifetime, 0)
@@ -276,9 +280,9 @@ def test_evolution_strategies_estimate_a_gradient_that_agrees_with_backpropagati
     by_es = jaxmeta.es_maml(navigation, optimizer=optax.sgd(1.0), pairs=400, deviation=0.03, **settings)
     by_gradient = jaxmeta.maml(
         navigation,
-        outer=jaxmeta.by_optax(optax.sgd(1.0)),
-        outer_loss=jaxmeta.likelihood_ratio,
-        estimator=jaxmeta.linear_baseline(discount=1.0, trace_decay=1.0),
+        outer=jaxmeta.outer.by_optax(optax.sgd(1.0)),
+        outer_loss=jaxmeta.objectives.likelihood_ratio,
+        estimator=jaxmeta.data.linear_baseline(discount=1.0, trace_decay=1.0),
         **(settings | {"episodes": 2000}),
     )
     state = by_es.init(jax.random.key(0))
@@ -322,7 +326,7 @@ def test_baselines_do_not_adapt_or_do_not_train(navigation, policy):
 )
 def test_bad_settings_are_named(navigation, policy, build, settings, message):
     if settings.get("policy") == "headless":
-        settings = {"policy": jaxmeta.Policy(policy.init, policy.apply)}
+        settings = {"policy": jaxmeta.networks.Policy(policy.init, policy.apply)}
     with pytest.raises(ValueError, match=f"^{message}") as caught:
         build(navigation, **settings)
     assert "\n" not in str(caught.value)

@@ -9,10 +9,10 @@ import pytest
 
 import jaxmeta
 from jaxmeta.algorithms.mb_mpo import draw_starts, experience_of
-from jaxmeta.data.buffers import append, empty_buffer
+from jaxmeta.data import append, empty_buffer
 from jaxmeta.learners.imagination import key_from
-from jaxmeta.models.imagined_tasks import ImaginedTask, imagined_tasks
-from jaxmeta.objectives.objectives import replay_adaptation
+from jaxmeta.models import ImaginedTask, imagined_tasks
+from jaxmeta.objectives import replay_adaptation
 
 HORIZON = 5
 
@@ -24,11 +24,11 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def model(tasks):
-    return jaxmeta.dynamics_model_for(tasks.env, hidden=(8,))
+    return jaxmeta.models.dynamics_model_for(tasks.env, hidden=(8,))
 
 
 def small(tasks, model, **settings):
-    policy = jaxmeta.policy_for(tasks.env, hidden=(8,))
+    policy = jaxmeta.networks.policy_for(tasks.env, hidden=(8,))
     sizes = {"model_updates": 3, "model_batch": 8, "batch_tasks": 2, "capacity": 4, "imagined_episodes": 3}
     return jaxmeta.model_maml(tasks, model=model, policy=policy, episodes=2, **{**sizes, **settings})
 
@@ -103,7 +103,9 @@ def test_imagined_steps_count_by_their_weight(tasks, model, hybrid):
         return jax.jit(lambda theta: learner.absorb(theta, learner.begin(theta), batch))(state.theta)
 
     none, half, whole = (adapted(imagined_steps=1, imagined_weight=weight).policy.params for weight in (0.0, 0.5, 1.0))
-    plain = jaxmeta.maml(tasks, policy=jaxmeta.policy_for(tasks.env, hidden=(8,)), inner_rate=0.1, episodes=2).learner
+    plain = jaxmeta.maml(
+        tasks, policy=jaxmeta.networks.policy_for(tasks.env, hidden=(8,)), inner_rate=0.1, episodes=2
+    ).learner
     theta = state.theta["policy"]
     chex.assert_trees_all_close(none, plain.absorb(theta, plain.begin(theta), batch).params, rtol=1e-6, atol=1e-8)
     chex.assert_trees_all_close(half, jax.tree.map(lambda a, b: 0.5 * (a + b), none, whole), rtol=1e-4, atol=1e-6)
@@ -113,7 +115,7 @@ def test_imagined_steps_count_by_their_weight(tasks, model, hybrid):
 
 def test_no_derivative_of_the_policy_s_loss_reaches_the_model(hybrid):
     algorithm, _, state, _, _, lifetime = hybrid
-    objective = jaxmeta.post_adaptation(algorithm.learner, jaxmeta.likelihood_ratio)
+    objective = jaxmeta.objectives.post_adaptation(algorithm.learner, jaxmeta.objectives.likelihood_ratio)
     gradient = jax.jit(jax.grad(lambda theta: objective(theta, lifetime)[0]))(state.theta)
     assert float(optax.global_norm(gradient["model"])) == 0.0
     assert float(optax.global_norm(gradient["policy"])) > 0.0
@@ -121,7 +123,7 @@ def test_no_derivative_of_the_policy_s_loss_reaches_the_model(hybrid):
 
 def test_the_model_learns_to_adapt(tasks):
     """Winds differ by task and cannot be seen: without adaptation nobody knows where a move leads."""
-    model = jaxmeta.dynamics_model_for(tasks.env, hidden=(16,), probabilistic=False)
+    model = jaxmeta.models.dynamics_model_for(tasks.env, hidden=(16,), probabilistic=False)
     settings = {"model_updates": 60, "model_batch": 16, "batch_tasks": 8, "capacity": 40, "model_rate": 0.1}
     algorithm = small(
         tasks, model, imagined_updates=0, imagined_steps=0, **settings, model_optimizer=optax.adam(1e-2), model_steps=5
@@ -134,7 +136,7 @@ def test_the_model_learns_to_adapt(tasks):
 
 
 def test_an_ensemble_s_members_count_tasks_each_in_their_own_way(tasks, model):
-    policy = jaxmeta.policy_for(tasks.env, hidden=(8,))
+    policy = jaxmeta.networks.policy_for(tasks.env, hidden=(8,))
     sizes = {"episodes": 3, "members": 2, "updates": 2, "epochs": 2, "batch": 16, "starts": 4, "capacity": 8}
     algorithm = jaxmeta.mb_mpo(tasks, model=model, policy=policy, **sizes)
     start = jax.jit(algorithm.init)(jax.random.key(0))

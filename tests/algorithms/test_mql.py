@@ -8,15 +8,15 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.objectives import batch_of
 
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
 
 
-SMALL = jaxmeta.part(jaxmeta.recurrent_policy_for, size=5)
+SMALL = jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=5)
 SIZES = {"policy": SMALL, "segment": 4, "capacity": 8, "batch": 2, "updates": 2, "kept": 6}
 
 
@@ -97,7 +97,7 @@ def test_the_adapted_weights_act(lifetimes, trained):
 
 def test_returns_are_those_of_all_lifetimes_episodes(lifetimes, trained):
     *_, lifetime = trained
-    returns = jaxmeta.stage_returns(lifetimes.env, lifetime.trajectory)
+    returns = jaxmeta.data.stage_returns(lifetimes.env, lifetime.trajectory)
     assert returns.shape == (4,)
     reward = lifetime.trajectory.reward.reshape(2, 2, 4)
     np.testing.assert_allclose(returns, reward.sum(axis=-1).ravel())
@@ -106,7 +106,7 @@ def test_returns_are_those_of_all_lifetimes_episodes(lifetimes, trained):
 def test_mql_finds_the_better_arm(better_arm):
     algorithm = jaxmeta.mql(
         better_arm.tasks,
-        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
+        policy=jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=8),
         optimizer=optax.adam(1e-2),
         capacity=2_000,
         updates=4,

@@ -7,14 +7,14 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.data.advantages import n_step_targets, rescaled, unscaled
+from jaxmeta.data import n_step_targets, rescaled, unscaled
 
-SMALL = jaxmeta.part(jaxmeta.recurrent_policy_for, size=5)
+SMALL = jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=5)
 
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("dependent-bandit", horizon=4, level="easy"), 2)
 
 
 def test_n_step_targets_by_hand():
@@ -37,7 +37,7 @@ def test_rescaling_is_undone():
 
 def test_sequences_carry_the_memory_that_acted(lifetimes):
     """Eight steps, two of burn-in: the second sequence starts at the third step, with the memory after two."""
-    policy = jaxmeta.recurrent_policy_for(lifetimes.env, horizon=8, size=5)
+    policy = jaxmeta.networks.recurrent_policy_for(lifetimes.env, horizon=8, size=5)
     settings = {"policy": policy, "burn_in": 2, "segment": 3, "capacity": 4, "batch": 2, "updates": 1}
     algorithm = jaxmeta.r2d2(lifetimes, **settings)
     state = algorithm.init(jax.random.key(0))
@@ -84,7 +84,7 @@ def test_the_score_is_that_of_the_action_taken(lifetimes):
 def test_r2d2_finds_the_better_arm(better_arm):
     algorithm = jaxmeta.r2d2(
         better_arm.tasks,
-        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
+        policy=jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=8),
         optimizer=optax.adam(1e-2),
         capacity=2_000,
         updates=4,
@@ -107,7 +107,7 @@ def test_r2d2_finds_the_better_arm(better_arm):
         ({"epsilon": 1.5}, "epsilon: got 1.5; must be in [0, 1]"),
         ({"n_step": 0}, "n_step: got 0; must be at least 1"),
         (
-            {"policy": jaxmeta.part(jaxmeta.recurrent_policy_for, cell="rnn")},
+            {"policy": jaxmeta.part(jaxmeta.networks.recurrent_policy_for, cell="rnn")},
             "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer",
         ),
     ],
@@ -120,6 +120,6 @@ def test_bad_settings_are_named(lifetimes, settings, message):
 
 def test_continuous_actions_and_single_episodes_are_refused(navigation):
     with pytest.raises(ValueError, match="Q-learning takes the best of a few: they must be Discrete"):
-        jaxmeta.r2d2(jaxmeta.as_lifetime(navigation, 2))
+        jaxmeta.r2d2(jaxmeta.tasks.as_lifetime(navigation, 2))
     with pytest.raises(ValueError, match="not a family of lifetimes"):
         jaxmeta.r2d2(navigation)

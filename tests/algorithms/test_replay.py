@@ -9,7 +9,7 @@ import pytest
 import jaxmeta
 from jaxmeta.algorithms.contract import check_stored
 from jaxmeta.algorithms.replay import annealing, gradient_updates, replay_method
-from jaxmeta.data.buffers import append, empty_buffer
+from jaxmeta.data import append, empty_buffer
 
 HORIZON = 3
 
@@ -52,7 +52,7 @@ def test_updates_descend_and_set_slow_copies_and_priorities_by_hand():
 
 def small(tasks, **settings):
     """Stores the rewards of each task, and learns nothing."""
-    learner = jaxmeta.uniform_learner(tasks.env)
+    learner = jaxmeta.learners.uniform_learner(tasks.env)
     given = {
         "init": lambda key: ((), {"carried": jnp.zeros(())}),
         "store": lambda keys, theta, lifetimes: jnp.sum(lifetimes.trajectory.reward, axis=(1, 2, 3)),
@@ -83,7 +83,7 @@ def test_items_are_stored_and_meta_steps_counted_unless_the_step_is_undone(tasks
 def test_the_learner_that_collects_knows_how_many_meta_steps_were_made(tasks):
     def fixed(iteration):
         action = jnp.minimum(iteration, 1)
-        return jaxmeta.uniform_learner(tasks.env)._replace(
+        return jaxmeta.learners.uniform_learner(tasks.env)._replace(
             act=lambda key, theta, phi, obs: (action, jnp.zeros(()), jnp.zeros(()), phi)
         )
 

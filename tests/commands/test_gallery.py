@@ -6,7 +6,8 @@ import pytest
 
 from jaxmeta import tasks
 from jaxmeta.commands.gallery import main
-from jaxmeta.plots.gallery import RESOLUTION, random_state
+from jaxmeta.plots import RESOLUTION
+from jaxmeta.plots.gallery import random_state
 
 
 def test_a_grid_of_pictures_is_written(tmp_path, capsys):

@@ -8,8 +8,8 @@ import pytest
 
 import jaxmeta
 from jaxmeta.commands import regret, render, train
-from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi_bayes_optimal
-from jaxmeta.tasks.common_random_numbers import common_bandits
+from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi
+from jaxmeta.tasks import common_bandits
 
 SMALL = ["--iterations", "1", "--meta-batch", "8", "--outer.minibatches", "1", "--outer.epochs", "1", "--no-evaluate"]
 BANDIT = ("bernoulli-bandit", "rl2", "--policy.size 4 --policy.cell gru --family.arms 3 --family.horizon 6 --seeds 2")
@@ -75,7 +75,7 @@ def test_beliefs_and_regrets_in_gridnavi(trained, tmp_path):
     run = trained("gridnavi", "varibad", f"--lifetime 2 {sizes}")
     rows = rows_of(tmp_path, run, "--tasks", 100)
     assert [row["method"] for row in rows[2:]] == ["bayes-optimal, exact", "posterior-sampling"]
-    np.testing.assert_allclose(rows[2]["by_episode"], gridnavi_bayes_optimal(episodes=2).returns, rtol=1e-6)
+    np.testing.assert_allclose(rows[2]["by_episode"], gridnavi.bayes_optimal(episodes=2).returns, rtol=1e-6)
     assert render.main([str(run), "--tasks", "1", "--no-gif"]) == 0
     assert (run / "beliefs.png").stat().st_size > 5_000
 

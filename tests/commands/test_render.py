@@ -6,8 +6,8 @@ import numpy as np
 import jaxmeta
 from jaxmeta.commands import render
 from jaxmeta.plots import memory as memory_plots
+from jaxmeta.runs import Run
 from jaxmeta.runs.directory import seed_states
-from jaxmeta.runs.run import Run
 
 
 def test_a_run_is_drawn(printed, tiny_run):
@@ -39,9 +39,12 @@ def test_beliefs_are_drawn_by_cell_in_whatever_unit_cells_are_seen(monkeypatch):
     """From 0 to 4, or scaled to [-1, 1]."""
     monkeypatch.setattr(memory_plots, "grid_beliefs", lambda learned, exact, position, *others: position)
     family = jaxmeta.tasks.make("gridnavi", horizon=6)
-    for each, unit in ((family, lambda seen: seen), (jaxmeta.scale_observations(family), lambda seen: 2 * seen + 2)):
-        tasks = jaxmeta.as_lifetime(each, 2)
-        model = jaxmeta.belief_model_for(tasks.env, 12, latent=2, size=4, hidden=(4,), decoder=(4,))
+    for each, unit in (
+        (family, lambda seen: seen),
+        (jaxmeta.tasks.scale_observations(family), lambda seen: 2 * seen + 2),
+    ):
+        tasks = jaxmeta.tasks.as_lifetime(each, 2)
+        model = jaxmeta.networks.belief_model_for(tasks.env, 12, latent=2, size=4, hidden=(4,), decoder=(4,))
         algorithm = jaxmeta.varibad(tasks, model=model)
         theta, task = algorithm.init(jax.random.key(0)).theta, tasks.sample(jax.random.key(1))
         _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)

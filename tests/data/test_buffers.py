@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta.data.buffers import append, draw, empty_buffer, importance_weights, reprioritise
+from jaxmeta.data import append, draw, empty_buffer, importance_weights, reprioritise
 
 
 def filled(capacity, *batches):

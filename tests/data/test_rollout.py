@@ -8,7 +8,7 @@ from gymnax.environments import environment, spaces
 
 import jaxmeta
 from jaxmeta.learners import uniform_learner
-from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.objectives import batch_of
 from jaxmeta.types import Learner
 
 
@@ -48,7 +48,7 @@ class Counter(environment.Environment[CounterState, CounterParams]):
 def collect(terminate_at, time_limit, horizon, episodes=2):
     env, params = Counter(), CounterParams(terminate_at=terminate_at, max_steps_in_episode=time_limit)
     learner = uniform_learner(env)
-    return jaxmeta.collect_episodes(
+    return jaxmeta.data.collect_episodes(
         jax.random.key(0), env, params, learner, (), (), episodes=episodes, horizon=horizon
     )[0]
 
@@ -61,7 +61,7 @@ def test_termination_pads_and_freezes():
     np.testing.assert_array_equal(got.truncated[0], [0, 0, 0, 0, 0])
     np.testing.assert_array_equal(got.obs[0, :, 0], [0, 1, 2, 3, 3])
     np.testing.assert_array_equal(got.final_obs, [[3], [3]])
-    np.testing.assert_array_equal(jaxmeta.episode_returns(got), [6, 6])
+    np.testing.assert_array_equal(jaxmeta.data.episode_returns(got), [6, 6])
 
 
 def test_the_environments_time_limit_truncates():
@@ -79,7 +79,7 @@ def test_the_horizon_truncates_unless_the_last_step_terminates():
 
 
 def test_discounted_returns_of_episodes():
-    got = jaxmeta.episode_returns(collect(3, 9, horizon=5), discount=0.5)
+    got = jaxmeta.data.episode_returns(collect(3, 9, horizon=5), discount=0.5)
     np.testing.assert_allclose(got, [1 + 2 * 0.5 + 3 * 0.25] * 2)
 
 
@@ -120,7 +120,7 @@ def moving_learner():
 
 def test_a_fast_state_moved_by_act_is_carried_through_single_episodes():
     env, params = gymnax.make("CartPole-v1")
-    phi, _ = jaxmeta.collect_lifetime(
+    phi, _ = jaxmeta.data.collect_lifetime(
         jax.random.key(0),
         env,
         params,
@@ -137,7 +137,7 @@ def test_a_fast_state_moved_by_act_is_carried_through_single_episodes():
 def test_a_fast_state_moved_by_parallel_episodes_is_refused_in_one_line():
     env, params = gymnax.make("CartPole-v1")
     with pytest.raises(ValueError, match=r"^episodes: got 2, but the learner's act moves its fast state"):
-        jaxmeta.collect_episodes(
+        jaxmeta.data.collect_episodes(
             jax.random.key(0), env, params, moving_learner(), (), jnp.float32(0), episodes=2, horizon=3
         )
 
@@ -147,4 +147,4 @@ def test_counts_below_one_are_named(name):
     sizes = {"episodes": 2, "horizon": 3, name: 0}
     env, params = gymnax.make("CartPole-v1")
     with pytest.raises(ValueError, match=f"^{name}: got 0; must be at least 1$"):
-        jaxmeta.collect_episodes(jax.random.key(0), env, params, moving_learner(), (), (), **sizes)
+        jaxmeta.data.collect_episodes(jax.random.key(0), env, params, moving_learner(), (), (), **sizes)

@@ -10,34 +10,33 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.data.buffers import Transitions
-from jaxmeta.data.rollout import transitions_of
-from jaxmeta.learners import online_model_for, step_between, steps_of
+from jaxmeta.data import Transitions, transitions_of
+from jaxmeta.models import online_model_for, step_between, steps_of
 
 STEPS, EPISODES = 5, 2
-PLANNER = functools.partial(jaxmeta.cross_entropy_method, horizon=3, candidates=6, elites=2, iterations=1)
+PLANNER = functools.partial(jaxmeta.models.cross_entropy_method, horizon=3, candidates=6, elites=2, iterations=1)
 
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=STEPS), EPISODES)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=STEPS), EPISODES)
 
 
 def small(env, kind, **settings):
     if kind == "recurrent":
-        return jaxmeta.recurrent_model(env, size=6, hidden=(8,), future=3, **settings)
-    return jaxmeta.windowed_model(env, window=4, future=3, hidden=(8,), inner_rate=0.1, **settings)
+        return jaxmeta.models.recurrent_model(env, size=6, hidden=(8,), future=3, **settings)
+    return jaxmeta.models.windowed_model(env, window=4, future=3, hidden=(8,), inner_rate=0.1, **settings)
 
 
 @pytest.fixture(scope="module", params=["windowed", "recurrent"])
 def acted(request, lifetimes):
     """A model, its learner, theta, the trajectory [1, T] of one lifetime, and the fast state after its last step."""
     online = small(lifetimes.env, request.param)
-    learner = jaxmeta.planning_learner(lifetimes.env, online, PLANNER(lifetimes.env.action_space()))
+    learner = jaxmeta.learners.planning_learner(lifetimes.env, online, PLANNER(lifetimes.env.action_space()))
     theta = learner.init(jax.random.key(0))
     task = lifetimes.sample(jax.random.key(1))
     run = jax.jit(
-        functools.partial(jaxmeta.collect_episodes, learner=learner, env=lifetimes.env, episodes=1, horizon=10)
+        functools.partial(jaxmeta.data.collect_episodes, learner=learner, env=lifetimes.env, episodes=1, horizon=10)
     )
     trajectory, phi = run(jax.random.key(2), task=task, theta=theta, phi=learner.begin(theta))
     return online, learner, theta, trajectory, phi
@@ -103,10 +102,10 @@ def test_the_loss_does_not_look_ahead(acted):
 def test_the_window_holds_the_last_transitions_and_none_across_a_reset(lifetimes):
     """Four places; two episodes of five steps, so that the fifth one leads to the next episode's start."""
     online = small(lifetimes.env, "windowed")
-    learner = jaxmeta.uniform_learner(lifetimes.env)
+    learner = jaxmeta.learners.uniform_learner(lifetimes.env)
     sizes = {"episodes": 1, "horizon": EPISODES * STEPS}
     task = lifetimes.sample(jax.random.key(1))
-    trajectory, _ = jaxmeta.collect_episodes(jax.random.key(0), lifetimes.env, task, learner, (), (), **sizes)
+    trajectory, _ = jaxmeta.data.collect_episodes(jax.random.key(0), lifetimes.env, task, learner, (), (), **sizes)
     obs, action, reward = trajectory.obs[0], trajectory.action[0], trajectory.reward[0]
     memories = observed(online, online.init(jax.random.key(0)), obs)
     # Steps that an observation of that time tells of, but for the fifth.
@@ -128,7 +127,7 @@ def test_the_window_holds_the_last_transitions_and_none_across_a_reset(lifetimes
 
 
 def test_an_end_before_the_horizon_is_one_and_an_end_at_it_is_not():
-    env = jaxmeta.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2).env
+    env = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2).env
     before = jnp.concatenate([jnp.arange(4.0), jnp.array([0.0, 0.0, 1.0, 0.0, 0.0])])
     now = jnp.concatenate([jnp.ones(4), jnp.array([0.0, 1.0, 0.0, 0.7, 1.0])])
     early, late = (step_between(env, before, now, jnp.int32(time)) for time in (18, 19))
@@ -142,7 +141,7 @@ def test_an_end_before_the_horizon_is_one_and_an_end_at_it_is_not():
 
 def test_where_an_ended_episode_led_to_is_not_learned():
     """But that it ended, and what it paid, is."""
-    env = jaxmeta.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2).env
+    env = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2).env
     model = online_model_for(env, hidden=(8,))
     key = jax.random.key(0)
     data = Transitions(
@@ -195,7 +194,7 @@ def test_exploring_acts_at_random_in_a_share_of_steps(lifetimes):
     keys = jax.random.split(jax.random.key(2), 200)
 
     def actions(**settings):
-        learner = jaxmeta.planning_learner(env, online, planner, **settings)
+        learner = jaxmeta.learners.planning_learner(env, online, planner, **settings)
         return jax.jit(jax.vmap(lambda key: learner.act(key, theta, learner.begin(theta), obs)[0]))(keys)
 
     planned = actions()
@@ -223,19 +222,19 @@ def test_exploring_acts_at_random_in_a_share_of_steps(lifetimes):
     ],
 )
 def test_bad_settings_are_named(lifetimes, kind, settings, message):
-    make = {"windowed": jaxmeta.windowed_model, "recurrent": jaxmeta.recurrent_model}[kind]
+    make = {"windowed": jaxmeta.models.windowed_model, "recurrent": jaxmeta.models.recurrent_model}[kind]
     with pytest.raises(ValueError, match=f"^{message}$"):
         make(lifetimes.env, **settings)
 
 
 def test_environments_of_another_kind_are_refused(navigation, lifetimes):
-    for make in (jaxmeta.windowed_model, jaxmeta.recurrent_model):
+    for make in (jaxmeta.models.windowed_model, jaxmeta.models.recurrent_model):
         with pytest.raises(ValueError, match="env: not one of lifetimes"):
             make(navigation.env)
     breakout, params = gymnax.make("Breakout-MinAtar")
-    images = jaxmeta.as_lifetime(jaxmeta.from_gymnax(breakout, lambda key: params, horizon=3), 1)
+    images = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.from_gymnax(breakout, lambda key: params, horizon=3), 1)
     with pytest.raises(ValueError, match="a model needs a Box of rank 1"):
-        jaxmeta.windowed_model(images.env)
+        jaxmeta.models.windowed_model(images.env)
     online = small(lifetimes.env, "windowed")
     with pytest.raises(ValueError, match=r"noise: got -1; must be at least 0"):
-        jaxmeta.planning_learner(lifetimes.env, online, PLANNER(lifetimes.env.action_space()), noise=-1)
+        jaxmeta.learners.planning_learner(lifetimes.env, online, PLANNER(lifetimes.env.action_space()), noise=-1)

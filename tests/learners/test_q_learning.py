@@ -7,8 +7,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.data.advantages import rescaled, unscaled
-from jaxmeta.learners.q_learning import at_shares, n_step_transitions, targets
+from jaxmeta.data import rescaled, unscaled
+from jaxmeta.learners import at_shares, n_step_transitions, td_targets
 from jaxmeta.types import Trajectory
 
 RATE, DISCOUNT = 0.1, 0.5
@@ -19,7 +19,9 @@ WEIGHTS = jnp.array([[0.5, -0.3], [0.2, 0.4], [0.1, 0.0]])
 @pytest.fixture(scope="module")
 def linear():
     """The logits are obs @ weights."""
-    return jaxmeta.Policy(lambda key: WEIGHTS, lambda weights, obs: jaxmeta.Categorical(obs @ weights))
+    return jaxmeta.networks.Policy(
+        lambda key: WEIGHTS, lambda weights, obs: jaxmeta.networks.Categorical(obs @ weights)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def batch():
 
 def learner_of(policy, **settings):
     settings = {"inner_updates": 1, "inner_batch": 5, "discount": DISCOUNT} | settings
-    return jaxmeta.q_learner(policy, inner_optimizer=optax.sgd(RATE), **settings)
+    return jaxmeta.learners.q_learner(policy, inner_optimizer=optax.sgd(RATE), **settings)
 
 
 def test_targets_by_hand_tell_termination_from_truncation(linear, batch):
@@ -53,12 +55,12 @@ def test_targets_by_hand_tell_termination_from_truncation(linear, batch):
     value = unscaled(jnp.array([0.5, 0.4, 0.1]))  # the better action in each observation
     later = [1 + 0.5 * value[1], 2.0, 3 + 0.5 * value[0], 4 + 0.5 * value[1], 5 + 0.5 * value[2]]
     real = np.array([0, 1, 3, 4, 5])
-    np.testing.assert_allclose(targets(linear, WEIGHTS, WEIGHTS, data)[real], rescaled(jnp.array(later)), rtol=1e-5)
+    np.testing.assert_allclose(td_targets(linear, WEIGHTS, WEIGHTS, data)[real], rescaled(jnp.array(later)), rtol=1e-5)
     # Double: the first weights choose, the second give the value. Here they choose the other action in the second
     # observation.
     chooser = WEIGHTS.at[1].set(jnp.array([0.4, 0.2]))
     other = unscaled(jnp.array(0.2))
-    target = targets(linear, chooser, WEIGHTS, data)
+    target = td_targets(linear, chooser, WEIGHTS, data)
     np.testing.assert_allclose(target[0], rescaled(1 + 0.5 * other), rtol=1e-5)
     np.testing.assert_allclose(target[1], rescaled(jnp.array(2.0)), rtol=1e-5)
 
@@ -107,7 +109,7 @@ def test_absorb_is_the_step_and_its_derivative_that_of_the_step(linear, batch):
 
 
 def test_first_order_adaptation_counts_as_the_identity(linear, batch):
-    learner = jaxmeta.first_order(learner_of(linear))
+    learner = jaxmeta.learners.first_order(learner_of(linear))
     jacobian = jax.jacobian(lambda weights: learner.absorb(weights, weights, batch))(WEIGHTS)
     np.testing.assert_allclose(jacobian.reshape(6, 6), np.eye(6), atol=1e-6)
 

@@ -9,21 +9,21 @@ import pytest
 
 import jaxmeta
 from jaxmeta.algorithms.lifetime_ppo import standardised_together
-from jaxmeta.learners.recurrent import replay
+from jaxmeta.learners import replay_lifetimes
 
 LIFETIME, STEPS = 2, 6
 
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=STEPS), LIFETIME)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation", horizon=STEPS), LIFETIME)
 
 
 def network(tasks, cell="gru", **settings):
-    return jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell=cell, size=8, **settings)
+    return jaxmeta.networks.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell=cell, size=8, **settings)
 
 
-@pytest.fixture(scope="module", params=jaxmeta.CELLS)
+@pytest.fixture(scope="module", params=jaxmeta.networks.CELLS)
 def acted(request, lifetimes):
     """A network, its weights, and the trajectory [1, T] of one lifetime."""
     policy = network(lifetimes, request.param, embedding=(5,), hidden=(7,))
@@ -35,7 +35,7 @@ def acted(request, lifetimes):
 
 def test_score_replays_what_was_acted(acted):
     policy, theta, trajectory = acted
-    learner = jaxmeta.recurrent_learner(policy)
+    learner = jaxmeta.learners.recurrent_learner(policy)
     log_prob, value = learner.score(theta, learner.begin(theta), trajectory)
     np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=3e-6)
     np.testing.assert_allclose(value, trajectory.value, atol=3e-6)
@@ -45,7 +45,7 @@ def test_score_replays_what_was_acted(acted):
 def test_a_step_does_not_depend_on_later_ones(acted):
     policy, theta, trajectory = acted
     changed = trajectory._replace(obs=trajectory.obs.at[:, 4:].add(1.0))
-    learner = jaxmeta.recurrent_learner(policy)
+    learner = jaxmeta.learners.recurrent_learner(policy)
     before, after = (learner.score(theta, learner.begin(theta), each) for each in (trajectory, changed))
     for old, new in zip(before, after, strict=True):
         np.testing.assert_array_equal(old[:, :4], new[:, :4])
@@ -58,12 +58,12 @@ def test_segments_have_the_values_of_the_whole_and_its_gradient_within_each(acte
 
     def run(policy):
         def total(obs):
-            distribution, value, _ = replay(policy, theta, policy.begin(theta), obs)
+            distribution, value, _ = replay_lifetimes(policy, theta, policy.begin(theta), obs)
             return value, distribution.log_prob(trajectory.action)
 
         return jax.jit(lambda obs: (total(obs), jax.jacobian(lambda obs: total(obs)[0])(obs)[0, :, 0].sum(-1)))(obs)
 
-    (whole, gradient), (cut, cut_gradient) = run(policy), run(jaxmeta.in_segments(policy, 4))
+    (whole, gradient), (cut, cut_gradient) = run(policy), run(jaxmeta.networks.in_segments(policy, 4))
     chex.assert_trees_all_close(whole, cut, atol=1e-5)
     same = np.arange(length)[:, None] // 4 == np.arange(length) // 4
     np.testing.assert_allclose(np.where(same, gradient, 0.0), cut_gradient, atol=1e-5)
@@ -77,9 +77,11 @@ def test_returns_come_by_episode(lifetimes):
     _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), theta, task)
     # Nothing ends early here, so an episode is STEPS steps.
     reward = np.asarray(lifetime.trajectory.reward).reshape(LIFETIME, STEPS)
-    np.testing.assert_allclose(jaxmeta.stage_returns(lifetimes.env, lifetime.trajectory), reward.sum(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(
+        jaxmeta.data.stage_returns(lifetimes.env, lifetime.trajectory), reward.sum(axis=1), rtol=1e-6
+    )
     evaluate = jax.jit(
-        lambda key: jaxmeta.adaptation_returns(key, algorithm, lifetimes, theta, task, greedy_episodes=2)
+        lambda key: jaxmeta.runs.adaptation_returns(key, algorithm, lifetimes, theta, task, greedy_episodes=2)
     )
     returns = evaluate(jax.random.key(3))
     assert returns["sampled"].shape == returns["deterministic"].shape == (LIFETIME,)
@@ -109,16 +111,16 @@ def test_advantages_of_a_lifetime_by_hand():
         advantage=zeros,
         value_target=zeros,
     )
-    filled = jaxmeta.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory)
+    filled = jaxmeta.data.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory)
     # δ = r + V'/2 − V = (1, 0, −2), with nothing after the end; A_t = δ_t + A_{t+1}/4.
     np.testing.assert_allclose(filled.advantage, row(1 + -0.5 / 4, -0.5, -2.0), rtol=1e-6)
     np.testing.assert_allclose(filled.value_target, filled.advantage + trajectory.value, rtol=1e-6)
-    cut = jaxmeta.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory._replace(mask=row(1.0, 1.0, 0.0)))
+    cut = jaxmeta.data.critic_baseline(discount=0.5, trace_decay=0.5)(trajectory._replace(mask=row(1.0, 1.0, 0.0)))
     np.testing.assert_allclose(cut.advantage, row(1 - 2 / 4, -2.0, 0.0), rtol=1e-6)
 
 
 def test_values_are_of_scaled_rewards_but_what_is_seen_and_reported_is_not(lifetimes):
-    estimator = jaxmeta.critic_baseline(discount=1.0, trace_decay=1.0)
+    estimator = jaxmeta.data.critic_baseline(discount=1.0, trace_decay=1.0)
     algorithm = jaxmeta.rl2(lifetimes, policy=network(lifetimes), estimator=estimator, reward_scale=0.25)
     theta = algorithm.init(jax.random.key(0)).theta
     task = lifetimes.sample(jax.random.key(2))
@@ -152,7 +154,7 @@ def test_a_step_learns_from_advantages_of_one_scale(lifetimes):
             return trajectory._replace(advantage=scale * trajectory.reward)
 
         settings = {"policy": network(lifetimes), "estimator": estimator, "value_weight": 0.0}
-        algorithm = jaxmeta.rl2(lifetimes, outer=jaxmeta.by_optax(optax.sgd(0.1)), **settings)
+        algorithm = jaxmeta.rl2(lifetimes, outer=jaxmeta.outer.by_optax(optax.sgd(0.1)), **settings)
         state = algorithm.init(jax.random.key(0))
         batch = jaxmeta.sample_tasks(jax.random.key(1), lifetimes, 4)
         new, _ = jax.jit(algorithm.step)(jax.random.key(2), state, batch)
@@ -163,7 +165,7 @@ def test_a_step_learns_from_advantages_of_one_scale(lifetimes):
 
 def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
     settings = {"policy": network(lifetimes), "task_chunk": 2}
-    parted = jaxmeta.rl2(lifetimes, outer=jaxmeta.by_optax(optax.sgd(0.1), 1, 3), **settings)
+    parted = jaxmeta.rl2(lifetimes, outer=jaxmeta.outer.by_optax(optax.sgd(0.1), 1, 3), **settings)
 
     def spy(theta, opt_state, objective, divergence):
         for index in range(3):
@@ -182,12 +184,12 @@ def test_minibatches_are_steps_on_parts_of_the_tasks(lifetimes):
 
 
 def test_rl2_finds_the_better_arm(better_arm):
-    outer = jaxmeta.by_optax(optax.adam(1e-2), 4)
+    outer = jaxmeta.outer.by_optax(optax.adam(1e-2), 4)
     algorithm = jaxmeta.rl2(
         better_arm.tasks,
-        policy=jaxmeta.part(jaxmeta.recurrent_policy_for, size=8),
+        policy=jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=8),
         outer=outer,
-        estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5),
+        estimator=jaxmeta.data.critic_baseline(discount=1.0, trace_decay=0.5),
     )
     late = better_arm.learned(algorithm, 60)
     assert np.all(late["return_post"] > 2.8), late
@@ -199,7 +201,7 @@ def test_rl2_finds_the_better_arm(better_arm):
         ({"segment": 5}, "segment: got 5; must divide the lifetime's 12 steps"),
         ({"segment": 0}, "segment: got 0; must be at least 1"),
         (
-            {"policy": jaxmeta.part(jaxmeta.recurrent_policy_for, cell="rnn")},
+            {"policy": jaxmeta.part(jaxmeta.networks.recurrent_policy_for, cell="rnn")},
             "cell: unknown name 'rnn'. Known: gru, lstm, linear, transformer",
         ),
         ({"entropy_weight": -1.0}, "entropy_weight: got -1.0; must be at least 0"),

@@ -11,10 +11,9 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.data.buffers import Transitions
-from jaxmeta.models.dynamics import dynamics_model_for, interval_coverage, open_loop, sample_step
-from jaxmeta.models.fitting import adapt_model, fit_model
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.data import Transitions
+from jaxmeta.models import adapt_model, dynamics_model_for, fit_model, interval_coverage, open_loop, sample_step
+from jaxmeta.networks import Gaussian
 
 STEPS = 600
 ANGLE = 0.7

@@ -8,9 +8,9 @@ import pytest
 from gymnax.environments import spaces
 
 import jaxmeta
-from jaxmeta.models.dynamics import DynamicsModel, Prediction
-from jaxmeta.models.planners import cross_entropy_method, imagined_return, random_shooting
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.models import DynamicsModel, cross_entropy_method, imagined_return, random_shooting
+from jaxmeta.models.dynamics import Prediction
+from jaxmeta.networks import Gaussian
 
 HORIZON = 6
 A, B = np.array([[1.0, 0.2], [0.0, 1.0]]), np.array([[0.0], [0.2]])
@@ -75,7 +75,7 @@ def test_a_plan_that_is_made_anew_at_each_step_does_as_well_as_the_whole_plan():
         def score(actions):
             # What lies beyond the end of the problem does not count.
             counted = jnp.where(jnp.arange(HORIZON)[:, None] < left, actions, 0.0)
-            _, reward, _ = jaxmeta.open_loop(model, None, state, counted)
+            _, reward, _ = jaxmeta.models.open_loop(model, None, state, counted)
             return jnp.sum(jnp.where(jnp.arange(HORIZON) < left, reward, 0.0))
 
         actions, plan = planner.plan(key, plan, score)

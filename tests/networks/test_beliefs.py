@@ -10,18 +10,17 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.networks.beliefs import expected_rewards, telling_tasks
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.networks import Gaussian, expected_rewards, telling_tasks
 
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation", horizon=5), 2)
+    return jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation", horizon=5), 2)
 
 
 @pytest.fixture(scope="module")
 def model(lifetimes):
-    return jaxmeta.belief_model_for(
+    return jaxmeta.networks.belief_model_for(
         lifetimes.env, horizon=lifetimes.horizon, latent=3, size=6, hidden=(5,), decoder=(7,)
     )
 
@@ -63,7 +62,7 @@ def test_the_policy_has_no_part_in_the_belief_and_the_bound_none_in_the_policy(m
     batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
     learner = algorithm.learner
     acting = jax.jit(jax.grad(lambda theta: jnp.sum(sum(learner.score(theta, learner.begin(theta), batch)))))(theta)
-    bound = jaxmeta.evidence_bound(model, prefixes=4, divergence_weight=1.0, state_weight=1.0)
+    bound = jaxmeta.objectives.evidence_bound(model, prefixes=4, divergence_weight=1.0, state_weight=1.0)
     inferring = jax.jit(jax.grad(lambda theta: bound(theta, lifetime)[0]))(theta)
     for gradient, moved, still in ((acting, "policy", "model"), (inferring, "model", "policy")):
         assert optax.global_norm(gradient[moved]) > 0
@@ -72,8 +71,8 @@ def test_the_policy_has_no_part_in_the_belief_and_the_bound_none_in_the_policy(m
 
 def test_actions_begin_alike():
     """Whatever the posterior, before anything is learned."""
-    family = jaxmeta.as_lifetime(jaxmeta.tasks.make("gridnavi", horizon=3), 2)
-    model = jaxmeta.belief_model_for(family.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
+    family = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("gridnavi", horizon=3), 2)
+    model = jaxmeta.networks.belief_model_for(family.env, horizon=6, latent=2, size=6, hidden=(5,), decoder=(7,))
     theta = jax.jit(model.policy.init)(jax.random.key(0))
     _, lifetime = collected(jaxmeta.varibad(family, model=model), family, 1)
 
@@ -85,8 +84,8 @@ def test_actions_begin_alike():
 
 
 def test_discrete_states_are_told_apart():
-    lifetimes = jaxmeta.as_lifetime(jaxmeta.tasks.make("tabular-mdp", states=3, actions=2, horizon=2), 2)
-    model = jaxmeta.belief_model_for(lifetimes.env, horizon=4, latent=2, size=6, hidden=(5,), decoder=(7,))
+    lifetimes = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("tabular-mdp", states=3, actions=2, horizon=2), 2)
+    model = jaxmeta.networks.belief_model_for(lifetimes.env, horizon=4, latent=2, size=6, hidden=(5,), decoder=(7,))
     theta = model.policy.init(jax.random.key(0))
     obs = jnp.zeros((3, lifetimes.env.observation_space(lifetimes.env.default_params).shape[0]))
     rewards = model.predict(theta, jnp.ones(2), obs.at[:, :3].set(jnp.eye(3)), jnp.zeros(3, jnp.int32))[0]
@@ -133,7 +132,7 @@ def test_rewards_are_expected_over_the_posterior_after_each_step():
 
 def test_the_policy_learns_on_the_posteriors_that_it_acted_on(model, lifetimes):
     """It moves alike whether the posterior moves after it or not, and the posterior does move."""
-    still = jaxmeta.by_optax(optax.sgd(0.0))
+    still = jaxmeta.outer.by_optax(optax.sgd(0.0))
     moved = []
     for settings in ({}, {"model_outer": still}):
         algorithm = jaxmeta.varibad(lifetimes, model=model, **settings)
@@ -146,14 +145,16 @@ def test_the_policy_learns_on_the_posteriors_that_it_acted_on(model, lifetimes):
 
 
 def test_varibad_finds_the_better_arm_and_predicts_and_tells_it(better_arm):
-    model = jaxmeta.belief_model_for(better_arm.tasks.env, horizon=4, latent=2, size=8, hidden=(8,), decoder=(16,))
+    model = jaxmeta.networks.belief_model_for(
+        better_arm.tasks.env, horizon=4, latent=2, size=8, hidden=(8,), decoder=(16,)
+    )
     algorithm = jaxmeta.varibad(
         better_arm.tasks,
         model=model,
         prefixes=4,
         task_weight=1.0,
-        **dict.fromkeys(("outer", "model_outer"), jaxmeta.adam(rate=1e-2, epochs=4)),
-        estimator=jaxmeta.critic_baseline(discount=1.0, trace_decay=0.5),
+        **dict.fromkeys(("outer", "model_outer"), jaxmeta.outer.adam(rate=1e-2, epochs=4)),
+        estimator=jaxmeta.data.critic_baseline(discount=1.0, trace_decay=0.5),
     )
     late = better_arm.learned(algorithm, 100)
     assert np.all(late["return_post"] > 2.8), late
@@ -178,6 +179,6 @@ def test_bad_settings_are_named(lifetimes, settings, message):
 
 def test_a_latent_of_nothing_and_a_family_of_single_episodes_are_refused(lifetimes, navigation):
     with pytest.raises(ValueError, match=r"^latent: got 0; must be at least 1$"):
-        jaxmeta.belief_model_for(lifetimes.env, horizon=3, latent=0)
+        jaxmeta.networks.belief_model_for(lifetimes.env, horizon=3, latent=0)
     with pytest.raises(ValueError, match=r"^tasks: not a family of lifetimes; give as_lifetime\("):
         jaxmeta.varibad(navigation)

@@ -8,7 +8,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.networks.cells import CELLS, cell_for, gru, lstm
+from jaxmeta.networks import CELLS, cell_for
+from jaxmeta.networks.cells import gru, lstm
 
 T, INPUTS, SIZE = 12, 3, 8
 
@@ -123,4 +124,4 @@ def test_the_first_input_is_recalled_after_fifty_more(name):
 )
 def test_bad_cells_are_named(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        jaxmeta.cell_for(*arguments)
+        jaxmeta.networks.cell_for(*arguments)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxmeta.networks.distributions import Categorical, Gaussian, SquashedGaussian
+from jaxmeta.networks import Categorical, Gaussian, SquashedGaussian
 
 GAUSSIAN = Gaussian(jnp.array([[0.3, -1.0]]), jnp.array([-0.5, 0.2]))
 OTHER = Gaussian(jnp.array([[0.0, -0.4]]), jnp.array([0.1, 0.0]))

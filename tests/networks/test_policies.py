@@ -18,7 +18,7 @@ TANH = {"activation": jnp.tanh}
 
 @pytest.fixture(scope="module")
 def lifetimes(navigation):
-    return jaxmeta.as_lifetime(navigation, 2)
+    return jaxmeta.tasks.as_lifetime(navigation, 2)
 
 
 def paths(tree):
@@ -27,7 +27,7 @@ def paths(tree):
 
 
 def test_one_expert_is_the_network_that_old_checkpoints_hold(navigation):
-    policy = jaxmeta.policy_for(navigation.env, hidden=(8,), experts=1, **TANH)
+    policy = jaxmeta.networks.policy_for(navigation.env, hidden=(8,), experts=1, **TANH)
     params = policy.init(jax.random.key(0))
     layers = {f"params/MLP_0/Dense_{n}/{name}" for n in (0, 1) for name in ("kernel", "bias")}
     assert paths(params) == layers | {"params/log_std"}
@@ -48,7 +48,9 @@ def test_a_bounded_mean_stays_within_the_actions_and_moves_there_as_it_did(exper
         observation_space=env.observation_space,
         action_space=lambda params: type(space)(jnp.array([-1.0, -1.0]), 3.0, space.shape, space.dtype),
     )
-    free, bounded = (jaxmeta.policy_for(wide, hidden=(8,), experts=experts, bounded_mean=one) for one in (False, True))
+    free, bounded = (
+        jaxmeta.networks.policy_for(wide, hidden=(8,), experts=experts, bounded_mean=one) for one in (False, True)
+    )
     params = free.init(jax.random.key(0))
     chex.assert_trees_all_equal(params, bounded.init(jax.random.key(0)))
     for obs in jnp.array([[0.3, -0.2], [3e4, -2e4]]):
@@ -61,7 +63,7 @@ def test_a_bounded_mean_stays_within_the_actions_and_moves_there_as_it_did(exper
         **{**vars(wide), "action_space": lambda params: type(space)(-jnp.inf, 3.0, space.shape, space.dtype)}
     )
     with pytest.raises(ValueError, match=r"^bounded_mean: the action space has no bounds$"):
-        jaxmeta.policy_for(unbounded, bounded_mean=True)
+        jaxmeta.networks.policy_for(unbounded, bounded_mean=True)
 
 
 def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
@@ -69,8 +71,8 @@ def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
     obs = jnp.ones(lifetimes.env.observation_space(lifetimes.env.default_params).shape)
     sizes = {"horizon": lifetimes.horizon, "size": 4, "hidden": (5,)}
     for bounded in (False, True):
-        recurrent = jaxmeta.recurrent_policy_for(lifetimes.env, **sizes, bounded_mean=bounded)
-        belief = jaxmeta.belief_model_for(lifetimes.env, **sizes, bounded_mean=bounded).policy
+        recurrent = jaxmeta.networks.recurrent_policy_for(lifetimes.env, **sizes, bounded_mean=bounded)
+        belief = jaxmeta.networks.belief_model_for(lifetimes.env, **sizes, bounded_mean=bounded).policy
         for policy in (recurrent, belief):
             params = jax.tree.map(lambda x: jnp.full_like(x, 5.0), policy.init(jax.random.key(1)))
             mean = policy.step(params, policy.begin(params), obs)[0].mean
@@ -78,9 +80,9 @@ def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
 
 
 def test_one_expert_has_no_gate_in_any_network(lifetimes, navigation):
-    recurrent = jaxmeta.recurrent_policy_for(lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,))
-    belief = jaxmeta.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4).policy
-    context = jaxmeta.latent_model_for(navigation.env)
+    recurrent = jaxmeta.networks.recurrent_policy_for(lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,))
+    belief = jaxmeta.networks.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4).policy
+    context = jaxmeta.networks.latent_model_for(navigation.env)
     for network in (recurrent, belief, context):
         assert network.gate is None
         params = jax.eval_shape(network.init, jax.random.key(0))
@@ -96,7 +98,7 @@ def copies(single, mixed, count):
 @pytest.mark.parametrize("task", ["navigation", "bernoulli-bandit"])
 def test_equal_experts_are_one_network_whatever_the_gate_says(task):
     env = jaxmeta.tasks.make(task).env
-    single, mixed = (jaxmeta.policy_for(env, hidden=(8,), context_size=3, experts=count) for count in (1, 3))
+    single, mixed = (jaxmeta.networks.policy_for(env, hidden=(8,), context_size=3, experts=count) for count in (1, 3))
     params, other = (policy.init(jax.random.key(seed)) for seed, policy in enumerate((single, mixed)))
     other["params"]["Mixture_0"] = copies(params["params"]["MLP_0"], other["params"]["Mixture_0"], 3)
     size = env.observation_space(env.default_params).shape[0]
@@ -128,18 +130,20 @@ def test_the_gates_derivative_is_that_of_two_linear_experts():
 
 
 def test_the_head_of_experts_is_their_last_layers_and_the_gates(navigation):
-    policy = jaxmeta.policy_for(navigation.env, hidden=(8,), experts=2)
+    policy = jaxmeta.networks.policy_for(navigation.env, hidden=(8,), experts=2)
     params = policy.init(jax.random.key(0))
     marked = {path for path in paths(params) if "Dense_1" in path or "log_std" in path}
     assert len(marked) == 5
     on = jax.tree.map(lambda mark, leaf: leaf if mark else None, policy.head(params), params)
     assert paths(on) == marked
-    fast = head_only(policy, jaxmeta.likelihood_ratio, optax.sgd(0.1)).begin(params).params
+    fast = head_only(policy, jaxmeta.objectives.likelihood_ratio, optax.sgd(0.1)).begin(params).params
     assert paths(fast) == marked
 
 
 def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetimes):
-    policy = jaxmeta.recurrent_policy_for(lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,), experts=3)
+    policy = jaxmeta.networks.recurrent_policy_for(
+        lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,), experts=3
+    )
     params = policy.init(jax.random.key(0))
     obs = jax.random.normal(
         jax.random.key(1), (lifetimes.horizon, lifetimes.env.observation_space(lifetimes.env.default_params).shape[0])
@@ -148,7 +152,7 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
     gates, _ = policy.gate(params, memory, obs)
     assert gates.shape == (lifetimes.horizon, 3)
     assert np.ptp(gates, axis=0).max() > 1e-4
-    one = jaxmeta.in_segments(policy, 4).gate(params, memory, obs)[0]
+    one = jaxmeta.networks.in_segments(policy, 4).gate(params, memory, obs)[0]
     np.testing.assert_allclose(one, gates, atol=1e-6)
     changed = policy.gate(params, memory, obs.at[5:].add(1.0))[0]
     np.testing.assert_allclose(changed[:5], gates[:5], atol=1e-6)
@@ -163,13 +167,13 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
 
 
 def test_the_gates_of_beliefs_and_latents_see_them(lifetimes, navigation):
-    model = jaxmeta.latent_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
+    model = jaxmeta.networks.latent_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
     params, obs = model.init(jax.random.key(0)), jnp.zeros((4, 2))
     gates = [model.gate(params, jnp.array(latent), obs) for latent in ([0.0, 0.0], [2.0, -1.0])]
     assert gates[0].shape == (4, 3)
     assert np.all(np.abs(gates[0] - gates[1]).max(axis=-1) > 1e-3)
     assert model.actor(params, jnp.zeros(2), obs).mode().shape == (4, 2)
-    policy = jaxmeta.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4, experts=3).policy
+    policy = jaxmeta.networks.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4, experts=3).policy
     params = policy.init(jax.random.key(0))
     size = lifetimes.env.observation_space(lifetimes.env.default_params).shape[0]
     # The same last observation, after two histories.
@@ -184,10 +188,10 @@ def test_the_gates_of_beliefs_and_latents_see_them(lifetimes, navigation):
 def test_less_than_one_expert_is_refused(build, lifetimes, navigation):
     sequence = {"horizon": lifetimes.horizon, "experts": 0}
     builders = {
-        "policy": lambda: jaxmeta.policy_for(navigation.env, experts=0),
-        "recurrent": lambda: jaxmeta.recurrent_policy_for(lifetimes.env, **sequence),
-        "belief": lambda: jaxmeta.belief_model_for(lifetimes.env, **sequence),
-        "context": lambda: jaxmeta.latent_model_for(navigation.env, experts=0),
+        "policy": lambda: jaxmeta.networks.policy_for(navigation.env, experts=0),
+        "recurrent": lambda: jaxmeta.networks.recurrent_policy_for(lifetimes.env, **sequence),
+        "belief": lambda: jaxmeta.networks.belief_model_for(lifetimes.env, **sequence),
+        "context": lambda: jaxmeta.networks.latent_model_for(navigation.env, experts=0),
     }
     with pytest.raises(ValueError, match=r"^experts: got 0; must be at least 1$"):
         builders[build]()

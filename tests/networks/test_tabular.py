@@ -14,13 +14,15 @@ STATES, ACTIONS, STEPS = 4, 3, 6
 
 @pytest.fixture(scope="module")
 def lifetimes():
-    return jaxmeta.as_lifetime(jaxmeta.tasks.make("tabular-mdp", states=STATES, actions=ACTIONS, horizon=STEPS), 2)
+    return jaxmeta.tasks.as_lifetime(
+        jaxmeta.tasks.make("tabular-mdp", states=STATES, actions=ACTIONS, horizon=STEPS), 2
+    )
 
 
-@pytest.fixture(scope="module", params=jaxmeta.CELLS)
+@pytest.fixture(scope="module", params=jaxmeta.networks.CELLS)
 def network(request, lifetimes):
     """A network whose weights are all at work, and them."""
-    policy = jaxmeta.tabular_policy_for(
+    policy = jaxmeta.networks.tabular_policy_for(
         lifetimes.env, horizon=lifetimes.horizon, cell=request.param, size=8, hidden=(5,)
     )
     policy = policy._replace(sequence=jax.jit(policy.sequence))
@@ -92,8 +94,8 @@ def test_an_entry_is_moved_by_the_steps_of_its_pair_alone(network):
 
 
 def test_weights_fit_any_number_of_observations_and_actions(lifetimes):
-    bandits = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", arms=7, horizon=5), 1)
-    policies = [jaxmeta.tabular_policy_for(each.env, horizon=each.horizon) for each in (lifetimes, bandits)]
+    bandits = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", arms=7, horizon=5), 1)
+    policies = [jaxmeta.networks.tabular_policy_for(each.env, horizon=each.horizon) for each in (lifetimes, bandits)]
     params, others = (jax.jit(policy.init)(jax.random.key(0)) for policy in policies)
     chex.assert_trees_all_equal(params, others)
     assert policies[1].begin(params).features.shape == (1, 7, 16)
@@ -110,8 +112,10 @@ def test_the_critic_is_no_reason_to_act_otherwise(network, lifetimes):
 
 def test_it_learns_which_arm_pays(better_arm):
     """2 is the best return without a memory, 2.96 with one."""
-    policy = jaxmeta.tabular_policy_for(better_arm.tasks.env, horizon=better_arm.tasks.horizon, size=8, hidden=(8,))
-    outer = jaxmeta.by_optax(optax.adam(1e-2), 2)
+    policy = jaxmeta.networks.tabular_policy_for(
+        better_arm.tasks.env, horizon=better_arm.tasks.horizon, size=8, hidden=(8,)
+    )
+    outer = jaxmeta.outer.by_optax(optax.adam(1e-2), 2)
     late = better_arm.learned(jaxmeta.rl2(better_arm.tasks, policy=policy, outer=outer), 60)
     assert np.all(late["return_post"] > 2.7)
     assert np.all(late["skipped"] == 0.0)
@@ -121,10 +125,10 @@ def test_it_learns_which_arm_pays(better_arm):
     ("tasks", "message"),
     [
         (jaxmeta.tasks.make("bernoulli-bandit"), r"^env: not one of lifetimes; give as_lifetime"),
-        (jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation"), 1), r"^env: action space is .* needs Discrete$"),
-        (jaxmeta.as_lifetime(jaxmeta.tasks.make("gridnavi"), 1), r"^env: its first observation is not one-hot; "),
+        (jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation"), 1), r"^env: action space is .* needs Discrete$"),
+        (jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("gridnavi"), 1), r"^env: its first observation is not one-hot; "),
     ],
 )
 def test_environments_of_another_kind_are_one_line(tasks, message):
     with pytest.raises(ValueError, match=message):
-        jaxmeta.tabular_policy_for(tasks.env, horizon=tasks.horizon)
+        jaxmeta.networks.tabular_policy_for(tasks.env, horizon=tasks.horizon)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmeta
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.networks import Gaussian
 
 
 def test_the_bound_by_hand():
@@ -32,7 +32,7 @@ def test_the_bound_by_hand():
 
     def bound(theta, lifetime, **weights):
         weights = {"divergence_weight": 0.0, "state_weight": 0.0} | weights
-        return jaxmeta.evidence_bound(model, prefixes=9, **weights)(theta, lifetime)[0]
+        return jaxmeta.objectives.evidence_bound(model, prefixes=9, **weights)(theta, lifetime)[0]
 
     # Latent 1 misses the rewards (1, 5) by 0 and 4, latent 3 by 2 and 2; half the squares, mean over the two.
     rewards = 0.5 * ((0 + 16) + (4 + 4)) / 2

@@ -5,18 +5,17 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 import jaxmeta
-from jaxmeta.objectives import objectives
-from jaxmeta.objectives.objectives import batch_of
+from jaxmeta.objectives import batch_of, objectives
 
 
 @pytest.fixture(scope="module")
 def objective(small_maml):
-    return jaxmeta.post_adaptation(small_maml.learner, jaxmeta.likelihood_ratio)
+    return jaxmeta.objectives.post_adaptation(small_maml.learner, jaxmeta.objectives.likelihood_ratio)
 
 
 def graded(objective, chunk, theta, lifetimes):
     """The mean over tasks and its gradient, as one vector."""
-    mean = jaxmeta.mean_over_tasks(objective, chunk)
+    mean = jaxmeta.over_tasks.mean_over_tasks(objective, chunk)
     value, gradient = jax.jit(jax.value_and_grad(lambda theta: mean(theta, lifetimes)[0]))(theta)
     return value, ravel_pytree(gradient)[0]
 
@@ -55,7 +54,7 @@ def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, 
         flat, unravel = ravel_pytree(double[0])
 
         def loss_at(flat):
-            return jaxmeta.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0]
+            return jaxmeta.over_tasks.mean_over_tasks(objective, 1)(unravel(flat), double[1])[0]
 
         loss, gradient = jax.jit(loss_at), jax.jit(jax.grad(loss_at))(flat)
         rng = np.random.default_rng(0)
@@ -68,7 +67,9 @@ def test_meta_gradient_agrees_with_finite_differences_on_stored_data(collected, 
 def test_second_order_terms_are_there(collected, navigation, policy, objective):
     theta, lifetimes = collected
     first = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1)
-    without = gradient_of(jaxmeta.post_adaptation(first.learner, jaxmeta.likelihood_ratio), 1, theta, lifetimes)
+    without = gradient_of(
+        jaxmeta.objectives.post_adaptation(first.learner, jaxmeta.objectives.likelihood_ratio), 1, theta, lifetimes
+    )
     whole = gradient_of(objective, 1, theta, lifetimes)
     assert np.linalg.norm(without - whole) > 1e-2 * np.linalg.norm(whole)
 
@@ -77,13 +78,13 @@ def test_first_order_gradient_is_the_gradient_at_the_adapted_weights(collected, 
     theta, lifetimes = collected
     learner = jaxmeta.fomaml(navigation, policy=policy, inner_rate=0.1).learner
     lifetime = jax.tree.map(lambda x: x[2], lifetimes)
-    objective = jaxmeta.post_adaptation(learner, jaxmeta.likelihood_ratio)
+    objective = jaxmeta.objectives.post_adaptation(learner, jaxmeta.objectives.likelihood_ratio)
     got = jax.jit(jax.grad(lambda theta: objective(theta, lifetime)[0]))(theta)
     phi = jax.jit(lambda theta: learner.absorb(theta, learner.begin(theta), batch_of(lifetime, 0)))(theta)
     last = batch_of(lifetime, -1)
 
     def loss(params):
-        return jaxmeta.likelihood_ratio(learner.score(theta, phi._replace(params=params), last)[0], last)
+        return jaxmeta.objectives.likelihood_ratio(learner.score(theta, phi._replace(params=params), last)[0], last)
 
     close(ravel_pytree(got)[0], ravel_pytree(jax.jit(jax.grad(loss))(phi.params))[0], 1e-5)
 
@@ -115,13 +116,13 @@ def test_absorbing_in_chunks_gives_the_same_as_one_task_at_a_time(navigation, sm
 
     def adapted(chunk):
         collect = jax.jit(
-            lambda keys: jaxmeta.collect_lifetimes(
+            lambda keys: jaxmeta.data.collect_lifetimes(
                 keys,
                 navigation.env,
                 batch,
                 small_maml.learner,
                 theta,
-                jaxmeta.linear_baseline(),
+                jaxmeta.data.linear_baseline(),
                 **sizes,
                 task_chunk=chunk,
             )
@@ -172,4 +173,4 @@ def test_curvature_on_every_second_step_is_close_to_that_on_all(collected, diver
 
 def test_a_chunk_below_one_is_named():
     with pytest.raises(ValueError, match=r"^task_chunk: got 0; must be at least 1$"):
-        jaxmeta.mean_over_tasks(lambda theta, x: (x, {}), 0)
+        jaxmeta.over_tasks.mean_over_tasks(lambda theta, x: (x, {}), 0)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.objectives.propensity import effective_sample_size, logistic_regression, new_task_odds
+from jaxmeta.objectives import effective_sample_size, new_task_odds
+from jaxmeta.objectives.propensity import logistic_regression
 
 
 def test_effective_sample_size_by_hand():

@@ -4,9 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxmeta.outer.descent import by_optax
-from jaxmeta.outer.in_turn import in_turn
-from jaxmeta.outer.trust_region import conjugate_gradient, trust_region
+from jaxmeta.outer import by_optax, conjugate_gradient, in_turn, trust_region
 from jaxmeta.types import Divergence
 
 MATRIX = jnp.array([[3.0, 1.0, 0.0], [1.0, 2.0, 0.5], [0.0, 0.5, 1.0]])

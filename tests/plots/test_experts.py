@@ -52,4 +52,4 @@ def test_a_panel_a_seed_shows_the_use_in_that_order(wheel):
 
 def test_an_algorithm_without_experts_says_so(small_maml):
     with pytest.raises(ValueError, match=r"^algorithm: its policy has no experts"):
-        jaxmeta.adapted_expert_use(jnp.zeros(2), small_maml, {}, {})
+        jaxmeta.runs.adapted_expert_use(jnp.zeros(2), small_maml, {}, {})

@@ -7,18 +7,18 @@ import pytest
 
 import jaxmeta
 from jaxmeta import plots, tasks
-from jaxmeta.tasks.environments import EpisodeView, figures_of
+from jaxmeta.tasks import EpisodeView, figures_of
 from jaxmeta.types import Trajectory
 
 
 def random_episodes(family, episodes=2, count=2):
     """Tasks, and what random actions do in them: leaves ``[N, 2, E, T, ...]``."""
-    learner = jaxmeta.uniform_learner(family.env)
+    learner = jaxmeta.learners.uniform_learner(family.env)
     batch = jaxmeta.sample_tasks(jax.random.key(0), family, count)
     sizes = {"episodes": episodes, "horizon": family.horizon}
 
     def act(key, task):
-        return jaxmeta.collect_episodes(key, family.env, task, learner, (), (), **sizes)[0]
+        return jaxmeta.data.collect_episodes(key, family.env, task, learner, (), (), **sizes)[0]
 
     acted = jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(1), count), batch)
     batch, acted = jax.tree.map(np.asarray, (batch, acted))
@@ -65,7 +65,9 @@ def test_a_key_and_a_door_are_both_drawn_and_the_start_is_the_centre():
     np.testing.assert_array_equal(start, [[2, 2]])
 
 
-@pytest.mark.parametrize("wrapper", [jaxmeta.scale_observations, jaxmeta.reveal_task, lambda family: family])
+@pytest.mark.parametrize(
+    "wrapper", [jaxmeta.tasks.scale_observations, jaxmeta.tasks.reveal_task, lambda family: family]
+)
 def test_a_plane_is_the_same_however_it_is_observed(wrapper):
     family = wrapper(tasks.make("semicircle-dense", horizon=3))
     batch, batches = random_episodes(family)
@@ -78,7 +80,7 @@ def test_a_plane_is_the_same_however_it_is_observed(wrapper):
 
 
 def test_a_part_of_the_position_is_drawn_against_time():
-    family = jaxmeta.observe_only(tasks.make("navigation", horizon=3), (0,))
+    family = jaxmeta.tasks.observe_only(tasks.make("navigation", horizon=3), (0,))
     assert figures_of(family.env).episode_view is EpisodeView.OBSERVATIONS
     batch, batches = random_episodes(family)
     assert plots.trajectories(family, batch, batches).axes[0].get_xlabel() == "time step"
@@ -96,7 +98,7 @@ ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-
 
 @pytest.mark.parametrize("name", tasks.names())
 def test_every_family_has_its_figure(name):
-    family = jaxmeta.as_lifetime(tasks.make(name, horizon=21 if name == "t-maze" else 4), 2)
+    family = jaxmeta.tasks.as_lifetime(tasks.make(name, horizon=21 if name == "t-maze" else 4), 2)
     batch, batches = random_episodes(family, episodes=1)
     env = figures_of(family.env)
     assert name in VIEWS[env.episode_view]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxmeta.references import bandits, gittins_index, gittins_table
-from jaxmeta.references.bandit_values import bernoulli_value, enumerated_value, two_armed_value
+from jaxmeta.references import bandits, bernoulli_value, gittins_index, gittins_table
+from jaxmeta.references.bandit_values import enumerated_value, two_armed_value
 from jaxmeta.references.gamma import gamma_draw, gamma_table
 
 KEY = jax.random.key(3)

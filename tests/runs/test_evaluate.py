@@ -101,7 +101,7 @@ def test_figures_are_drawn(tmp_path, evaluation, navigation, small_maml):
 
 def test_choices_are_drawn_where_observations_are_flags():
     tasks = jaxmeta.tasks.make("bernoulli-bandit", arms=3, horizon=6)
-    algorithm = jaxmeta.maml(tasks, policy=jaxmeta.policy_for(tasks.env, hidden=(4,)), episodes=5)
+    algorithm = jaxmeta.maml(tasks, policy=jaxmeta.networks.policy_for(tasks.env, hidden=(4,)), episodes=5)
     theta = algorithm.init(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
     _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(
@@ -117,9 +117,9 @@ def test_choices_are_drawn_where_observations_are_flags():
 
 def acted_lifetimes(name, **settings):
     """Three episodes a lifetime in two tasks, by an untrained policy."""
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make(name, **settings), 3)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make(name, **settings), 3)
     algorithm = jaxmeta.rl2(
-        tasks, policy=jaxmeta.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell="linear", size=4)
+        tasks, policy=jaxmeta.networks.recurrent_policy_for(tasks.env, horizon=tasks.horizon, cell="linear", size=4)
     )
     theta = algorithm.init(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 2)
@@ -135,7 +135,7 @@ def test_lifetimes_fall_into_their_episodes_also_where_those_end_early():
     assert episodes.mask.sum() == batches.mask.sum()
     lengths = episodes.mask.sum(axis=-1)
     assert np.any(lengths != 30)
-    returns = jax.vmap(lambda batch: jaxmeta.stage_returns(tasks.env, batch))(batches)
+    returns = jax.vmap(lambda batch: jaxmeta.data.stage_returns(tasks.env, batch))(batches)
     np.testing.assert_allclose(episodes.reward.sum(axis=-1)[..., 0], returns)
     assert np.all(np.abs(episodes.obs[..., 0, :]) <= 0.05)
     twice = jax.tree.map(lambda x: np.concatenate([x, x], axis=1), batches)

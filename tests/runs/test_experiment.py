@@ -48,14 +48,14 @@ def test_what_a_notebook_builds_computes_what_the_command_line_builds(method):
     tasks = jaxmeta.tasks.make(fitting(method))
     builder = registry.builder(method)
     if method in ("rl2", "r2d2"):
-        tasks = jaxmeta.as_lifetime(tasks, 1)
+        tasks = jaxmeta.tasks.as_lifetime(tasks, 1)
     programs = []
     for family, algorithm in (
         (tasks, builder(tasks)),
         train.parse([method, fitting(method), "--preset", "none"]).experiment.build(),
     ):
-        state = jax.eval_shape(lambda algorithm=algorithm: jaxmeta.init_state(jax.random.key(0), algorithm))
-        traced = jax.make_jaxpr(jaxmeta.meta_iteration(algorithm, family, 4))(state)
+        state = jax.eval_shape(lambda algorithm=algorithm: jaxmeta.runs.init_state(jax.random.key(0), algorithm))
+        traced = jax.make_jaxpr(jaxmeta.runs.meta_iteration(algorithm, family, 4))(state)
         programs.append(re.sub("0x[0-9a-f]+", "", str(traced)))
     assert programs[0] == programs[1]
 
@@ -64,7 +64,7 @@ def test_settings_are_given_as_tables_names_dotted_names_and_parts():
     ways = (
         {"outer": {"use": "trust-region", "max_divergence": 0.02}},
         {"outer": "trust-region", "outer.max_divergence": 0.02},
-        {"outer": jaxmeta.part(jaxmeta.trust_region, max_divergence=0.02)},
+        {"outer": jaxmeta.part(jaxmeta.outer.trust_region, max_divergence=0.02)},
     )
     trees = [jaxmeta.experiment("maml", "pendulum", **way).tree for way in ways]
     trees.append(train.parse(["maml", "pendulum", "--outer", "trust-region", "--outer.max-divergence=0.02"])[0].tree)

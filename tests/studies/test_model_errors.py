@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.learners import OnlineModel
-from jaxmeta.models.dynamics import DynamicsModel, Prediction
-from jaxmeta.networks.distributions import Gaussian
+from jaxmeta.models import DynamicsModel, OnlineModel
+from jaxmeta.models.dynamics import Prediction
+from jaxmeta.networks import Gaussian
 
 STEPS = 8
 
@@ -16,12 +16,12 @@ STEPS = 8
 @pytest.fixture(scope="module")
 def acted():
     """Random actions in six tasks: two episodes of eight steps, actions turned by the task's angle."""
-    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=STEPS, angle=1.0), 2)
+    tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("navigation-rotated", horizon=STEPS, angle=1.0), 2)
     batch = jaxmeta.sample_tasks(jax.random.key(0), tasks, 6)
-    learner = jaxmeta.uniform_learner(tasks.env)
+    learner = jaxmeta.learners.uniform_learner(tasks.env)
 
     def act(key, task):
-        return jaxmeta.collect_episodes(key, tasks.env, task, learner, (), (), episodes=1, horizon=2 * STEPS)[0]
+        return jaxmeta.data.collect_episodes(key, tasks.env, task, learner, (), (), episodes=1, horizon=2 * STEPS)[0]
 
     return tasks.env, jax.jit(jax.vmap(act))(jax.random.split(jax.random.key(1), 6), batch)
 
@@ -47,7 +47,9 @@ def believed(env, move):
 
 def test_nothing_predicted_scores_about_one_and_only_what_stays_in_an_episode_counts(acted):
     env, trajectories = acted
-    found = jaxmeta.model_errors(env, believed(env, lambda known, action: jnp.zeros(2)), None, trajectories, horizon=3)
+    found = jaxmeta.studies.model_errors.model_errors(
+        env, believed(env, lambda known, action: jnp.zeros(2)), None, trajectories, horizon=3
+    )
     # The last step of each episode leads to the next one, and is not seen.
     assert found["steps"] == 6 * 2 * (STEPS - 1)
     obs = np.asarray(trajectories.obs[:, 0, :, :2]).reshape(6, 2, STEPS, 2)
@@ -66,7 +68,9 @@ def test_nothing_predicted_scores_about_one_and_only_what_stays_in_an_episode_co
 def test_what_is_known_after_the_first_observation_counts_only_after_adaptation(acted):
     env, trajectories = acted
     # A model of no turn at all, which knows how far an action reaches once it has seen one.
-    found = jaxmeta.model_errors(env, believed(env, lambda known, action: 0.1 * known * action), None, trajectories)
+    found = jaxmeta.studies.model_errors.model_errors(
+        env, believed(env, lambda known, action: 0.1 * known * action), None, trajectories
+    )
     assert found["after"]["one_step"] < 0.75 * found["before"]["one_step"]
     assert np.isnan(found["after"]["horizon"]), "ten steps do not fit into an episode of eight"
     assert found["after"]["reward"] == pytest.approx(found["before"]["reward"])
@@ -77,6 +81,6 @@ def test_bad_input_is_one_line(acted, navigation):
     online = believed(env, lambda known, action: jnp.zeros(2))
     for horizon in (0, 17):
         with pytest.raises(ValueError, match=f"^horizon: got {horizon}; must be from 1 to the lifetime's 16 steps$"):
-            jaxmeta.model_errors(env, online, None, trajectories, horizon=horizon)
+            jaxmeta.studies.model_errors.model_errors(env, online, None, trajectories, horizon=horizon)
     with pytest.raises(ValueError, match="env: not one of lifetimes"):
-        jaxmeta.model_errors(navigation.env, online, None, trajectories)
+        jaxmeta.studies.model_errors.model_errors(navigation.env, online, None, trajectories)

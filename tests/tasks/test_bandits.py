@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from jaxmeta import tasks
-from jaxmeta.tasks.bandits import BernoulliParams, GaussianParams
+from jaxmeta.tasks import BernoulliParams
+from jaxmeta.tasks.bandits import GaussianParams
 from jaxmeta.tasks.contextual_bandit import ContextualParams
 
 FAMILIES = {

@@ -7,7 +7,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta.references import bandit_returns, bandits, mdp_optima
-from jaxmeta.tasks.common_random_numbers import CommonBandit, common_bandits, common_mdps
+from jaxmeta.tasks import CommonBandit, common_bandits, common_mdps
 
 KEY = jax.random.key(3)
 

@@ -28,7 +28,9 @@ def test_a_physical_parameter_changes_the_motion():
 
 def test_any_gymnax_environment_becomes_a_family_and_bounded_actions_are_scaled():
     env, params = gymnax.make("Pendulum-v1")
-    tasks = jaxmeta.from_gymnax(env, lambda key: params.replace(g=jax.random.uniform(key, (), minval=5.0, maxval=15.0)))
+    tasks = jaxmeta.tasks.from_gymnax(
+        env, lambda key: params.replace(g=jax.random.uniform(key, (), minval=5.0, maxval=15.0))
+    )
     assert tasks.horizon == 200
     space = tasks.env.action_space(tasks.env.default_params)
     assert (space.low, space.high) == (-1.0, 1.0)
@@ -41,11 +43,11 @@ def test_any_gymnax_environment_becomes_a_family_and_bounded_actions_are_scaled(
 def test_what_is_not_a_family_is_refused_in_one_line():
     env, params = gymnax.make("CartPole-v1")
     with pytest.raises(TypeError, match=r"^env: got tuple; must be a gymnax Environment"):
-        jaxmeta.from_gymnax((env, params), lambda key: params)
+        jaxmeta.tasks.from_gymnax((env, params), lambda key: params)
     with pytest.raises(TypeError, match=r"^sample: returns"):
-        jaxmeta.from_gymnax(env, lambda key: {"length": 1.0})
+        jaxmeta.tasks.from_gymnax(env, lambda key: {"length": 1.0})
     with pytest.raises(ValueError, match=r"^horizon: got 0; must be at least 1$"):
-        jaxmeta.from_gymnax(env, lambda key: params, horizon=0)
+        jaxmeta.tasks.from_gymnax(env, lambda key: params, horizon=0)
     with pytest.raises(ValueError, match="action space"):
         jaxmeta.tasks.scale_actions(env)
     with pytest.raises(ValueError, match=r"^force: got \(3.0, 1.0\); must be 0 < low <= high$"):

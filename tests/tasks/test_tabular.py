@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxmeta import tasks
-from jaxmeta.tasks.tabular import TabularParams
+from jaxmeta.tasks import TabularParams
 
 
 def test_the_defaults_are_the_published_definition():

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from gymnax.environments.classic_control import cartpole as gymnax_cartpole
 
-from jaxmeta import collect_episodes, policy_for, tasks, uniform_learner
-from jaxmeta.tasks.grids import MOVES
+from jaxmeta import tasks
+from jaxmeta.data import collect_episodes
+from jaxmeta.learners import uniform_learner
+from jaxmeta.networks import policy_for
+from jaxmeta.tasks import MOVES
 
 
 def play(family, task, actions, seed=0):

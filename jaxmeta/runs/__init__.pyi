@@ -1,0 +1,17 @@
+# The public names, and where each is; read by ``__init__.py`` and by type checkers.
+
+from .evaluate import (
+    adaptation_returns as adaptation_returns,
+    adapted_expert_use as adapted_expert_use,
+    bootstrap_interval as bootstrap_interval,
+    interquartile_mean as interquartile_mean,
+)
+from .experiment import Experiment as Experiment
+from .loop import (
+    TrainState as TrainState,
+    init_state as init_state,
+    meta_iteration as meta_iteration,
+    meta_train as meta_train,
+    sample_tasks as sample_tasks,
+)
+from .run import Run as Run, load as load

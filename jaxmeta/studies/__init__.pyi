@@ -1,0 +1,8 @@
+# The studies, each imported when it is needed.
+
+from . import (
+    meta_gradients as meta_gradients,
+    model_errors as model_errors,
+    reference_tables as reference_tables,
+    regret as regret,
+)
