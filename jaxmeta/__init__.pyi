@@ -48,10 +48,14 @@ from .algorithms import (
     trpo_maml as trpo_maml,
     varibad as varibad,
 )
+from .data import critic_baseline as critic_baseline
+from .models import dynamics_model_for as dynamics_model_for
+from .networks import policy_for as policy_for, recurrent_policy_for as recurrent_policy_for
 from .parts import built as built, part as part
 from .runs.experiment import Experiment as Experiment, experiment as experiment
 from .runs.loop import meta_train as meta_train, sample_tasks as sample_tasks
 from .runs.run import Run as Run, load as load
+from .tasks import as_lifetime as as_lifetime, from_gymnax as from_gymnax, reveal_task as reveal_task
 from .types import (
     Divergence as Divergence,
     Learner as Learner,
