@@ -1,9 +1,10 @@
-"""Returns, advantages and the linear feature baseline. Pure and unbatched; callers vmap over episodes."""
+"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes."""
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.data.least_squares import fit_linear, linear_features
 from jaxmeta.types import Array, Estimator, Trajectory
 
 
@@ -80,40 +81,6 @@ def standardise(x: Array, mask: Array) -> Array:
     return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
 
 
-def linear_features(obs: Array) -> Array:
-    """The features of Duan et al. 2016 (benchmark, appendix 2): ``[o, o², t, t², t³, 1]`` with ``t`` in hundreds.
-
-    Args:
-      obs: ``[E, T, O]`` with trailing observation axes of any rank.
-
-    Returns:
-      ``[E, T, 2 O + 4]``.
-    """
-    chex.assert_rank(obs, {3, 4, 5})
-    flat = jnp.clip(obs.reshape(*obs.shape[:2], -1).astype(jnp.float32), -10.0, 10.0)
-    t = jnp.broadcast_to(jnp.arange(flat.shape[1])[:, None] / 100.0, (*flat.shape[:2], 1))
-    return jnp.concatenate([flat, flat**2, t, t**2, t**3, jnp.ones_like(t)], axis=-1)
-
-
-def fit_linear(features: Array, target: Array, mask: Array, ridge: float = 1e-5) -> Array:
-    """Ridge regression on the real steps, by the normal equations.
-
-    Args:
-      features: ``[E, T, F]``.
-      target: ``[E, T]``.
-      mask: ``[E, T]``.
-      ridge: weight of ‖w‖² against the *mean* squared error.
-
-    Returns:
-      Predictions, ``[E, T]``.
-    """
-    x = (features * mask[..., None]).reshape(-1, features.shape[-1])
-    count = jnp.maximum(jnp.sum(mask), 1.0)
-    gram = x.T @ x / count + ridge * jnp.eye(x.shape[1])
-    moment = x.T @ (target * mask).reshape(-1) / count
-    return features @ jax.scipy.linalg.solve(gram, moment, assume_a="pos")
-
-
 def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
@@ -131,7 +98,7 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Esti
         mask = trajectory.mask
         end = jnp.maximum(trajectory.terminated, trajectory.truncated)
         returns = jax.vmap(discounted_returns, (0, 0, None))(trajectory.reward * mask, end, discount)
-        value = fit_linear(linear_features(trajectory.obs), returns, mask) * mask
+        value = fit_linear(linear_features(trajectory.obs, mask), returns, mask) * mask
         next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1))) * (1.0 - end)
         advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
             trajectory.reward * mask,

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxmeta.elimination import solve
 from jaxmeta.references.tabular_simulation import draw_mdp
 from jaxmeta.types import Array, Key, PyTree
 
@@ -221,7 +222,7 @@ def in_float64(function: Callable[..., PyTree], *arguments: Any) -> PyTree:
 
 
 def _solve(transition: Array, reward: Array, discount: Array | float) -> Array:
-    return jnp.linalg.solve(jnp.eye(len(reward), dtype=transition.dtype) - discount * transition, reward)
+    return solve(jnp.eye(len(reward), dtype=transition.dtype) - discount * transition, reward)
 
 
 def _check(mdp: MDP) -> None:
