@@ -160,26 +160,27 @@ def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
     return estimate_fn
 
 
-def n_step_targets(reward: Array, done: Array, value: Array, discount: float, steps: int) -> Array:
+def n_step_targets(reward: Array, done: Array, mask: Array, value: Array, discount: float, steps: int) -> Array:
     """``r_t + γ r_{t+1} + … + γⁿ V(s_{t+n})`` in one sequence, cut at an end and at the end of what is known.
 
     Args:
       reward: ``[T]``.
       done: 1 at the last step before nothing more is to be had, ``[T]``.
+      mask: 1 for a real step, ``[T]``.
       value: ``V(s_t)``, ``[T]``.
       discount: γ in [0, 1].
-      steps: n ≥ 1; near the end of the sequence, as many as there are.
+      steps: n ≥ 1; near the last real step, as many as there are.
 
     Returns:
-      ``[T]``. The last entry, after which no state is known, is right only where ``done`` is 1.
+      ``[T]``. That of the last real step, after which no state is known, is right only where ``done`` is 1.
     """
-    chex.assert_rank([reward, done, value], 1)
+    chex.assert_rank([reward, done, mask, value], 1)
+    known = jnp.maximum(jnp.append(mask[1:], 0.0), done) > 0
     target = value
     for _ in range(steps):
         later = jnp.append(target[1:], 0.0)
-        target = reward + discount * (1.0 - done) * later
-        # The last state's value stands for all that comes after the sequence.
-        target = target.at[-1].set(jnp.where(done[-1] > 0, reward[-1], value[-1]))
+        # The last state's value stands for all that comes after what is known.
+        target = jnp.where(known, reward + discount * (1.0 - done) * later, value)
     return target
 
 
