@@ -57,14 +57,13 @@ def _inner(name: str, annotations: dict[str, str], family: str) -> set[str] | No
 def settings_of(target: str) -> dict[str, str]:
     """A factory's settings and how their types are written; of a class, its fields."""
     module, _, name = target.partition(":")
-    tree = _parsed(module)
+    tree = ast.parse(ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return {
-                one.target.id: ast.unparse(one.annotation)
-                for one in node.body
-                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
-            }
+            fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
+            own = {ast.unparse(one.target): ast.unparse(one.annotation) for one in fields}
+            bases = [settings_of(f"{module}:{ast.unparse(base)}") for base in node.bases]
+            return {name: annotation for each in (*bases, own) for name, annotation in each.items()}
         if isinstance(node, ast.FunctionDef) and node.name == name:
             own = {one.arg: ast.unparse(one.annotation) if one.annotation else "" for one in node.args.kwonlyargs}
             return {**_inherited(module, tree, node), **own}
@@ -84,14 +83,5 @@ def _inherited(module: str, tree: ast.Module, node: ast.FunctionDef) -> dict[str
 
 
 def _imported_names(tree: ast.Module) -> dict[str, str]:
-    return {
-        alias.name: node.module
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-
-
-def _parsed(module: str) -> ast.Module:
-    path = ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return ast.parse(path.read_text(encoding="utf-8"))
+    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module for node in nodes if node.module for alias in node.names}

@@ -1,7 +1,9 @@
-"""Metrics on disk: tidy CSV always, TensorBoard on request."""
+"""Files of a run: metrics as tidy CSV and, on request, for TensorBoard; anything else as JSON."""
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,3 +86,11 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     complete = [row for row in rows if None not in row.values() and "" not in row.values()]
     integers = {"iteration", "seed", "env_steps"}
     return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in complete]
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write a file whole or not at all; nothing where no path is given."""
+    if path is not None:
+        temporary = path.with_suffix(path.suffix + ".tmp")
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.replace(path)

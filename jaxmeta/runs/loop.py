@@ -1,6 +1,5 @@
 """Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
+
+TEST_KEY = 2**31 - 1
+"""Seeds the tasks of evaluation; meta-training draws its own from the run's seeds."""
 
 
 class TrainState(NamedTuple):
@@ -39,13 +42,8 @@ def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
 def meta_iteration(
     algorithm: MetaAlgorithm, tasks: TaskDistribution, meta_batch: int
 ) -> Callable[[TrainState], tuple[TrainState, Info]]:
-    """Draw a meta-batch of tasks and make one meta-step: ``step_fn(state) -> (state, Info)``, pure.
-
-    Raises:
-      ValueError: ``meta_batch`` below 1.
-    """
-    if meta_batch < 1:
-        raise ValueError(f"meta_batch: got {meta_batch}; must be at least 1")
+    """Draw a meta-batch of tasks and make one meta-step: ``step_fn(state) -> (state, Info)``, pure."""
+    check_least(1, meta_batch=meta_batch)
 
     def step_fn(state: TrainState) -> tuple[TrainState, Info]:
         key, key_tasks, key_step = jax.random.split(state.key, 3)
@@ -69,12 +67,8 @@ def meta_train(
 
     Returns:
       The last state, and ``Info`` with leading axis ``[iterations]``.
-
-    Raises:
-      ValueError: a count below 1.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations: got {iterations}; must be at least 1")
+    check_least(1, iterations=iterations)
     step = meta_iteration(algorithm, tasks, meta_batch)
     return jax.lax.scan(lambda state, _: step(state), init_state(key, algorithm), length=iterations)
 
@@ -96,36 +90,22 @@ class Chunk(NamedTuple):
 
 
 def compiled_chunk(
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    meta_batch: int,
-    longest: int = 64,
-    seed_chunk: int | None = None,
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64
 ) -> jax.stages.Wrapped:
     """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
     run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
     ``Info`` is ``[longest, S]``, valid up to ``count``.
-
-    Args:
-      algorithm: what learns.
-      tasks: the family.
-      meta_batch: tasks in each meta-iteration.
-      longest: most iterations in a call.
-      seed_chunk: seeds that step under one ``vmap``; by default all of them, but one at a time on a CPU.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
-    if seed_chunk is None:
-        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
-        # twice as long as five steps. Elsewhere a wide step is what fills the device.
-        seed_chunk = 1 if jax.default_backend() == "cpu" else sys.maxsize
 
     def step_all(states: TrainState) -> tuple[TrainState, Info]:
-        together = min(seed_chunk, states.iteration.shape[0])
-        # At one seed, a plain map: a batch axis of one makes slower matrix products.
-        return jax.lax.map(step, states, batch_size=together if together > 1 else None)
+        seeds = states.iteration.shape[0]
+        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
+        # twice as long as five steps. Elsewhere a wide step is what fills the device. At one seed, a plain map: a batch
+        # axis of one makes slower matrix products.
+        return jax.lax.map(step, states, batch_size=None if jax.default_backend() == "cpu" or seeds == 1 else seeds)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         def body(index: Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:

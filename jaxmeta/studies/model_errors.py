@@ -13,9 +13,8 @@ from jaxmeta.data import transitions_of
 from jaxmeta.models import OnlineModel, interval_coverage, open_loop, steps_of
 from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
-from jaxmeta.runs.directory import TEST_KEY
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.loop import held_out_tasks
+from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, Trajectory
