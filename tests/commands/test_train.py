@@ -188,7 +188,7 @@ def test_bad_arguments_are_one_line_and_nothing_is_written(refused, tmp_path, ar
         ("rl2 navigation --preset none --meta-batch 3", "--outer.minibatches: got 4; must divide the 3 tasks"),
         (
             "--preset rl2-bandit-100 --meta-batch 3 --family.horizon 5 --policy.size 2",
-            "--outer.minibatches: got 8; must divide the 3 tasks of a meta-batch; this value is from the preset "
+            "--outer.minibatches: got 8; must divide the 3 tasks of the meta-batch; this value is from the preset "
             "rl2-bandit-100",
         ),
         ("maml --preset rl2-bandit-100", "preset rl2-bandit-100, for maml on bernoulli-bandit: policy.cell: unknown"),
@@ -247,13 +247,13 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("")
-    first = ["multi-task", *SMALL[1:], "--no-evaluate", "--iterations", "2", "--out", str(run)]
-    assert train.main(first) == 0
+    flags = ["multi-task", *SMALL[1:], "--no-evaluate", "--out", str(run)]
+    assert train.main([*flags, "--iterations", "2"]) == 0
     for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
         (run / name).write_text("")
     (run / "checkpoints" / "own.txt").write_text("")
     (run / "tensorboard").symlink_to(elsewhere)
-    assert train.main([*first, "--overwrite", "--iterations", "1"]) == 0
+    assert train.main([*flags, "--overwrite", "--iterations", "1"]) == 0
     left = {path.name for path in run.iterdir()}
     assert left == {"notes.md", "thesis.png", "config.json", "metrics.csv", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"1", "own.txt"}
