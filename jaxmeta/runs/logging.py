@@ -22,15 +22,18 @@ def tidy_rows(
       env_steps: all environment steps so far, adaptation included, ``[I, S]``.
       seconds: wall-clock seconds of training so far, ``[I]``.
     """
-    own = sorted(set(info) - set(LEADING))
-    rows = []
-    for i in range(len(seconds)):
-        for s, seed in enumerate(seeds):
-            row = {"iteration": first + i + 1, "seed": seed, "env_steps": int(env_steps[i, s])}
-            row |= {"seconds": round(float(seconds[i]), 4)}
-            row |= {name: float(info[name][i, s]) for name in ("return_pre", "return_post", *own)}
-            rows.append(row)
-    return rows
+    names = ("return_pre", "return_post", *sorted(set(info) - set(LEADING)))
+    return [
+        {
+            "iteration": first + i + 1,
+            "seed": seed,
+            "env_steps": int(env_steps[i, s]),
+            "seconds": round(float(seconds[i]), 4),
+            **{name: float(info[name][i, s]) for name in names},
+        }
+        for i in range(len(seconds))
+        for s, seed in enumerate(seeds)
+    ]
 
 
 class CsvLog:
