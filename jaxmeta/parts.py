@@ -44,12 +44,8 @@ class Part:
 def part(factory: Callable[..., Any], **settings: Any) -> Any:
     """A factory and settings for it, to be built later by ``built``.
 
-    Args:
-      factory: what builds the part.
-      **settings: some of its keyword-only parameters; traced numbers are passed on as they are.
-
-    Returns:
-      A ``Part``, typed ``Any`` so that it can be the default of a parameter of the built type.
+    Settings are some of the factory's keyword-only parameters; traced numbers are passed on as they are. What is made
+    is a ``Part``, typed ``Any`` so that it can be the default of a parameter of the built type.
 
     Raises:
       SettingError: a setting that the factory does not have.

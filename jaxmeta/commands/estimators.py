@@ -63,8 +63,10 @@ def main(arguments: Estimators) -> None:
     from jaxmeta.studies import meta_gradients
 
     most = QUICK if arguments.quick else {}
-    sizes = {name: getattr(arguments, name) for name in meta_gradients.Effort._fields}
-    effort = meta_gradients.Effort(**sizes | {name: min(sizes[name], value) for name, value in most.items()})
+    effort = dataclasses.replace(
+        arguments, **{name: min(getattr(arguments, name), value) for name, value in most.items()}
+    )
+    sizes = {name: value for name, value in vars(effort).items() if name not in ("quick", "json")}
     print(
         f"Meta-gradients against exact ones, relative to their norm; rate {effort.rate:g}. In the limit: "
         f"{effort.repeats} repeats of {effort.episodes} episodes a batch; a batch of {effort.batch_episodes}: "
@@ -74,7 +76,7 @@ def main(arguments: Estimators) -> None:
     written: list[dict[str, Any]] = []
     for rows in meta_gradients.measure(effort):
         print("\n" + table(rows, effort.batch_episodes), flush=True)
-        written += [row | effort._asdict() for row in rows]
+        written += [row | sizes for row in rows]
         write_json(arguments.json, written)
 
 

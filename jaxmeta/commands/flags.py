@@ -76,12 +76,8 @@ def _inherited(module: str, tree: ast.Module, node: ast.FunctionDef) -> dict[str
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "extends":
             base = ast.unparse(decorator.args[0])
             without = {each for one in decorator.keywords for each in ast.literal_eval(one.value)}
-            home = _imported_names(tree).get(base, module)
-            found = settings_of(f"{home}:{base}")
+            imports = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
+            homes = {alias.name: each.module for each in imports for alias in each.names}
+            found = settings_of(f"{homes.get(base, module)}:{base}")
             return {name: annotation for name, annotation in found.items() if name not in without}
     return {}
-
-
-def _imported_names(tree: ast.Module) -> dict[str, str]:
-    nodes = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return {alias.name: node.module for node in nodes if node.module for alias in node.names}

@@ -60,7 +60,7 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     import jax
     import numpy as np
 
-    from jaxmeta import parts, plots
+    from jaxmeta import parts, plots, registry
     from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
     from jaxmeta.tasks import figures_of
 
@@ -84,19 +84,12 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     if algorithm.gate is not None:
         figure = expert_figure(jax.random.fold_in(key_tasks, 1), tasks, algorithm, run.thetas, config.seeds)
         written.append(plots.save(figure, run.directory / "experts.png"))
-    model = config.part("model") if config.has("model") else None
-    if registered_as(model, "BeliefModel") and env.has_goal_belief:
-        beliefs = parts.built(model, tasks.env, tasks.horizon)
+    model = parts.parameters(registry.builder(config.method)).get("model")
+    if model is not None and parts.kind_of(model.annotation) == "BeliefModel" and env.has_goal_belief:
+        beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
         figure = goal_beliefs(beliefs, tasks, first_seed, batch.goal[0], batches)
         written.append(plots.save(figure, run.directory / "beliefs.png"))
     return written
-
-
-def registered_as(part: Any, kind: str) -> bool:
-    """Whether a part is one of a kind."""
-    from jaxmeta import registry
-
-    return part is not None and any(registry.factory(kind, name) is part.factory for name in registry.kinds()[kind])
 
 
 def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2000) -> Any:
@@ -109,9 +102,7 @@ def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2
     key_tasks, key_act = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
 
-    def arms_of(each: Any) -> Any:
-        return algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]
-
+    arms_of = lambda each: algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]  # noqa: E731
     inputs = (jax.random.split(key_act, count), batch)
     actions = jax.jit(lambda inputs: jax.lax.map(arms_of, inputs, batch_size=200))(inputs)
     return plots.arm_pull_shares(jax.vmap(tasks.env.arm_rewards)(batch), actions)

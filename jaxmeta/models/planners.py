@@ -103,23 +103,14 @@ def cross_entropy_method(
 
 
 class _Search(NamedTuple):
-    """Distributions over sequences of actions, by their parameters.
+    """Distributions over sequences of actions ``[count, H, ...]``, by their parameters."""
 
-    Attributes:
-      begin: ``begin() -> params`` of a fresh plan.
-      uniform: ``uniform(key, count) -> sequences [count, H, ...]``.
-      sample: ``sample(key, params, count) -> sequences``.
-      mode: ``mode(params) -> [H, ...]``.
-      fit: ``fit(params, sequences) -> params``.
-      later: ``later(params) -> params`` to start the next time step with.
-    """
-
-    begin: Callable[[], PyTree]
+    begin: Callable[[], PyTree]  # those of a fresh plan
     uniform: Callable[[Key, int], Array]
     sample: Callable[[Key, PyTree, int], Array]
     mode: Callable[[PyTree], Array]
     fit: Callable[[PyTree, Array], PyTree]
-    later: Callable[[PyTree], PyTree]
+    later: Callable[[PyTree], PyTree]  # those to start the next time step with
 
 
 def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:

@@ -43,13 +43,9 @@ class Progress(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How training ended.
+    """How training ended: after which iteration, by which signal if by any, and the last state, leaves ``[S, ...]``.
 
-    Attributes:
-      state: the last state, leaves ``[S, ...]``.
-      iteration: meta-iterations done.
-      signal: the signal that stopped it, or ``None``.
-      skipped: updates that were not finite and therefore left out, since this process began.
+    ``skipped`` are the updates that were not finite and therefore left out, since this process began.
     """
 
     state: TrainState
@@ -106,21 +102,11 @@ def train_run(
 ) -> Outcome:
     """Train every seed up to meta-iteration ``iterations``, resumed or not; log and checkpoint into ``directory``.
 
-    SIGINT and SIGTERM end training after the chunk in progress (about a second) with a checkpoint.
+    SIGINT and SIGTERM end training after the chunk in progress (about a second) with a checkpoint. The last state is
+    always saved. What is not described here is as of ``Saving`` and ``start``.
 
     Args:
-      directory: it exists.
-      algorithm: what learns.
-      tasks: the family.
       seeds: names and keys of the seeds.
-      meta_batch: tasks in each meta-iteration.
-      iterations: counted from the beginning of the run.
-      checkpoint_every: meta-iterations between checkpoints, ≥ 1; the last state is always saved.
-      keep: the newest checkpoints that are kept, ≥ 1.
-      resume: go on from the newest checkpoint in ``directory``.
-      tensorboard: write TensorBoard scalars beside the CSV.
-      report: called after each chunk.
-      announce: called with lines worth telling once.
       program: from ``traced``, of the same algorithm, tasks, seeds and meta-batch, if it was traced before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
@@ -137,8 +123,8 @@ def train_run(
         compiled = program.lower().compile()
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
         logs: list[CsvLog | TensorBoardLog] = [CsvLog(directory / "metrics.csv", done)]
-        if tensorboard:
-            logs.append(TensorBoardLog(directory / "tensorboard"))
+        logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
+        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=lambda: bool(came))
         last = states
 
         def save(state: TrainState) -> None:
@@ -146,9 +132,7 @@ def train_run(
             checkpoints.save(done, state, meta)
 
         try:
-            for chunk in train_in_chunks(
-                compiled, states, iterations, boundary=checkpoint_every, stop=lambda: bool(came)
-            ):
+            for chunk in chunks:
                 count = chunk.info["skipped"].shape[0]
                 totals = steps + np.cumsum(chunk.info["env_steps"].astype(np.int64), axis=0)
                 times = clock + chunk.seconds * np.arange(1, count + 1) / count

@@ -74,13 +74,10 @@ def meta_train(
 
 
 class Chunk(NamedTuple):
-    """What the host sees of a few meta-iterations.
+    """What the host sees of a few meta-iterations, of which ``first`` is the index of the first, counted from 0.
 
-    Attributes:
-      first: index of the first of them, counted from 0.
-      state: the state after the last, leaves ``[S, ...]``, if the chunk ends at a boundary or the run ends.
-      info: diagnostics as numpy arrays, ``[iterations in the chunk, S]``.
-      seconds: wall-clock seconds since the previous chunk was done.
+    The state after the last, leaves ``[S, ...]``, is there if the chunk ends at a boundary or the run ends. Diagnostics
+    are numpy arrays, ``[iterations in the chunk, S]``; seconds are those since the previous chunk was done.
     """
 
     first: int
@@ -130,7 +127,7 @@ def train_in_chunks(
     seconds_per_chunk: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Chunk]:
-    """Run up to meta-iteration ``iterations`` of every seed, handing over the diagnostics in bulk.
+    """Run up to meta-iteration ``iterations`` of every seed, one ``Chunk`` after another, diagnostics in bulk.
 
     The device is given the next chunk before the host reads the one before, so it never waits for the reader.
 
@@ -142,41 +139,28 @@ def train_in_chunks(
       boundary: a chunk ends at each multiple of this, and only such a chunk, or the last, brings its state.
       seconds_per_chunk: chunks are made about this long once the speed is known, so that a signal is soon heard.
       stop: asked before each chunk whether to end here.
-
-    Yields:
-      One ``Chunk`` after another.
     """
     done = int(states.iteration[0])
     boundary = boundary or iterations
     count, pending, started = 1, None, time.perf_counter()
+
+    def read(first: int, length: int, infos: Info, state: TrainState | None) -> Chunk:
+        nonlocal started
+        info = {name: np.asarray(values)[:length] for name, values in infos.items()}
+        before, started = started, time.perf_counter()
+        return Chunk(first, state, info, started - before)
+
     while done < iterations and not stop():
         count = min(count, longest, iterations - done, boundary - done % boundary)
         states, infos = run(states, jnp.int32(count))
-        launched = Launched(done, count, None, infos)
-        done += count
-        if done % boundary == 0 and done < iterations:
-            launched = launched._replace(state=jax.tree.map(jnp.copy, states))
+        launched, done = (done, count, infos), done + count
+        state = jax.tree.map(jnp.copy, states) if done % boundary == 0 and done < iterations else None
         if pending is not None:
-            chunk, started = _receive(pending, started)
+            chunk = read(*pending)
             yield chunk
-            per_iteration = chunk.seconds / pending.length
+            per_iteration = chunk.seconds / pending[1]
             # A device that was waited for elsewhere, as where a state is copied, seems to have taken no time at all.
             count = min(2 * count, max(1, round(seconds_per_chunk / max(per_iteration, 1e-9))))
-        pending = launched
+        pending = (*launched, state)
     if pending is not None:
-        yield _receive(pending._replace(state=states), started)[0]
-
-
-class Launched(NamedTuple):
-    """A chunk that the device was given, and the host has not yet read."""
-
-    first: int
-    length: int
-    state: TrainState | None
-    infos: Info
-
-
-def _receive(launched: Launched, started: float) -> tuple[Chunk, float]:
-    info = {name: np.asarray(values)[: launched.length] for name, values in launched.infos.items()}
-    now = time.perf_counter()
-    return Chunk(launched.first, launched.state, info, now - started), now
+        yield read(*pending[:-1], states)

@@ -62,10 +62,7 @@ class Run:
     def act(self, key: Key, phi: Phi, obs: Array) -> tuple[Array, Phi]:
         """An action at an observation by the mode of the policy, and the fast state after it.
 
-        Args:
-          key: PRNG key.
-          phi: from ``adapt``, or ``algorithm.learner.begin(theta)``.
-          obs: one observation.
+        The fast state before it is from ``adapt``, or ``algorithm.learner.begin(theta)``.
         """
         action, _, _, phi = self.algorithm.greedy.act(key, self.theta, phi, obs)
         return action, phi
@@ -76,9 +73,6 @@ class Run:
         Args:
           write: whether to write them into the run's directory.
           **protocol: settings of ``Evaluation``: ``steps``, ``episodes``, ``tasks``, ...
-
-        Raises:
-          ValueError: a setting that cannot be meant, or that the method has no use for.
         """
         result = evaluate(self.config, self.thetas, self.iteration, Evaluation(**protocol))
         if write:

@@ -56,15 +56,7 @@ ESTIMATORS = (*SURROGATES, "first-order")
 
 
 class Problem(NamedTuple):
-    """A task that is known exactly, and the policy to differentiate at.
-
-    Attributes:
-      name: as printed.
-      env: the task's environment.
-      task: its parameters.
-      mdp: the same as an MDP.
-      logits: θ, ``[S, A]``.
-    """
+    """A task of an environment that is known exactly, as an MDP too, and the policy's logits θ ``[S, A]``."""
 
     name: str
     env: Any
@@ -74,15 +66,10 @@ class Problem(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """Meta-gradients of one problem, after 1, …, K adaptation steps.
-
-    Attributes:
-      exact: ``[K, S, A]``.
-      sampled: R repeats by M estimators, ``[R, M, K, S, A]``.
-    """
+    """Meta-gradients after 1, …, K adaptation steps: exact ``[K, S, A]``, and R repeats by M estimators sampled."""
 
     exact: np.ndarray
-    sampled: np.ndarray
+    sampled: np.ndarray  # [R, M, K, S, A]
 
 
 def bandit_problem(key: Key) -> Problem:
@@ -235,23 +222,11 @@ def unbiased_p_values(estimates: Estimates) -> np.ndarray:
     return np.array([[p_value(each) for each in per_estimator] for per_estimator in errors])
 
 
-class Effort(NamedTuple):
-    """How much is sampled: the arguments of ``jaxmeta estimators``, where they are described."""
-
-    mdps: int
-    adaptation_steps: int
-    rate: float
-    repeats: int
-    episodes: int
-    batch_repeats: int
-    batch_episodes: int
-    seed: int
-
-
-def measure(effort: Effort, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
+def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
     """Rows of one problem after another, a row for each number of adaptation steps and estimator.
 
-    ``level`` is the probability that any unbiased estimator of the whole table is called biased (Bonferroni).
+    How much is sampled is said by the arguments of ``jaxmeta estimators``. ``level`` is the probability that any
+    unbiased estimator of the whole table is called biased (Bonferroni).
     """
     steps = effort.adaptation_steps
     level /= (effort.mdps + 1) * steps * len(ESTIMATORS)

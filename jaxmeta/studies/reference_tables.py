@@ -19,11 +19,16 @@ Row = dict[str, Any]
 class Effort:
     """How much is computed."""
 
-    tasks: int
-    quick: bool
-    seed: int
+    tasks: int = 100_000
+    """Tasks that each method is simulated on."""
+    quick: bool = False
+    """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
     lifetimes: tuple[int, ...] = ()
+    """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
     prior_mean: float = 1.0
+    """What tabular methods take a mean reward for before they see one; the family's is 1, published tables' 0."""
+    seed: int = 0
+    """Draws the tasks and all that happens in them, the same for every method."""
 
     def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
         """Those lifetimes that are asked for."""
