@@ -40,22 +40,25 @@ def command(kind: Any, **least: int) -> Callable[[Callable[[Any], None]], Callab
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
                 arguments = parsed_by(kind, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
-                for field, value in vars(arguments).items():
-                    if isinstance(value, Path) and field != "run" and not value.absolute().parent.is_dir():
-                        fail(f"--{field.replace('_', '-')}: {value.parent} is not a directory")
-                if not getattr(arguments, "runs", True):
-                    fail("RUNS: name the directory of at least one run")
-                for field, bound in least.items():
-                    value = getattr(arguments, field)
-                    for each in value if isinstance(value, tuple) else (value,):
-                        with of_flags():
-                            check_least(bound, **{field: each})
+                _check(arguments, least)
                 function(arguments)
             return 0
 
         return main
 
     return decorated
+
+
+def _check(arguments: Any, least: dict[str, int]) -> None:
+    for field, value in vars(arguments).items():
+        if isinstance(value, Path) and field != "run" and not value.absolute().parent.is_dir():
+            fail(f"--{field.replace('_', '-')}: {value.parent} is not a directory")
+    if not getattr(arguments, "runs", True):
+        fail("RUNS: name the directory of at least one run")
+    with of_flags():
+        for field, bound in least.items():
+            value = getattr(arguments, field)
+            check_least(bound, **{field: min(value, default=None) if isinstance(value, tuple) else value})
 
 
 def imported(argv: list[str]) -> list[str]:
@@ -116,7 +119,7 @@ def parsed_by(kind: Any, argv: list[str], usage: str) -> Any:
         message = _without_box(said.getvalue())
         if found := PYTHON_WORDS.match(message):
             flag, value = found.groups()
-            message = f"{flag}: got {value}; must be {parts.described(types_of(kind)[flag])}"
+            message = f"{flag}: got {value}; must be {parts.described(types_of(kind).get(flag, 'of another type'))}"
         fail(message)
     if unknown:
         what = "flag" if unknown[0].startswith("-") else "argument"

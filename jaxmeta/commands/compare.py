@@ -30,11 +30,11 @@ class Compare:
     json: Path | None = None
     """Write what is drawn to this file as well: a JSON list, a run each."""
     curves: Path | None = None
-    """Draw the returns of training against environment steps as well, into this PNG; of runs of from-scratch those
-    in each unseen task against the steps taken there."""
+    """Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their returns in
+    unseen tasks, against the steps taken in one of them."""
     target: str | None = None
-    """Print the environment steps as well after which the mean over the seeds first came half, 90 % and all of the
-    way that this method's runs came in training: from their first return to the mean of the last tenth."""
+    """A method, such as maml. Also print after how many environment steps the mean return over seeds first reached
+    half, 90 % and all of this method's improvement in training, from its first return to the mean of its last tenth."""
     columns: int = 4
     """Panels in a row, at most."""
 

@@ -19,7 +19,7 @@ class Regret:
     task_seed: int = 0
     """Draws the tasks and, in bandits, all that happens in them: that of jaxmeta references --seed."""
     deterministic: bool = False
-    """Act by the mode of the policy, and not by samples of it."""
+    """Act by the mode of the policy instead of samples from it."""
     references: bool = True
     """Simulate the classical methods too."""
     json: Path | None = None

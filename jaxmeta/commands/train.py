@@ -26,7 +26,8 @@ class Where:
     out: Path | None = None
     """The run's directory; runs/METHOD-FAMILY if not given."""
     resume: Path | None = None
-    """Go on with the run in this directory, bit for bit; only --iterations may differ (to train longer)."""
+    """Go on with the run in this directory, bit for bit. Only --iterations (to train longer) and flags that say how to
+    save or evaluate may differ; --eval.* flags that are not given are those that the run began with."""
     overwrite: bool = False
     """Delete the run that the directory already holds."""
     evaluate: bool = True

@@ -69,7 +69,7 @@ def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
 def grid_beliefs(
     learned: np.ndarray, exact: np.ndarray, position: np.ndarray, goal: np.ndarray, times: list[int], horizon: int
 ) -> Figure:
-    """What is believed of the goal in a grid after some steps of a lifetime: learned above, exact below.
+    """Probability that each cell of a grid is the goal, after some steps of a lifetime: learned above, exact below.
 
     Args:
       learned: probability that a cell is the goal, ``[T, size, size]``, after each of ``T`` steps.

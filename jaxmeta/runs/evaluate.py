@@ -180,16 +180,10 @@ def evaluate_run(
     task_seed: int = 0,
     greedy_episodes: int = 10,
 ) -> dict[str, Any]:
-    """Evaluate every seed on the same freshly drawn tasks: the content of ``evaluation.json``.
+    """Evaluate every seed, slow weights ``[S, ...]``, on the same unseen tasks: the content of ``evaluation.json``.
 
-    Args:
-      algorithm: built for evaluation: its adaptation steps and episodes are those measured.
-      tasks: the family.
-      theta: slow weights, leaves ``[S, ...]``.
-      seeds: their names, S.
-      task_count: held-out tasks, ≥ 1.
-      task_seed: draws them; never the seed of a training run.
-      greedy_episodes: episodes of the deterministic policy at each step.
+    The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
+    ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``.
     """
     check_least(1, tasks=task_count)
     key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)

@@ -34,12 +34,12 @@ class Evaluation(Adaptation):
     """How a trained run is evaluated."""
 
     in_distribution: bool = False
-    """Unseen tasks of the distribution that training drew from, also where the family's test tasks are of another, such
-    as cartpole's out of range."""
+    """Draw the tasks from the training distribution, even where the family has another one for tests, such as cartpole
+    with its out-of-range tasks."""
     greedy_episodes: int = 10
     """Episodes of the deterministic policy after each step."""
     solved_above: float | None = None
-    """A return above which a task counts as solved: also print the share solved so far, by one stage or an earlier."""
+    """Return above which a task counts as solved; also print the share of tasks solved at each stage or before."""
 
 
 def check_evaluation(evaluation: Evaluation, experiment: "Experiment") -> None:

@@ -13,14 +13,9 @@ LEADING = ("iteration", "seed", "env_steps", "seconds", "return_pre", "return_po
 def tidy_rows(
     first: int, info: dict[str, np.ndarray], seeds: list[int], env_steps: np.ndarray, seconds: np.ndarray
 ) -> list[dict[str, float]]:
-    """One row per meta-iteration and seed.
+    """One row per meta-iteration and seed, of a chunk before which ``first`` iterations were done.
 
-    Args:
-      first: iterations done before this chunk.
-      info: ``[I, S]`` each.
-      seeds: S names.
-      env_steps: all environment steps so far, adaptation included, ``[I, S]``.
-      seconds: wall-clock seconds of training so far, ``[I]``.
+    ``info`` is ``[I, S]`` each; environment steps ``[I, S]``, adaptation included, and seconds ``[I]`` are all so far.
     """
     names = ("return_pre", "return_post", *sorted(set(info) - set(LEADING)))
     return [

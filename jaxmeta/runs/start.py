@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmeta.checks import check_least
+from jaxmeta.runs import directory as runs
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import write_json
@@ -84,8 +85,6 @@ def start(
       Stopped: a signal ended it; its state is saved.
       CheckpointError: a checkpoint that cannot be written or read.
     """
-    from jaxmeta.runs import directory as runs
-
     saving = Saving() if saving is None else saving
     check_saving(saving)
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
@@ -135,11 +134,7 @@ def start(
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Inside the ``with`` block no other process trains in the directory; its end, however it comes, lets go.
-
-    Raises:
-      StartError: another process does.
-    """
+    """Inside the ``with`` block no other process trains in the directory; the lock ends with the process at last."""
     try:
         import fcntl
     except ImportError:  # Not a POSIX system: nobody is kept out.

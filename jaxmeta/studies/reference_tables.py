@@ -26,7 +26,7 @@ class Effort:
     lifetimes: tuple[int, ...] = ()
     """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
     prior_mean: float = 1.0
-    """What tabular methods take a mean reward for before they see one; the family's is 1, published tables' 0."""
+    """Prior mean of the rewards that tabular methods begin with: 1 in the family, 0 in the published tables."""
     seed: int = 0
     """Draws the tasks and all that happens in them, the same for every method."""
 

@@ -5,10 +5,28 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.data import collect_episodes
 from jaxmeta.over_tasks import over_tasks
+from jaxmeta.references import (
+    bandit_returns,
+    bandits,
+    bernoulli_value,
+    estimate,
+    gridnavi as exact_gridnavi,
+    mdp_optima,
+    mdp_returns,
+    tabular,
+)
+from jaxmeta.runs.evaluate import of_each_seed
 from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.loop import sample_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.studies import reference_tables
+from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits, common_mdps
 
 Row = dict[str, Any]
 
@@ -39,16 +57,10 @@ class Problem:
 
 
 def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
-    import numpy as np
-
-    from jaxmeta.references import bandit_returns, bandits, bernoulli_value
-    from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits
-
     if tasks.env.episodes != 1:
         raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
     arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
     batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
-
     policies = {
         "gittins": bandits.gittins(pulls),
         "ucb1": bandits.ucb1(),
@@ -73,11 +85,6 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
 
 
 def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
-    import jax.numpy as jnp
-
-    from jaxmeta.references import mdp_optima, mdp_returns, tabular
-    from jaxmeta.tasks import common_mdps
-
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
         raise ValueError(f"family.noise {noise:g} of the run: the other methods are simulated at noise 1 only")
@@ -108,22 +115,16 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
 
 
 def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
-    import jax
-    import numpy as np
-
-    from jaxmeta.references import gridnavi as exact
-    from jaxmeta.runs.loop import sample_tasks
-
     episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
     batch = sample_tasks(key_tasks, tasks, count)
     known = (size, horizon) == (5, 15) and episodes <= 4
 
     def sampling() -> Any:
-        simulate = jax.jit(jax.vmap(exact.posterior_sampling))
+        simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
         return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
 
-    best = exact.bayes_optimal(episodes=episodes).returns.tolist() if known else []
+    best = exact_gridnavi.bayes_optimal(episodes=episodes).returns.tolist() if known else []
     return Problem(
         setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
         env=tasks.env,
@@ -172,13 +173,6 @@ def compare(
     """
     trained, count = run.config, tasks
     check(trained)
-    import jax
-    import numpy as np
-
-    from jaxmeta.data import collect_episodes
-    from jaxmeta.references import estimate
-    from jaxmeta.runs.evaluate import of_each_seed
-
     family, algorithm = run.tasks, run.algorithm
     key = jax.random.key(task_seed)
     problem = PROBLEMS[trained.family](key, family, count)
