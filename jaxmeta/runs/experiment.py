@@ -276,13 +276,12 @@ def experiment(
       SettingError: a setting that is not known, or whose value does not fit.
     """
     settings = parts.nested(settings)
-    own = settings.get("family")
+    named, own = settings.pop(METHOD, None), settings.get("family")
     own = own.get(parts.USE) if isinstance(own, Mapping) else own
-    for what, first, second in (("family", family, own), (METHOD, method, settings.get(METHOD))):
+    for what, first, second in (("family", family, own), (METHOD, method, named)):
         if None not in (first, second) and first != second:
             raise SettingError(f"{what}: got {first!r} and {second!r}; name one")
-    method, family = presets.names_of(method or settings.pop(METHOD, None), family or own, preset)
-    settings.pop(METHOD, None)
+    method, family = presets.names_of(method or named, family or own, preset)
     factory = schema(method, family)
     tree = parts.default_tree(factory)
     label, given = presets.chosen(preset, method, family, tree)
