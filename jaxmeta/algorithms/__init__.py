@@ -27,4 +27,4 @@ from jaxmeta.algorithms.promp import promp as promp
 from jaxmeta.algorithms.r2d2 import r2d2 as r2d2
 from jaxmeta.algorithms.reptile import reptile as reptile
 from jaxmeta.algorithms.rl2 import rl2 as rl2
-from jaxmeta.algorithms.varibad import Exploration as Exploration, varibad as varibad
+from jaxmeta.algorithms.varibad import varibad as varibad

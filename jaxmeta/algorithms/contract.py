@@ -1,10 +1,12 @@
-"""Whether a learner and an objective keep the contract: asked of their shapes alone, when an algorithm is built."""
+"""What an algorithm checks when it is built: its family, and by shapes alone its learner and its objective."""
 
 from typing import Any
 
 import jax
+from gymnax.environments import spaces
 
 from jaxmeta.data import collect_episodes, collect_lifetime, identity_estimator
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
 
 
@@ -66,6 +68,19 @@ def check_contract(
     _same("objective: loss", results[0].shape, ())
     if not isinstance(results[1], dict):
         raise ValueError(f"objective: info must be a dict of arrays, got {type(results[1]).__name__}")
+
+
+def check_lifetimes(tasks: TaskDistribution) -> None:
+    """Raise a ``ValueError`` on a family that is not one of lifetimes."""
+    if not isinstance(tasks.env, LifetimeEnv):
+        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
+
+
+def check_discrete(tasks: TaskDistribution) -> None:
+    """Raise a ``ValueError`` on a family whose actions are not discrete."""
+    actions = tasks.env.action_space(tasks.env.default_params)
+    if not isinstance(actions, spaces.Discrete):
+        raise ValueError(f"tasks: actions are {actions}; Q-learning takes the best of a few: they must be Discrete")
 
 
 def check_stored(items: PyTree) -> None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.contract import check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data import Transitions, transitions_of

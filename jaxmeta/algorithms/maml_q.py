@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete
 from jaxmeta.algorithms.compose import default_task_chunk
+from jaxmeta.algorithms.contract import check_discrete
 from jaxmeta.algorithms.replay import Loss, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit
 from jaxmeta.learners import at_shares, n_step_transitions, q_learner, td_errors, td_targets

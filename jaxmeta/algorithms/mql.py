@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from jaxmeta.algorithms.checks import check_lifetimes
-from jaxmeta.algorithms.contract import check_contract
+from jaxmeta.algorithms.contract import check_contract, check_lifetimes
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.replay import descend
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues

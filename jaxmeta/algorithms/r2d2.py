@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete, check_lifetimes
+from jaxmeta.algorithms.contract import check_discrete, check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues, sequence_values
 from jaxmeta.checks import check_least, check_unit
