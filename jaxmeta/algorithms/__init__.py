@@ -6,7 +6,7 @@ from jaxmeta.algorithms.cavia import cavia as cavia
 from jaxmeta.algorithms.compose import compose as compose
 from jaxmeta.algorithms.e_maml import e_maml as e_maml
 from jaxmeta.algorithms.es_maml import es_maml as es_maml
-from jaxmeta.algorithms.grbal import grbal as grbal, plan_online as plan_online, rebal as rebal
+from jaxmeta.algorithms.grbal import grbal as grbal, rebal as rebal
 from jaxmeta.algorithms.hyperx import hyperx as hyperx
 from jaxmeta.algorithms.imaml import imaml as imaml
 from jaxmeta.algorithms.learned_rule import learned_rule as learned_rule

@@ -19,15 +19,7 @@ def check_contract(
     adaptation_steps: int,
     episodes: int,
 ) -> None:
-    """Trace every function of the contract abstractly; nothing is compiled or computed.
-
-    Args:
-      tasks: the family.
-      learner: all five functions are asked.
-      objective: of one task; ``None`` for a method whose losses are not of a lifetime.
-      estimator: fills in advantages.
-      adaptation_steps: K ≥ 0.
-      episodes: E ≥ 1.
+    """Trace every function of a learner and of an objective abstractly; nothing is compiled or computed.
 
     Raises:
       ValueError: a function that returns something else than the contract says; the message names it.
@@ -84,11 +76,7 @@ def check_discrete(tasks: TaskDistribution) -> None:
 
 
 def check_stored(items: PyTree) -> None:
-    """Raise a ``ValueError`` where what is stored of some lifetimes is not a number of items.
-
-    Args:
-      items: the shapes of what ``store`` gives; all leaves must lead with the same ``[B]``.
-    """
+    """Raise a ``ValueError`` where the leaves of what is stored do not all lead with the same ``[B]``."""
     leads = {leaf.shape[:1] for leaf in jax.tree.leaves(items)}
     if len(leads) != 1 or () in leads or (0,) in leads:
         got = ", ".join(sorted(str(lead) for lead in leads)) or "no arrays"

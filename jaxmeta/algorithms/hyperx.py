@@ -100,8 +100,8 @@ def hyperx(
         return training_state(meta, recent, share), {**info, "exploring": share}
 
     with_novelty = model._replace(policy=model.policy._replace(init=init_fn))
-    settings |= {"bonus": bonus, "auxiliaries": [objective], "state_weight": state_weight}
-    algorithm = varibad(tasks, model=with_novelty, **settings)
+    own = {"bonus": bonus, "auxiliaries": [objective], "state_weight": state_weight}
+    algorithm = varibad(tasks, model=with_novelty, **own, **settings)
     learner, greedy = (
         each._replace(init=lambda key: init_whole(key).theta) for each in (algorithm.learner, algorithm.greedy)
     )
