@@ -1,4 +1,8 @@
-"""One file a paper: composition, defaults and citation."""
+"""One file a paper: composition, defaults and citation.
+
+A method that extends another one has its settings, too, and describes only those that differ. A setting out of its
+range is refused with a ``ValueError`` that names it.
+"""
 
 from jaxmeta.algorithms.anil import anil as anil
 from jaxmeta.algorithms.baselines import from_scratch as from_scratch, multi_task as multi_task, oracle as oracle

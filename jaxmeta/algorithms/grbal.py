@@ -43,10 +43,10 @@ def grbal(
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
       model: dynamics model that adapts online.
-      planner: search for actions under the model.
+      planner: method that searches for actions under the model.
       optimizer: optimiser of the model's slow weights.
-      discount: γ in [0, 1] of the imagined returns.
-      capacity: lifetimes in the replay ring, ≥ those of one meta-step.
+      discount: discount factor γ in [0, 1] of the imagined returns.
+      capacity: lifetimes in the replay buffer, ≥ those of one meta-step.
       batch: lifetimes in an update, ≥ 1.
       updates: gradient updates in a meta-step, ≥ 1.
       random_iterations: number of first meta-steps with random actions only, ≥ 0.

@@ -39,7 +39,7 @@ def lifetime_ppo(
       tasks: a family of lifetimes.
       acting: the network that acts.
       learning: the same network as it is differentiated, such as ``in_segments``.
-      clip: ε > 0 of the clipped surrogate.
+      clip: ε > 0: PPO's ratio of probabilities counts between 1 − ε and 1 + ε.
       value_weight: c_v ≥ 0, weight of the critic's squared error.
       entropy_weight: c_e ≥ 0, weight of the policy's entropy in nats.
       outer: optimiser of the slow weights θ. Its minibatches must divide the number of tasks in a meta-batch.
@@ -48,9 +48,9 @@ def lifetime_ppo(
         or reported. Where returns are large, the critic's errors outweigh the policy's gradient: take about 1 / (the
         returns' standard deviation).
       task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
-      auxiliaries: further losses of a lifetime, added.
-      bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
-        but not to the returns that are reported.
+      auxiliaries: further losses of a lifetime, added to PPO's.
+      bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards of the advantages and
+        values, but not to the returns that are reported.
     """
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
     check_positive(reward_scale=reward_scale)

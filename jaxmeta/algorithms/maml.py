@@ -36,7 +36,7 @@ def maml(
 
     Args:
       tasks: the family.
-      inner_rate: α > 0, or a schedule over adaptation steps, ``step -> α``.
+      inner_rate: step size α > 0 of adaptation, or a schedule over adaptation steps, ``step -> α``.
       adaptation_steps: K ≥ 0 gradient steps, each on fresh episodes.
       episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
       inner_loss: surrogate loss that adaptation descends.

@@ -88,7 +88,7 @@ def maml_q(
       early_weight: weight of the errors after 0 to K − 1 adaptation steps against that after K, in [0, 1]. It makes
         values as good as they can be before adaptation, so that the episodes to adapt on are of use.
       target_rate: share of the weights that enters their slow copy at each update, in (0, 1].
-      capacity: tasks in the buffer, ≥ those of one meta-step. With exactly those, no older data is learned from.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step; if equal, no older data is learned from.
       batch_tasks: stored tasks in an update, ≥ 1.
       batch: transitions of each stored task in an update, ≥ 1.
       updates: gradient updates in a meta-step, ≥ 1.

@@ -72,15 +72,15 @@ def mb_mpo(
     Args:
       model: network of the dynamics models.
       members: number of models, ≥ 2.
-      model_optimizer: optimiser of the models. It starts anew with each fit; a falling step size falls with its steps.
-      epochs: most epochs of a fit, ≥ 1.
+      model_optimizer: optimiser of the models. It starts anew with each fit, and its ``decay`` counts steps of the fit.
+      epochs: largest number of epochs of a fit, ≥ 1.
       patience: epochs without a better held-out loss that end a fit, ≥ 1.
       batch: transitions in a step of the fit, ≥ 1.
       real_episodes: episodes in each real task before each adaptation step and after the last, in meta-training, ≥ 1.
       updates: meta-steps on the models for each fit, ≥ 1.
       imagined_horizon: steps of an imagined episode, ≥ 1; by default those of a real one.
       starts: first observations, drawn from the real ones, in each imagined task, ≥ 1.
-      capacity: tasks in the replay ring, ≥ those of one meta-step.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
       outer: optimiser of the slow weights θ, with ``updates`` steps in a meta-step.
 
     Raises:

@@ -85,7 +85,7 @@ def model_maml(
       model_updates: updates of the model's slow weights in a meta-step, ≥ 1.
       model_batch: transitions that a model adapts to in an update, and as many others that it then predicts, ≥ 1.
       batch_tasks: stored tasks in an update of the model, ≥ 1.
-      capacity: tasks in the replay ring, ≥ those of one meta-step.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
       imagined_steps: J ≥ 0 policy steps in imagination after each real one.
       imagined_weight: weight of a policy step in imagination, ≥ 0; a real one has 1.
       imagined_episodes: episodes in each policy step in imagination, and in each batch of an imagined task, ≥ 1.

@@ -54,7 +54,7 @@ def pearl(
         −1 nat for each dimension of the actions, in units where they lie in [−1, 1] (Haarnoja et al. 2018).
       divergence_weight: weight of the posterior's divergence from the prior, ≥ 0.
       target_rate: share of the critics that enters their slow copies at each update, in (0, 1].
-      capacity: tasks in the buffer, ≥ those of one meta-step.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
       batch_tasks: stored tasks in an update, ≥ 1.
       batch: transitions of each stored task in an update, ≥ 1.
       updates: gradient updates in a meta-step, ≥ 1.

@@ -62,15 +62,15 @@ def r2d2(
       burn_in: first steps of a sequence that only move the memory, ≥ 0.
       segment: steps of a sequence that are learned from, ≥ 1; must divide what ``burn_in`` leaves of the lifetime. By
         default all of it.
-      capacity: sequences in the buffer, ≥ those of one meta-step.
+      capacity: sequences in the replay buffer, ≥ those of one meta-step.
       batch: sequences in an update, ≥ 1.
       updates: gradient updates in a meta-step, ≥ 1.
       target_every: updates between copies of the network into the target network, ≥ 1.
       priority_exponent: exponent of a sequence's error in its priority, in [0, 1]; 0 draws uniformly.
       weight_exponent: exponent β of the importance weights, in [0, 1]; 1 corrects for the priorities in full.
       max_share: share of the largest error in a sequence's priority, in [0, 1]; the rest is their mean.
-      time_ends: whether the value after a lifetime's last step is 0. Where a long lifetime is cut off midway, and its
-        end cannot be foreseen, ``False`` bootstraps from the last state instead.
+      time_ends: count the value after a lifetime's last step as 0. Where a long lifetime is cut off midway, and its end
+        cannot be foreseen, take ``False``: values then go on.
       extension: ``(algorithm, policy, values) -> algorithm``: a method that builds on this one, such as ``mql``.
 
     Raises:

@@ -38,7 +38,7 @@ def varibad(
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
       model: networks of the posterior, of the predictions and of the policy.
-      prefixes: of a lifetime, from whose posteriors all of it is predicted, ≥ 1.
+      prefixes: number of prefixes of a lifetime whose posteriors must predict all of it, ≥ 1.
       divergence_weight: weight of the posterior's divergence from the one before, ≥ 0.
       state_weight: weight of the prediction of states, ≥ 0; 1 where tasks differ in their dynamics.
       task_weight: weight of the prediction of the task itself, which only meta-training knows, ≥ 0 (Humplik et al.

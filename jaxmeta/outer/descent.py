@@ -59,7 +59,7 @@ def adam_updates(
 
 @extends(sgd_updates)
 def sgd(steps: int = 1, /, *, epochs: int = 1, minibatches: int = 1, **settings) -> Outer:
-    """Plain gradient steps on the outer objective, ``steps`` of them in each meta-iteration.
+    """Plain gradient descent on the outer objective; ``steps`` counts the outer steps in a meta-iteration.
 
     Args:
       epochs: passes over a meta-batch, ≥ 1; above 1 for objectives that bound the policy's move, as clipped ratios do.
@@ -70,7 +70,7 @@ def sgd(steps: int = 1, /, *, epochs: int = 1, minibatches: int = 1, **settings)
 
 @extends(adam_updates)
 def adam(steps: int = 1, /, *, rate: float = 3e-3, epochs: int = 1, minibatches: int = 1, **settings) -> Outer:
-    """Adam (Kingma and Ba 2015) on the outer objective, ``steps`` of them in each meta-iteration.
+    """Adam (Kingma and Ba 2015) on the outer objective; ``steps`` counts the outer steps in a meta-iteration.
 
     Args:
       epochs: passes over a meta-batch, ≥ 1; above 1 for objectives that bound the policy's move, as clipped ratios do.
