@@ -12,7 +12,7 @@ from jaxmeta.parts import extends
 from jaxmeta.types import Divergence, Outer, PyTree, Theta
 
 
-def _falling(
+def _descent(
     rule: Callable[..., optax.GradientTransformation],
     updates: int,
     /,
@@ -38,13 +38,13 @@ def _falling(
     return optimizer if max_grad_norm is None else optax.chain(optax.clip_by_global_norm(max_grad_norm), optimizer)
 
 
-@extends(_falling)
+@extends(_descent)
 def sgd_updates(updates: int = 1, /, **settings) -> optax.GradientTransformation:
     """Plain gradient steps, ``updates`` in each meta-iteration."""
-    return _falling(optax.sgd, updates, **settings)
+    return _descent(optax.sgd, updates, **settings)
 
 
-@extends(_falling)
+@extends(_descent)
 def adam_updates(
     updates: int = 1, /, *, rate: float = 1e-3, eps: float = 1e-8, **settings
 ) -> optax.GradientTransformation:
@@ -54,7 +54,7 @@ def adam_updates(
       eps: added to the root of the second moment, > 0.
     """
     check_positive(eps=eps)
-    return _falling(functools.partial(optax.adam, eps=eps), updates, rate=rate, **settings)
+    return _descent(functools.partial(optax.adam, eps=eps), updates, rate=rate, **settings)
 
 
 @extends(sgd_updates)
