@@ -11,10 +11,10 @@ import optax
 from jaxmeta.algorithms.compose import default_task_chunk, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.algorithms.mb_mpo import Experience, PolicyAndModels, experience_of, weighted_transitions
+from jaxmeta.algorithms.mb_mpo import Experience, PolicyAndModels, experience_of
 from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, gradient_updates, replay_method
 from jaxmeta.checks import check_least
-from jaxmeta.data import Transitions, draw_places, linear_baseline
+from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline
 from jaxmeta.learners import MakeAdaptation, act_by_mode, acting, imagining, whole_network
 from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model, dynamics_model_for, imagined_tasks
 from jaxmeta.networks import Policy, policy_for
@@ -152,8 +152,8 @@ def model_maml(
 
 
 def experiences_of(lifetimes: Lifetime) -> Experience:
-    """What is stored of lifetimes ``[N, ...]``, all with weight 1 for the one model."""
-    return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(1)), lifetimes)
+    """What is stored of lifetimes ``[N, ...]``, all with weight 1."""
+    return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(())), lifetimes)
 
 
 Imagine = Callable[[Key, MetaState, PyTree, Experience], tuple[MetaState, Info]]
@@ -189,8 +189,7 @@ def learn_both(
     def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime):
         key_model, key_imagined, *_ = keys
         meta, info = learn_policy(MetaState(theta, state.carried.outer), lifetimes)
-        data, weight = weighted_transitions(state.buffer)
-        params = model.scaled(theta["model"], data, weight[0])
+        params = model.scaled(theta["model"], *stored_transitions(state.buffer))
         parts = (params, state.carried.models, state.buffer, state.iteration)
         params, of_model, _, infos = training.run(key_model, *parts)
         info |= {name: infos[name][-1] for name in ("model_loss_pre", "model_loss_post")}
@@ -200,6 +199,13 @@ def learn_both(
         return theta, state._replace(carried=PolicyAndModels(policy.opt_state, of_model)), {**info, **imagined_info}
 
     return learn_fn
+
+
+def stored_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
+    """All stored transitions ``[M, ...]``, and 1 where there is one, ``[M]``."""
+    steps = buffer.data.steps
+    data = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps)
+    return data, data.mask * jnp.repeat(buffer.priority > 0, steps.mask.shape[1])
 
 
 def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: int) -> Loss:
