@@ -1,11 +1,13 @@
 """What is asked of arguments and actions: each check raises a ``ValueError`` of one line, or does nothing.
 
-Only Python numbers are checked, so that traced ones pass through a factory.
+Only Python and numpy numbers are checked: ``None`` and traced numbers pass, so that a sweep can build a factory.
 """
 
 from __future__ import annotations
 
 import math
+import numbers
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,64 +16,58 @@ if TYPE_CHECKING:
     from gymnax.environments import environment
 
 
-def check_finite(**values: object) -> None:
-    """Raise a ``ValueError`` on a number that is infinite or not a number."""
+def _check(values: Mapping[str, object], allowed: Callable[[Any], bool], words: str) -> None:
     for name, value in values.items():
-        if isinstance(value, (int, float)) and not math.isfinite(value):
-            raise ValueError(f"{name}: got {value}; must be finite")
+        if isinstance(value, numbers.Real) and not allowed(value):
+            raise ValueError(f"{name}: got {value}; must be {words}")
+
+
+def check_finite(**values: object) -> None:
+    """Numbers must not be infinite or NaN."""
+    _check(values, math.isfinite, "finite")
 
 
 def check_weights(**weights: object) -> None:
-    """Raise a ``ValueError`` on a weight below 0, or one that is not finite."""
+    """Weights must be finite and at least 0."""
     check_finite(**weights)
-    for name, value in weights.items():
-        if isinstance(value, (int, float)) and value < 0:
-            raise ValueError(f"{name}: got {value}; must be at least 0")
-
-
-def check_least(least: int, **counts: float) -> None:
-    """Raise a ``ValueError`` on a count below ``least``."""
-    for name, value in counts.items():
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
-
-
-def check_unit(**shares: object) -> None:
-    """Raise a ``ValueError`` on a share outside [0, 1]."""
-    for name, value in shares.items():
-        if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
-            raise ValueError(f"{name}: got {value}; must be in [0, 1]")
+    check_least(0, **weights)
 
 
 def check_positive(**values: object) -> None:
-    """Raise a ``ValueError`` on a number that is not positive, or not finite."""
+    """Numbers must be finite and above 0."""
     check_finite(**values)
-    for name, value in values.items():
-        if isinstance(value, (int, float)) and not value > 0:
-            raise ValueError(f"{name}: got {value}; must be positive")
+    _check(values, lambda value: value > 0, "positive")
+
+
+def check_least(least: int, **counts: object) -> None:
+    """Counts must be at least ``least``."""
+    _check(counts, lambda count: count >= least, f"at least {least}")
+
+
+def check_unit(**shares: object) -> None:
+    """Shares must be in [0, 1]."""
+    _check(shares, lambda share: 0.0 <= share <= 1.0, "in [0, 1]")
 
 
 def check_share(**shares: object) -> None:
-    """Raise a ``ValueError`` on a share outside (0, 1]."""
-    for name, value in shares.items():
-        if isinstance(value, (int, float)) and not 0.0 < value <= 1.0:
-            raise ValueError(f"{name}: got {value}; must be in (0, 1]")
-
-
-def is_zero(weight: object) -> bool:
-    """Whether a weight is the number 0. One that is traced, in a sweep, cannot be asked: it counts as none."""
-    return isinstance(weight, (int, float)) and weight == 0
+    """Shares must be in (0, 1]."""
+    _check(shares, lambda share: 0.0 < share <= 1.0, "in (0, 1]")
 
 
 def check_ranges(**ranges: tuple[float, float]) -> None:
-    """Raise a ``ValueError`` on a range ``(low, high)`` that is not ``0 < low <= high``."""
+    """Ranges must be ``(low, high)`` with ``0 < low <= high``."""
     for name, (low, high) in ranges.items():
         if not 0.0 < low <= high:
             raise ValueError(f"{name}: got ({low}, {high}); must be 0 < low <= high")
 
 
 def check_action(env: environment.Environment, action: Any) -> None:
-    """Raise a ``ValueError`` on an action that has not the shape of the action space, such as a batch of actions."""
+    """An action must have the shape of the action space; a batch of actions, for example, has another one."""
     expected = tuple(env.action_space(env.default_params).shape)
     if np.shape(action) != expected:
         raise ValueError(f"action: got shape {np.shape(action)}; {env.name} takes shape {expected}")
+
+
+def is_zero(weight: object) -> bool:
+    """Whether a weight is the number 0. A traced weight, as in a sweep, is never known to be 0."""
+    return isinstance(weight, (int, float)) and weight == 0

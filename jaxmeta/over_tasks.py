@@ -19,9 +19,6 @@ def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int |
 
     Returns:
       The results, leaves ``[N, ...]``.
-
-    Raises:
-      ValueError: ``task_chunk`` below 1.
     """
     if task_chunk is None:
         return jax.vmap(function)(*data)
@@ -45,9 +42,6 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
 
     Returns:
       ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
-
-    Raises:
-      ValueError: ``task_chunk`` below 1.
     """
     check_least(1, task_chunk=task_chunk)
 
@@ -56,10 +50,8 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
         return mean_over_chunks(lambda chunk: sum_in_chunk(function, theta, chunk), data, task_chunk)
 
     def forward(theta, data):
-        def chunk_gradient(chunk):
-            return jax.value_and_grad(lambda theta: sum_in_chunk(function, theta, chunk), has_aux=True)(theta)
-
-        return mean_over_chunks(chunk_gradient, data, task_chunk)
+        gradient = jax.value_and_grad(lambda theta, chunk: sum_in_chunk(function, theta, chunk), has_aux=True)
+        return mean_over_chunks(lambda chunk: gradient(theta, chunk), data, task_chunk)
 
     def backward(gradient, cotangents):
         return jax.tree.map(lambda g: g * cotangents[0], gradient), None

@@ -44,12 +44,8 @@ class Part:
 def part(factory: Callable[..., Any], **settings: Any) -> Any:
     """A factory and settings for it, to be built later by ``built``.
 
-    Args:
-      factory: what builds the part.
-      **settings: some of its keyword-only parameters; traced numbers are passed on as they are.
-
-    Returns:
-      A ``Part``, typed ``Any`` so that it can be the default of a parameter of the built type.
+    Settings are some of the factory's keyword-only parameters; traced numbers are passed on as they are. What is made
+    is a ``Part``, typed ``Any`` so that it can be the default of a parameter of the built type.
 
     Raises:
       SettingError: a setting that the factory does not have.
@@ -71,10 +67,10 @@ def built(value: Any, *context: Any) -> Any:
     """
     if not isinstance(value, Part):
         return value
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    places = [one for one in inspect.signature(value.factory).parameters.values() if one.kind in kinds]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    count = sum(one.kind in positional for one in inspect.signature(value.factory).parameters.values())
     try:
-        return value.factory(*context[: len(places)], **value.settings)
+        return value.factory(*context[:count], **value.settings)
     except ValueError as error:
         if not value.path or isinstance(error, SettingError):
             raise
@@ -92,13 +88,10 @@ def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Calla
     """
 
     def mark(factory: Callable[..., Any]) -> Callable[..., Any]:
-        signature = inspect.signature(factory)
-        own = {name: one for name, one in signature.parameters.items() if one.kind is not one.VAR_KEYWORD}
-        types_of = hints(factory)
-        own = {name: one.replace(annotation=types_of.get(name, one.annotation)) for name, one in own.items()}
-        inherited = {name: one for name, one in parameters(base).items() if name not in own and name not in without}
-        factory.__dict__["__signature__"] = signature.replace(parameters=[*own.values(), *inherited.values()])
-        factory.__dict__["extended"] = base
+        own = {name: one for name, one in _resolved(factory).items() if one.kind is not one.VAR_KEYWORD}
+        inherited = [one for name, one in parameters(base).items() if name not in (*own, *without)]
+        signature = inspect.signature(factory).replace(parameters=[*own.values(), *inherited])
+        factory.__dict__.update(__signature__=signature, extended=base)
         return factory
 
     return mark
@@ -106,12 +99,12 @@ def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Calla
 
 def parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """A factory's settings: its keyword-only parameters, their annotations resolved."""
-    types_of = hints(factory)
-    return {
-        name: one.replace(annotation=types_of.get(name, one.annotation))
-        for name, one in inspect.signature(factory).parameters.items()
-        if one.kind is one.KEYWORD_ONLY
-    }
+    return {name: one for name, one in _resolved(factory).items() if one.kind is one.KEYWORD_ONLY}
+
+
+def _resolved(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    found, types_of = inspect.signature(factory).parameters, hints(factory)
+    return {name: one.replace(annotation=types_of.get(name, one.annotation)) for name, one in found.items()}
 
 
 def hints(factory: Callable[..., Any]) -> dict[str, Any]:
@@ -134,13 +127,7 @@ def descriptions(factory: Callable[..., Any]) -> dict[str, str]:
 
 
 def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
-    """Raise a ``SettingError`` on a setting that is not known, with the near names.
-
-    Args:
-      name: the setting, with or without a path before it.
-      known: settings there are.
-      where: what has them, for the message.
-    """
+    """Refuse a setting, with or without a path before it, that is not among the ``known`` ones of ``where``."""
     known = tuple(one for one in known if one != USE)
     leaf = name.rpartition(".")[2]
     if leaf not in known:
@@ -150,11 +137,8 @@ def check_name(name: str, known: typing.Iterable[str], where: str) -> None:
 
 def kind_of(annotation: Any) -> str | None:
     """The registered kind that a parameter's type names, if any."""
-    for one in typing.get_args(annotation) if _is_union(annotation) else (annotation,):
-        name = getattr(one, "__name__", None)
-        if name is not None and one is not Part and name in registry.kinds():
-            return name
-    return None
+    names = (getattr(one, "__name__", None) for one in _members(annotation) if one is not Part)
+    return next((name for name in names if name in registry.kinds()), None)
 
 
 def plain_type(annotation: Any) -> Any:
@@ -162,15 +146,14 @@ def plain_type(annotation: Any) -> Any:
 
     ``None`` where there is no such part: the setting can be given in Python only.
     """
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    plain = [one for one in members if _is_plain(one)]
-    if not [one for one in plain if one is not type(None)]:
-        return None
-    return typing.Union[tuple(plain)]  # noqa: UP007  (built at run time)
+    plain = tuple(one for one in _members(annotation) if _is_plain(one))
+    return typing.Union[plain] if set(plain) - {type(None)} else None  # noqa: UP007  (built at run time)
 
 
-def _is_union(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types that a union joins; any other type is the only one."""
+    union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return typing.get_args(annotation) if union else (annotation,)
 
 
 def _is_plain(annotation: Any) -> bool:
@@ -186,8 +169,7 @@ def checked(path: str, value: Any, annotation: Any) -> Any:
     Raises:
       SettingError: a value of another type.
     """
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    for one in members:
+    for one in _members(annotation):
         origin, arguments = typing.get_origin(one), typing.get_args(one)
         if origin is typing.Literal and value in arguments:
             return value
@@ -209,9 +191,8 @@ def checked(path: str, value: Any, annotation: Any) -> Any:
 def described(annotation: Any) -> str:
     """A type in words: "a number", "a whole number or none"."""
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
     found = []
-    for one in members:
+    for one in _members(annotation):
         arguments = typing.get_args(one)
         if typing.get_origin(one) is typing.Literal:
             found.append(f"one of {', '.join(map(str, arguments))}")
@@ -244,18 +225,15 @@ def default_tree(factory: Callable[..., Any]) -> dict[str, Any]:
 
 def _default_of_part(parameter: inspect.Parameter, use: str | None = None) -> Any:
     """The tree of a part: the parameter's default, or where another factory is used that factory's defaults."""
-    kind = kind_of(parameter.annotation)
+    kind, default = kind_of(parameter.annotation), parameter.default
     assert kind is not None
-    default = parameter.default
     own = registry.name_of(default.factory, kind) if isinstance(default, Part) else None
     chosen = use or own
     if chosen is None:
         return None
     factory = registry.factory(kind, chosen)
     tree = {USE: chosen, **default_tree(factory)}
-    if chosen == own:
-        tree = overlay(factory, tree, default.settings)
-    return tree
+    return overlay(factory, tree, default.settings) if chosen == own else tree
 
 
 def overlay(factory: Callable[..., Any], tree: Mapping[str, Any], given: Mapping[str, Any], path: str = "") -> Any:
@@ -271,53 +249,50 @@ def overlay(factory: Callable[..., Any], tree: Mapping[str, Any], given: Mapping
     Raises:
       SettingError: a setting that is not known, or whose value does not fit.
     """
-    known = parameters(factory)
-    tree = dict(tree)
+    known, tree = parameters(factory), dict(tree)
     for name, value in given.items():
-        full = f"{path}.{name}" if path else name
         if name == USE:
             continue
+        full = f"{path}.{name}" if path else name
         check_name(full, tree, registry.name_of(factory))
-        kind, annotation = kind_of(known[name].annotation), known[name].annotation
-        optional = type(None) in typing.get_args(annotation)
+        kind = kind_of(known[name].annotation)
         if kind is None:
-            tree[name] = checked(full, value, plain_type(annotation))
-            continue
-        if isinstance(value, Part):
-            value = {USE: registry.name_of(value.factory, kind), **value.settings}
-        elif optional and (value is None or (value == NONE and NONE not in registry.kinds()[kind])):
-            tree[name] = None
-            continue
-        elif isinstance(value, str):
-            value = {USE: value}
-        if not isinstance(value, Mapping):
-            choices = ", ".join(registry.kinds()[kind])
-            raise SettingError(f"{full}: got {value!r}; must be one of {choices}, or a table of its settings")
-        use = value.get(USE)
-        if use is not None and use not in registry.kinds()[kind]:
-            choices = registry.kinds()[kind]
-            raise SettingError(f"{full}: got {use!r}{registry.hint(str(use), choices)} Known: {', '.join(choices)}")
-        start = tree[name]
-        if start is None or (use is not None and use != start[USE]):
-            start = _default_of_part(known[name], use)
-        if start is None:
-            raise SettingError(f"{full}.{USE}: not given; must be one of {', '.join(registry.kinds()[kind])}")
-        tree[name] = overlay(registry.factory(kind, start[USE]), start, value, full)
+            tree[name] = checked(full, value, plain_type(known[name].annotation))
+        else:
+            tree[name] = _part_tree(full, tree[name], value, kind, known[name])
     return tree
+
+
+def _part_tree(path: str, start: Any, value: Any, kind: str, parameter: inspect.Parameter) -> Any:
+    """The complete tree of a part, from the one before and what is given of it."""
+    choices = registry.kinds()[kind]
+    listed = ", ".join(choices)
+    optional = type(None) in typing.get_args(parameter.annotation)
+    if optional and (value is None or (value == NONE and NONE not in choices)):
+        return None
+    if isinstance(value, Part):
+        value = {USE: registry.name_of(value.factory, kind), **value.settings}
+    elif isinstance(value, str):
+        value = {USE: value}
+    if not isinstance(value, Mapping):
+        raise SettingError(f"{path}: got {value!r}; must be one of {listed}, or a table of its settings")
+    use = value.get(USE)
+    if use is not None and use not in choices:
+        raise SettingError(f"{path}: got {use!r}{registry.hint(str(use), choices)} Known: {listed}")
+    if start is None or (use is not None and use != start[USE]):
+        start = _default_of_part(parameter, use)
+    if start is None:
+        raise SettingError(f"{path}.{USE}: not given; must be one of {listed}")
+    return overlay(registry.factory(kind, start[USE]), start, value, path)
 
 
 def as_part(factory: Callable[..., Any], tree: Mapping[str, Any], path: str = "") -> Any:
     """The part that a complete tree stands for; its own parts are parts too, each knowing its path."""
-    known = parameters(factory)
-    settings: dict[str, Any] = {}
-    for name, value in tree.items():
-        if name == USE:
-            continue
-        full = f"{path}.{name}" if path else name
+    known, settings = parameters(factory), {name: value for name, value in tree.items() if name != USE}
+    for name, value in settings.items():
         kind = kind_of(known[name].annotation)
-        settings[name] = (
-            value if kind is None or value is None else as_part(registry.factory(kind, value[USE]), value, full)
-        )
+        if kind is not None and value is not None:
+            settings[name] = as_part(registry.factory(kind, value[USE]), value, f"{path}.{name}" if path else name)
     return Part(factory, settings, path)
 
 
@@ -333,13 +308,12 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             there = {USE: there}
         if isinstance(value, str) and isinstance(there, Mapping):
             value = {USE: value}
-        tree[first] = _merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
+        tree[first] = _merged(there, value)
     return tree
 
 
-def _merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
-    both = dict(first)
-    for name, value in second.items():
-        there = both.get(name)
-        both[name] = _merged(there, value) if isinstance(there, Mapping) and isinstance(value, Mapping) else value
-    return both
+def _merged(first: Any, second: Any) -> Any:
+    """Two tables as one, the second before the first; of anything else the second."""
+    if not isinstance(first, Mapping) or not isinstance(second, Mapping):
+        return second
+    return {**first, **{name: _merged(first.get(name), value) for name, value in second.items()}}

@@ -7,7 +7,7 @@ arguments and registers), a script by ``--import FILE``, a notebook by calling `
 
 import difflib
 import functools
-import importlib
+import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -28,143 +28,132 @@ class Row(NamedTuple):
     summary: str = ""
 
 
-_METHODS = {
-    "anil": ("anil:anil", "MAML that adapts the network's head only (Raghu et al. 2020)"),
-    "cavia": ("cavia:cavia", "MAML that adapts a context input only (Zintgraf et al. 2019)"),
-    "e-maml": ("e_maml:e_maml", "MAML with credit for exploration (Stadie et al. 2018)"),
-    "es-maml": ("es_maml:es_maml", "MAML by evolution strategies (Song et al. 2020)"),
-    "fomaml": ("maml:fomaml", "first-order MAML (Finn et al. 2017)"),
-    "from-scratch": ("baselines:from_scratch", "no meta-training: a baseline"),
-    "grbal": ("grbal:grbal", "planning, its model adapted by gradients (Nagabandi et al. 2019)"),
-    "hyperx": ("hyperx:hyperx", "VariBAD with exploration bonuses (Zintgraf et al. 2021)"),
-    "imaml": ("imaml:imaml", "MAML by implicit gradients (Rajeswaran et al. 2019)"),
-    "learned-rule": ("learned_rule:learned_rule", "MAML with a learned update rule"),
-    "maml": ("maml:maml", "model-agnostic meta-learning (Finn et al. 2017)"),
-    "maml-ppo": ("maml:maml_ppo", "MAML with a clipped outer loss"),
-    "maml-q": ("maml_q:maml_q", "MAML of action values, with replay"),
-    "maml-vpg": ("maml:maml_vpg", "MAML with biased score-function losses"),
-    "mb-mpo": ("mb_mpo:mb_mpo", "MAML across an ensemble of models (Clavera et al. 2018)"),
-    "meta-sgd": ("meta_sgd:meta_sgd", "MAML with learned step sizes (Li et al. 2017)"),
-    "model-maml": ("model_maml:model_maml", "MAML with a model that adapts to each task"),
-    "mql": ("mql:mql", "meta-Q-learning (Fakoor et al. 2020)"),
-    "multi-task": ("baselines:multi_task", "one policy that never adapts: a baseline"),
-    "oracle": ("baselines:oracle", "one policy that is told the task: an upper bound"),
-    "pearl": ("pearl:pearl", "soft actor-critic told an inferred latent (Rakelly et al. 2019)"),
-    "promp": ("promp:promp", "proximal meta-policy search (Rothfuss et al. 2019)"),
-    "r2d2": ("r2d2:r2d2", "recurrent Q-learning with replay (Kapturowski et al. 2019)"),
-    "rebal": ("grbal:rebal", "planning with a recurrent model (Nagabandi et al. 2019)"),
-    "reptile": ("reptile:reptile", "towards adapted weights (Nichol et al. 2018)"),
-    "rl2": ("rl2:rl2", "a recurrent policy that learns by acting (Duan et al. 2016)"),
-    "trpo-maml": ("maml:trpo_maml", "MAML with a trust region (Finn et al. 2017)"),
-    "varibad": ("varibad:varibad", "a policy told a learned posterior (Zintgraf et al. 2020)"),
-}
-METHODS: dict[str, Row] = {
-    name: Row(f"jaxmeta.algorithms.{target}", summary) for name, (target, summary) in _METHODS.items()
-}
-_FAMILIES = {
-    "acrobot": ("classic_control:acrobot", "two links with lengths, masses and torque of their own"),
-    "bernoulli-bandit": ("bandits:bernoulli_bandit", "arms that pay 0 or 1 (Duan et al. 2016)"),
-    "cartpole": ("classic_control:cartpole", "a pole with masses, length, force and gravity of its own"),
-    "contextual-bandit": ("contextual_bandit:contextual_bandit", "arms whose probabilities depend on a context"),
-    "dark-key-to-door": ("memory:dark_key_to_door", "find an unseen key, then its door (Laskin et al. 2022)"),
-    "dependent-bandit": ("bandits:dependent_bandit", "two arms that pay with p and 1 − p (Wang et al. 2016)"),
-    "dorfman-semicircle": (
-        "point_robots:dorfman_semicircle",
-        "a goal on a half circle, reward near it (Dorfman et al. 2021)",
-    ),
-    "four-rooms": ("four_rooms:four_rooms", "one of 103 goal cells in four rooms"),
-    "frozen-lake": ("frozen_lake:frozen_lake", "a random map with holes"),
-    "gaussian-bandit": ("bandits:gaussian_bandit", "arms with normal rewards"),
-    "gridnavi": ("grids:gridnavi", "an unseen goal cell on a 5 x 5 grid (Zintgraf et al. 2020)"),
-    "informative-bandit": (
-        "bandits:informative_bandit",
-        "one of ten arms pays; an eleventh tells which (Wang et al. 2016)",
-    ),
-    "meta-maze": ("meta_maze:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"),
-    "mountain-car": ("classic_control:mountain_car", "a car with gravity, force and goal of its own"),
-    "mountain-car-continuous": ("classic_control:mountain_car_continuous", "the same, with a continuous force"),
-    "navigation": ("point_robots:navigation", "a point robot and an unseen goal (Finn et al. 2017)"),
-    "navigation-rotated": ("point_robots:navigation_rotated", "the same, with actions turned by an angle"),
-    "navigation-wind": ("point_robots:navigation_wind", "the same, with a drift"),
-    "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
-    "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
-    "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
-    "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),
-    "tabular-mdp": ("tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"),
-}
-FAMILIES: dict[str, Row] = {
-    name: Row(f"jaxmeta.tasks.{target}", summary) for name, (target, summary) in _FAMILIES.items()
-}
-PARTS: dict[str, dict[str, Row]] = {
-    "Outer": {
-        "adam": Row("jaxmeta.outer.descent:adam"),
-        "sgd": Row("jaxmeta.outer.descent:sgd"),
-        "trust-region": Row("jaxmeta.outer.trust_region:trust_region"),
-        "none": Row("jaxmeta.outer.descent:no_step"),
+def _rows(room: str, table: dict[str, tuple[str, ...]]) -> dict[str, Row]:
+    return {name: Row(f"jaxmeta.{room}.{target}", *summary) for name, (target, *summary) in table.items()}
+
+
+METHODS = _rows(
+    "algorithms",
+    {
+        "anil": ("anil:anil", "MAML that adapts the network's head only (Raghu et al. 2020)"),
+        "cavia": ("cavia:cavia", "MAML that adapts a context input only (Zintgraf et al. 2019)"),
+        "e-maml": ("e_maml:e_maml", "MAML with credit for exploration (Stadie et al. 2018)"),
+        "es-maml": ("es_maml:es_maml", "MAML by evolution strategies (Song et al. 2020)"),
+        "fomaml": ("maml:fomaml", "first-order MAML (Finn et al. 2017)"),
+        "from-scratch": ("baselines:from_scratch", "no meta-training: a baseline"),
+        "grbal": ("grbal:grbal", "planning, its model adapted by gradients (Nagabandi et al. 2019)"),
+        "hyperx": ("hyperx:hyperx", "VariBAD with exploration bonuses (Zintgraf et al. 2021)"),
+        "imaml": ("imaml:imaml", "MAML by implicit gradients (Rajeswaran et al. 2019)"),
+        "learned-rule": ("learned_rule:learned_rule", "MAML with a learned update rule"),
+        "maml": ("maml:maml", "model-agnostic meta-learning (Finn et al. 2017)"),
+        "maml-ppo": ("maml:maml_ppo", "MAML with a clipped outer loss"),
+        "maml-q": ("maml_q:maml_q", "MAML of action values, with replay"),
+        "maml-vpg": ("maml:maml_vpg", "MAML with biased score-function losses"),
+        "mb-mpo": ("mb_mpo:mb_mpo", "MAML across an ensemble of models (Clavera et al. 2018)"),
+        "meta-sgd": ("meta_sgd:meta_sgd", "MAML with learned step sizes (Li et al. 2017)"),
+        "model-maml": ("model_maml:model_maml", "MAML with a model that adapts to each task"),
+        "mql": ("mql:mql", "meta-Q-learning (Fakoor et al. 2020)"),
+        "multi-task": ("baselines:multi_task", "one policy that never adapts: a baseline"),
+        "oracle": ("baselines:oracle", "one policy that is told the task: an upper bound"),
+        "pearl": ("pearl:pearl", "soft actor-critic told an inferred latent (Rakelly et al. 2019)"),
+        "promp": ("promp:promp", "proximal meta-policy search (Rothfuss et al. 2019)"),
+        "r2d2": ("r2d2:r2d2", "recurrent Q-learning with replay (Kapturowski et al. 2019)"),
+        "rebal": ("grbal:rebal", "planning with a recurrent model (Nagabandi et al. 2019)"),
+        "reptile": ("reptile:reptile", "towards adapted weights (Nichol et al. 2018)"),
+        "rl2": ("rl2:rl2", "a recurrent policy that learns by acting (Duan et al. 2016)"),
+        "trpo-maml": ("maml:trpo_maml", "MAML with a trust region (Finn et al. 2017)"),
+        "varibad": ("varibad:varibad", "a policy told a learned posterior (Zintgraf et al. 2020)"),
     },
-    "GradientTransformation": {
-        "adam": Row("jaxmeta.outer.descent:adam_updates"),
-        "sgd": Row("jaxmeta.outer.descent:sgd_updates"),
+)
+FAMILIES = _rows(
+    "tasks",
+    {
+        "acrobot": ("classic_control:acrobot", "two links with lengths, masses and torque of their own"),
+        "bernoulli-bandit": ("bandits:bernoulli_bandit", "arms that pay 0 or 1 (Duan et al. 2016)"),
+        "cartpole": ("classic_control:cartpole", "a pole with masses, length, force and gravity of its own"),
+        "contextual-bandit": ("contextual_bandit:contextual_bandit", "arms whose probabilities depend on a context"),
+        "dark-key-to-door": ("memory:dark_key_to_door", "find an unseen key, then its door (Laskin et al. 2022)"),
+        "dependent-bandit": ("bandits:dependent_bandit", "two arms that pay with p and 1 − p (Wang et al. 2016)"),
+        "dorfman-semicircle": (
+            "point_robots:dorfman_semicircle",
+            "a goal on a half circle, reward near it (Dorfman et al. 2021)",
+        ),
+        "four-rooms": ("four_rooms:four_rooms", "one of 103 goal cells in four rooms"),
+        "frozen-lake": ("frozen_lake:frozen_lake", "a random map with holes"),
+        "gaussian-bandit": ("bandits:gaussian_bandit", "arms with normal rewards"),
+        "gridnavi": ("grids:gridnavi", "an unseen goal cell on a 5 x 5 grid (Zintgraf et al. 2020)"),
+        "informative-bandit": (
+            "bandits:informative_bandit",
+            "one of ten arms pays; an eleventh tells which (Wang et al. 2016)",
+        ),
+        "meta-maze": ("meta_maze:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"),
+        "mountain-car": ("classic_control:mountain_car", "a car with gravity, force and goal of its own"),
+        "mountain-car-continuous": ("classic_control:mountain_car_continuous", "the same, with a continuous force"),
+        "navigation": ("point_robots:navigation", "a point robot and an unseen goal (Finn et al. 2017)"),
+        "navigation-rotated": ("point_robots:navigation_rotated", "the same, with actions turned by an angle"),
+        "navigation-wind": ("point_robots:navigation_wind", "the same, with a drift"),
+        "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
+        "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
+        "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
+        "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),
+        "tabular-mdp": ("tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"),
     },
-    "Estimator": {
-        "linear-baseline": Row("jaxmeta.data.advantages:linear_baseline"),
-        "critic-baseline": Row("jaxmeta.data.advantages:critic_baseline"),
-    },
-    "Surrogate": {
-        "likelihood-ratio": Row("jaxmeta.objectives.surrogates:ratio_surrogate"),
-        "score-function": Row("jaxmeta.objectives.surrogates:score_surrogate"),
-        "dice": Row("jaxmeta.objectives.surrogates:dice_surrogate"),
-        "clipped": Row("jaxmeta.objectives.surrogates:clipped_surrogate"),
-    },
-    "ObjectiveMaker": {
-        "post-adaptation": Row("jaxmeta.objectives.objectives:after_adaptation"),
-        "after-every-step": Row("jaxmeta.objectives.objectives:during_adaptation"),
-    },
-    "Policy": {"mlp": Row("jaxmeta.networks.policies:policy_for")},
-    "RecurrentPolicy": {
-        "recurrent": Row("jaxmeta.networks.recurrent:recurrent_policy_for"),
-        "tabular": Row("jaxmeta.networks.tabular:tabular_policy_for"),
-    },
-    "BeliefModel": {"belief": Row("jaxmeta.networks.beliefs:belief_model_for")},
-    "LatentModel": {"latent": Row("jaxmeta.networks.latents:latent_model_for")},
-    "DynamicsModel": {"ensemble": Row("jaxmeta.models.dynamics:dynamics_model_for")},
-    "OnlineModel": {
-        "windowed": Row("jaxmeta.models.online:windowed_model"),
-        "recurrent": Row("jaxmeta.models.online:recurrent_model"),
-    },
-    "Planner": {
-        "cross-entropy": Row("jaxmeta.models.planners:cross_entropy_method"),
-        "random-shooting": Row("jaxmeta.models.planners:random_shooting"),
-    },
+)
+PARTS = {
+    kind: {name: Row(f"jaxmeta.{target}") for name, target in rows.items()}
+    for kind, rows in {
+        "Outer": {
+            "adam": "outer.descent:adam",
+            "sgd": "outer.descent:sgd",
+            "trust-region": "outer.trust_region:trust_region",
+            "none": "outer.descent:no_step",
+        },
+        "GradientTransformation": {"adam": "outer.descent:adam_updates", "sgd": "outer.descent:sgd_updates"},
+        "Estimator": {
+            "linear-baseline": "data.advantages:linear_baseline",
+            "critic-baseline": "data.advantages:critic_baseline",
+        },
+        "Surrogate": {
+            "likelihood-ratio": "objectives.surrogates:ratio_surrogate",
+            "score-function": "objectives.surrogates:score_surrogate",
+            "dice": "objectives.surrogates:dice_surrogate",
+            "clipped": "objectives.surrogates:clipped_surrogate",
+        },
+        "ObjectiveMaker": {
+            "post-adaptation": "objectives.objectives:after_adaptation",
+            "after-every-step": "objectives.objectives:during_adaptation",
+        },
+        "Policy": {"mlp": "networks.policies:policy_for"},
+        "RecurrentPolicy": {
+            "recurrent": "networks.recurrent:recurrent_policy_for",
+            "tabular": "networks.tabular:tabular_policy_for",
+        },
+        "BeliefModel": {"belief": "networks.beliefs:belief_model_for"},
+        "LatentModel": {"latent": "networks.latents:latent_model_for"},
+        "DynamicsModel": {"ensemble": "models.dynamics:dynamics_model_for"},
+        "OnlineModel": {"windowed": "models.online:windowed_model", "recurrent": "models.online:recurrent_model"},
+        "Planner": {
+            "cross-entropy": "models.planners:cross_entropy_method",
+            "random-shooting": "models.planners:random_shooting",
+        },
+    }.items()
 }
 """Factories by the kind of part that they fill, which is the name of a type."""
 PARTS["Family"] = FAMILIES
 
 
 def method(name: str, target: str | Callable[..., Any], summary: str = "") -> None:
-    """Add a method: a builder ``(tasks, *, settings) -> MetaAlgorithm``.
-
-    Raises:
-      RegistryError: the name is taken.
-    """
+    """Add a method, a builder ``(tasks, *, settings) -> MetaAlgorithm``. A name that is taken is refused."""
     _add("method", METHODS, name, Row(target, summary))
 
 
 def family(name: str, target: str | Callable[..., Any], summary: str = "") -> None:
-    """Add a family of tasks: a factory ``(*, settings) -> TaskDistribution``.
-
-    Raises:
-      RegistryError: the name is taken.
-    """
+    """Add a family of tasks, a factory ``(*, settings) -> TaskDistribution``. A name that is taken is refused."""
     _add("family", FAMILIES, name, Row(target, summary))
 
 
 def part_factory(kind: str, name: str, target: str | Callable[..., Any], summary: str = "") -> None:
-    """Add a factory that fills parts of a kind, which is the name of a type, such as ``Policy``.
-
-    Raises:
-      RegistryError: the name is taken.
-    """
+    """Add a factory that fills parts of a kind: the name of a type, such as ``Policy``. A taken name is refused."""
     _add(f"{kind} part", PARTS.setdefault(kind, {}), name, Row(target, summary))
 
 
@@ -212,51 +201,30 @@ def _entry_points() -> None:
 
 
 def builder(name: str) -> Callable[..., Any]:
-    """A method's builder, imported now.
-
-    Raises:
-      RegistryError: nobody registered the name.
-    """
-    check("method", name, methods())
-    return _imported(METHODS[name].target)
+    """A method's builder, imported now."""
+    return _imported("method", name, methods())
 
 
 def family_factory(name: str) -> Callable[..., Any]:
-    """A family's factory, imported now.
-
-    Raises:
-      RegistryError: nobody registered the name.
-    """
-    check("family", name, families())
-    return _imported(FAMILIES[name].target)
+    """A family's factory, imported now."""
+    return _imported("family", name, families())
 
 
 def factory(kind: str, name: str) -> Callable[..., Any]:
-    """A factory of parts of a kind, imported now.
-
-    Raises:
-      RegistryError: nobody registered the name.
-    """
-    check(kind, name, kinds()[kind])
-    return _imported(PARTS[kind][name].target)
+    """A factory of parts of a kind, imported now."""
+    return _imported(kind, name, kinds()[kind])
 
 
-def _imported(target: str | Callable[..., Any]) -> Callable[..., Any]:
-    if not isinstance(target, str):
-        return target
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
+def _imported(what: str, name: str, rows: dict[str, Row]) -> Callable[..., Any]:
+    check(what, name, rows)
+    target = rows[name].target
+    return pkgutil.resolve_name(target) if isinstance(target, str) else target
 
 
 def name_of(function: Callable[..., Any], kind: str | None = None) -> str:
     """The name that a factory is registered by, else its own.
 
-    Args:
-      function: a builder or a factory.
-      kind: of part; a factory of a part must then be registered.
-
-    Raises:
-      RegistryError: ``kind`` is given and the factory is not registered for it.
+    A factory that fills parts of a ``kind`` must be registered: else a ``RegistryError`` says how.
     """
     path = _path(function)
     tables = (METHODS, FAMILIES, *PARTS.values()) if kind is None else (PARTS[kind],)

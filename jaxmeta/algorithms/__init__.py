@@ -1,4 +1,8 @@
-"""One file a paper: composition, defaults and citation."""
+"""One file a paper: composition, defaults and citation.
+
+A method that extends another one has its settings, too, and describes only those that differ. A setting out of its
+range is refused with a ``ValueError`` that names it.
+"""
 
 from jaxmeta.algorithms.anil import anil as anil
 from jaxmeta.algorithms.baselines import from_scratch as from_scratch, multi_task as multi_task, oracle as oracle
@@ -6,7 +10,7 @@ from jaxmeta.algorithms.cavia import cavia as cavia
 from jaxmeta.algorithms.compose import compose as compose
 from jaxmeta.algorithms.e_maml import e_maml as e_maml
 from jaxmeta.algorithms.es_maml import es_maml as es_maml
-from jaxmeta.algorithms.grbal import grbal as grbal, plan_online as plan_online, rebal as rebal
+from jaxmeta.algorithms.grbal import grbal as grbal, rebal as rebal
 from jaxmeta.algorithms.hyperx import hyperx as hyperx
 from jaxmeta.algorithms.imaml import imaml as imaml
 from jaxmeta.algorithms.learned_rule import learned_rule as learned_rule
@@ -27,4 +31,4 @@ from jaxmeta.algorithms.promp import promp as promp
 from jaxmeta.algorithms.r2d2 import r2d2 as r2d2
 from jaxmeta.algorithms.reptile import reptile as reptile
 from jaxmeta.algorithms.rl2 import rl2 as rl2
-from jaxmeta.algorithms.varibad import Exploration as Exploration, varibad as varibad
+from jaxmeta.algorithms.varibad import varibad as varibad

@@ -14,12 +14,8 @@ from jaxmeta.types import Array, MetaAlgorithm, PyTree, Surrogate, TaskDistribut
 def anil(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
     """``maml`` whose inner steps move the head alone; all weights are meta-learned.
 
-    Args:
-      tasks: the family.
-      **settings: those of ``maml``; a ``policy`` of one's own needs a ``head``.
-
     Raises:
-      ValueError: a policy without a head.
+      ValueError: a policy without a ``head``.
     """
     return maml(tasks, adaptation=head_only, **settings)
 

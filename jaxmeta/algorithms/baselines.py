@@ -1,4 +1,4 @@
-"""Baselines under the same interface: no adaptation, no meta-training, and told the task."""
+"""Baselines under the same interface: without adaptation, without meta-training, and with the task observed."""
 
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.learners import whole_network, without_adaptation
@@ -13,36 +13,24 @@ def multi_task(tasks: TaskDistribution, *, adaptation_steps: int = 0, **settings
     """One policy for all tasks, trained by the policy gradient on their mean return; it never adapts.
 
     Args:
-      tasks: the family.
-      adaptation_steps: batches before the one that is trained on, ≥ 0; of use only in evaluation, beside methods that
-        adapt.
-      **settings: those of ``maml``.
+      adaptation_steps: batches of episodes before the one that is trained on, ≥ 0; of use only in evaluation, beside
+        methods that adapt.
     """
-    return maml(
-        tasks,
-        adaptation_steps=adaptation_steps,
-        adaptation=lambda *parts: without_adaptation(whole_network(*parts)),
-        **settings,
-    )
+    never = lambda *parts: without_adaptation(whole_network(*parts))  # noqa: E731
+    return maml(tasks, adaptation_steps=adaptation_steps, adaptation=never, **settings)
 
 
 @extends(multi_task)
 def oracle(tasks: Revealed, **settings) -> MetaAlgorithm:
-    """``multi_task`` that sees the task's parameters beside the observation: an upper bound for what adapts.
+    """``multi_task`` that sees the task's parameters beside the observation: an upper bound for methods that adapt.
 
     Args:
-      tasks: the family, of ``reveal_task``.
-      **settings: those of ``multi_task``.
+      tasks: a family that ``reveal_task`` made.
     """
     return multi_task(tasks, **settings)
 
 
 @extends(maml, without=("outer",))
 def from_scratch(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
-    """``maml`` whose slow weights stay as they were drawn: every test task is learned from scratch.
-
-    Args:
-      tasks: the family.
-      **settings: those of ``maml`` but for the outer step.
-    """
+    """``maml`` whose slow weights stay as they were drawn: every test task is learned from scratch."""
     return maml(tasks, outer=no_step(), **settings)

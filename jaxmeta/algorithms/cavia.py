@@ -25,14 +25,12 @@ def cavia(
     """``maml`` whose fast state is a context, put beside the observation and zero at the start of each task.
 
     Args:
-      tasks: the family.
       inner_rate: step size on the context, > 0, or a schedule.
       context_size: length of the context, ≥ 1; a network that is built already has its own.
-      policy: a network, which gets a context input.
-      **settings: those of ``maml``.
+      policy: network of the policy, which gets a context input.
 
     Raises:
-      ValueError: a policy without a context input, or a context size below 1.
+      ValueError: a policy without a context input.
     """
     check_least(1, context_size=context_size)
     policy = built(policy, tasks.env, context_size)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
 from jaxmeta.algorithms.contract import check_contract
+from jaxmeta.checks import check_least
 from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
 from jaxmeta.over_tasks import over_tasks
@@ -24,7 +25,6 @@ from jaxmeta.types import (
     Objective,
     Outer,
     Phi,
-    PyTree,
     Task,
     TaskDistribution,
     Theta,
@@ -58,9 +58,9 @@ def compose(
       distribution: ``(theta, phi, obs) -> action distribution``, for the divergence that a trust region bounds.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
-      task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
-      across_tasks: ``(theta, lifetimes) -> lifetimes``: what needs the whole meta-batch, such as one scale for all
-        advantages, changes the lifetimes, leaves ``[N, K + 1, E, T, ...]``, after they were collected.
+      task_chunk: tasks differentiated together, ≥ 1; by default ``default_task_chunk``.
+      across_tasks: ``(theta, lifetimes) -> lifetimes``, leaves ``[N, K + 1, E, T, ...]``, after collection: what needs
+        the whole meta-batch, such as one scale for all advantages.
       gate: which experts act, if there are several; handed on to the algorithm.
 
     Returns:
@@ -68,11 +68,10 @@ def compose(
       ``Info["skipped"]``.
 
     Raises:
-      ValueError: a count out of its range, or a learner or an objective that does not keep the contract.
+      ValueError: a learner or an objective that does not keep the contract.
     """
-    for name, value, least in (("adaptation_steps", adaptation_steps, 0), ("episodes", episodes, 1)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(0, adaptation_steps=adaptation_steps)
+    check_least(1, episodes=episodes)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
     learn = learning(tasks, learner, objective, outer, distribution, task_chunk=task_chunk, across_tasks=across_tasks)
@@ -83,15 +82,13 @@ def compose(
 
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
+    def adapt_fn(key: Key, theta: Theta, task: Task):
         return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
 
-    def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
+    def step_fn(key: Key, state: MetaState, batch: Task):
         keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-        _, lifetimes = collect_lifetimes(
-            keys, tasks.env, batch, learner, state.theta, estimator, **sizes, task_chunk=task_chunk
-        )
-        return learn(state, lifetimes)
+        parts = (tasks.env, batch, learner, state.theta, estimator)
+        return learn(state, collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1])
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
 
@@ -115,9 +112,8 @@ def learning(
     def learn_fn(state: MetaState, lifetimes: Lifetime) -> tuple[MetaState, Info]:
         lifetimes = across_tasks(state.theta, lifetimes)
 
-        def objective_fn(theta: Theta, part: tuple[Array, int] | None = None) -> tuple[Array, Info]:
-            chosen = lifetimes if part is None else part_of(lifetimes, *part)
-            return mean_objective(theta, chosen)
+        def objective_fn(theta: Theta, part: tuple[Array, int] | None = None):
+            return mean_objective(theta, lifetimes if part is None else part_of(lifetimes, *part))
 
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
         theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)
@@ -127,27 +123,17 @@ def learning(
 
 
 def default_task_chunk(episodes: int, horizon: int) -> int:
-    """Tasks differentiated together, where nobody says: by the device and a task's size.
+    """Tasks differentiated together by default: on a CPU 1, elsewhere as many as make up about 260,000 steps.
 
-    On a CPU one: its activations stay in cache, and larger chunks were never more than a quarter faster
-    (``benchmarks/methods.py``). On an accelerator as many as make up about 260,000 steps, one or two gigabytes of
-    activations in two layers of 100.
-
-    Args:
-      episodes: E ≥ 1.
-      horizon: T ≥ 1.
+    On a CPU one task's activations stay in cache, and larger chunks were never more than a quarter faster
+    (``benchmarks/methods.py``). On an accelerator 260,000 steps are one or two gigabytes of activations in two layers
+    of 100.
     """
-    if jax.default_backend() == "cpu":
-        return 1
-    return max(1, 2**18 // (episodes * horizon))
+    return 1 if jax.default_backend() == "cpu" else max(1, 2**18 // (episodes * horizon))
 
 
 def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:
-    """The ``index``-th of ``count`` equal parts of the tasks.
-
-    Raises:
-      ValueError: a number of tasks that is not a multiple of ``count``.
-    """
+    """The ``index``-th of ``count`` equal parts of the tasks; refuses a ``count`` that does not divide them."""
     tasks = lifetimes.peer_return.shape[0]
     if tasks % count:
         raise ValueError(f"minibatches: got {count}; must divide the {tasks} tasks of the meta-batch")
@@ -156,7 +142,8 @@ def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:
 
 def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info]:
     """The new state, or the old one where the new one, its loss or its gradient is not finite: that is ``skipped``."""
-    finite = all_finite((new, info["loss"], info["grad_norm"]))
+    numbers = jax.tree.leaves((new, info["loss"], info["grad_norm"]))
+    finite = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in numbers]))
     state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new, old)
     return state, {**info, "skipped": 1.0 - finite.astype(jnp.float32)}
 
@@ -165,8 +152,3 @@ def summarise(env: Environment, lifetimes: Lifetime) -> Info:
     """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
     returns = jnp.mean(over_tasks(lambda lifetime: stage_returns(env, lifetime.trajectory), lifetimes), axis=0)
     return {"return_pre": returns[0], "return_post": returns[-1], "env_steps": jnp.sum(lifetimes.trajectory.mask)}
-
-
-def all_finite(tree: PyTree) -> Array:
-    """Whether every number in a pytree is finite."""
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))

@@ -1,10 +1,12 @@
-"""Whether a learner and an objective keep the contract: asked of their shapes alone, when an algorithm is built."""
+"""What an algorithm checks when it is built: its family, and by shapes alone its learner and its objective."""
 
 from typing import Any
 
 import jax
+from gymnax.environments import spaces
 
 from jaxmeta.data import collect_episodes, collect_lifetime, identity_estimator
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
 
 
@@ -17,15 +19,7 @@ def check_contract(
     adaptation_steps: int,
     episodes: int,
 ) -> None:
-    """Trace every function of the contract abstractly; nothing is compiled or computed.
-
-    Args:
-      tasks: the family.
-      learner: all five functions are asked.
-      objective: of one task; ``None`` for a method whose losses are not of a lifetime.
-      estimator: fills in advantages.
-      adaptation_steps: K ≥ 0.
-      episodes: E ≥ 1.
+    """Trace every function of a learner and of an objective abstractly; nothing is compiled or computed.
 
     Raises:
       ValueError: a function that returns something else than the contract says; the message names it.
@@ -68,12 +62,21 @@ def check_contract(
         raise ValueError(f"objective: info must be a dict of arrays, got {type(results[1]).__name__}")
 
 
-def check_stored(items: PyTree) -> None:
-    """Raise a ``ValueError`` where what is stored of some lifetimes is not a number of items.
+def check_lifetimes(tasks: TaskDistribution) -> None:
+    """Raise a ``ValueError`` on a family that is not one of lifetimes."""
+    if not isinstance(tasks.env, LifetimeEnv):
+        raise ValueError("tasks: not a family of lifetimes; give as_lifetime(tasks, episodes)")
 
-    Args:
-      items: the shapes of what ``store`` gives; all leaves must lead with the same ``[B]``.
-    """
+
+def check_discrete(tasks: TaskDistribution) -> None:
+    """Raise a ``ValueError`` on a family whose actions are not discrete."""
+    actions = tasks.env.action_space(tasks.env.default_params)
+    if not isinstance(actions, spaces.Discrete):
+        raise ValueError(f"tasks: actions are {actions}; Q-learning takes the best of a few: they must be Discrete")
+
+
+def check_stored(items: PyTree) -> None:
+    """Raise a ``ValueError`` where the leaves of what is stored do not all lead with the same ``[B]``."""
     leads = {leaf.shape[:1] for leaf in jax.tree.leaves(items)}
     if len(leads) != 1 or () in leads or (0,) in leads:
         got = ", ".join(sorted(str(lead) for lead in leads)) or "no arrays"

@@ -11,29 +11,17 @@ from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 @extends(maml, without=("inner_loss", "outer_loss", "objective"))
 def e_maml(tasks: TaskDistribution, *, episodes: int = 20, weight: float | None = None, **settings) -> MetaAlgorithm:
-    """``maml`` whose outer loss also makes those data likelier after which the return was high.
+    """``maml`` whose outer loss also raises the probability of adaptation data after which the return was high.
 
     The inner loss is the score function: its derivative takes the data as given, and the added term says how they
     depend on the policy. A likelihood ratio or DiCE would give that credit a second time. The outer advantages are in
     units of reward, as the added term is.
 
     Args:
-      tasks: the family.
-      episodes: E ≥ 1 episodes in each batch.
-      weight: of the added term, ≥ 0. 1 is the exact derivative, a sum over all E episodes, and noisy; by default 1 / E,
-        a mean over them, as published implementations have it.
-      **settings: those of ``maml`` but for the losses and the objective.
-
-    Raises:
-      ValueError: ``weight`` negative.
+      weight: weight of the added term, ≥ 0. 1 is the exact derivative, a sum over all E episodes, and noisy; by default
+        1 / E, a mean over them, as in published implementations.
     """
     check_weights(weight=weight)
     objective = functools.partial(with_sampling_term, weight=1.0 / max(episodes, 1) if weight is None else weight)
-    return maml(
-        tasks,
-        episodes=episodes,
-        inner_loss=standardised(score_function),
-        outer_loss=likelihood_ratio,
-        objective=objective,
-        **settings,
-    )
+    losses = {"inner_loss": standardised(score_function), "outer_loss": likelihood_ratio}
+    return maml(tasks, episodes=episodes, objective=objective, **losses, **settings)

@@ -9,6 +9,7 @@ import optax
 
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract
+from jaxmeta.algorithms.maml import maml
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.data import collect_lifetime, episode_returns, linear_baseline
 from jaxmeta.learners import act_by_mode, acting, gate_of_adapted, whole_network
@@ -16,24 +17,11 @@ from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import ratio_surrogate
 from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.parts import built, part
-from jaxmeta.types import (
-    Array,
-    Estimator,
-    Info,
-    Key,
-    Lifetime,
-    MetaAlgorithm,
-    MetaState,
-    Phi,
-    PyTree,
-    Surrogate,
-    Task,
-    TaskDistribution,
-    Theta,
-)
+from jaxmeta.parts import built, extends, part
+from jaxmeta.types import Array, Estimator, Key, MetaAlgorithm, MetaState, Surrogate, Task, TaskDistribution, Theta
 
 
+@extends(maml, without=("inner_optimizer", "outer", "outer_loss", "objective", "task_chunk", "adaptation"))
 def es_maml(
     tasks: TaskDistribution,
     *,
@@ -54,19 +42,9 @@ def es_maml(
     the memory is that of the trajectories.
 
     Args:
-      tasks: the family.
-      inner_rate: α > 0, or a schedule over adaptation steps.
-      adaptation_steps: K ≥ 0.
-      episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
-      deviation: σ > 0 of the perturbations.
-      pairs: of perturbations in each task, ≥ 1.
-      inner_loss: surrogate that adaptation descends.
-      optimizer: moves θ along the estimate.
-      estimator: advantages.
-      policy: a network.
-
-    Raises:
-      ValueError: an argument out of its range.
+      deviation: standard deviation σ > 0 of the perturbations.
+      pairs: pairs of mirrored perturbations in each task, ≥ 1.
+      optimizer: optimiser of the slow weights θ, along the estimate.
     """
     check_positive(inner_rate=inner_rate, deviation=deviation)
     check_least(0, adaptation_steps=adaptation_steps)
@@ -82,16 +60,17 @@ def es_maml(
         theta = learner.init(key)
         return MetaState(theta, optimizer.init(theta))
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
+    def adapt_fn(key: Key, theta: Theta, task: Task):
         return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
 
-    def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
+    def step_fn(key: Key, state: MetaState, batch: Task):
         count = jax.tree.leaves(batch)[0].shape[0] * pairs
         batch = jax.tree.map(lambda leaf: jnp.repeat(leaf, pairs, axis=0), batch)
         key_noise, key_act = jax.random.split(key)
-        noise = normal_like(key_noise, state.theta, count)
+        normal = lambda key, leaf: jax.random.normal(key, (count, *leaf.shape), leaf.dtype)  # noqa: E731
+        noise = jax.tree.map(normal, optax.tree.split_key_like(key_noise, state.theta), state.theta)
 
-        def lifetimes(sign: float) -> Lifetime:
+        def lifetimes(sign: float):
             thetas = jax.tree.map(lambda leaf, noise: leaf + sign * deviation * noise, state.theta, noise)
             return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
 
@@ -103,16 +82,8 @@ def es_maml(
         gradient = jax.tree.map(lambda noise: -jnp.tensordot(weight, noise, 1) / count, noise)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.theta)
         new = MetaState(optax.apply_updates(state.theta, updates), opt_state)
-        info = {"loss": -jnp.mean(after), "grad_norm": optax.global_norm(gradient)}
         merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
+        info = {"loss": -jnp.mean(after), "grad_norm": optax.global_norm(gradient)}
         return guarded(state, new, {**info, **summarise(tasks.env, merged)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), gate)
-
-
-def normal_like(key: Key, tree: PyTree, count: int) -> PyTree:
-    """Standard normal numbers for ``count`` perturbations of a pytree, leaves ``[count, ...]``."""
-    leaves, structure = jax.tree.flatten(tree)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [jax.random.normal(k, (count, *leaf.shape), leaf.dtype) for k, leaf in zip(keys, leaves, strict=True)]
-    return jax.tree.unflatten(structure, drawn)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.contract import check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data import Transitions, transitions_of
@@ -16,10 +16,10 @@ from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.tasks import Lifetimes
-from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, PyTree, Theta
+from jaxmeta.types import Array, Key, Learner, Lifetime, MetaAlgorithm, PyTree
 
 
-def plan_online(
+def grbal(
     tasks: Lifetimes,
     *,
     model: OnlineModel = part(windowed_model),
@@ -33,28 +33,28 @@ def plan_online(
     epsilon: float = 0.1,
     noise: float = 0.0,
 ) -> MetaAlgorithm:
-    """Collect by model-predictive control in every task, store, and improve the model on all that is stored.
+    """Gradient-based adaptive learner: weights from which a step on the last M transitions predicts the next K.
 
-    Each meta-step collects a lifetime in every task, with random actions in the first ones, appends each to a ring,
-    takes the model's normalisation from all that is stored, and makes ``updates`` steps on the loss of the model as it
-    adapts, in ``batch`` lifetimes drawn from the ring. Only the model is learned: there is no policy and no critic, and
-    nothing that lies further away than the plan is long counts. ``adapt`` is a lifetime without exploration.
+    Each meta-step collects a lifetime in every task by model-predictive control, with random actions in the first ones.
+    It appends each to a ring, takes the model's normalisation from all that is stored, and makes ``updates`` steps on
+    the loss of the adapting model in ``batch`` lifetimes drawn from the ring. Only the model is learned: there is no
+    policy and no critic, and nothing beyond the planner's horizon counts. ``adapt`` is a lifetime without exploration.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: what predicts, and how it adapts.
-      planner: searches for actions.
-      optimizer: of the model.
-      discount: γ in [0, 1] of the imagined returns.
-      capacity: lifetimes in the ring, ≥ those of one meta-step.
+      model: dynamics model that adapts online.
+      planner: method that searches for actions under the model.
+      optimizer: optimiser of the model's slow weights.
+      discount: discount factor γ in [0, 1] of the imagined returns.
+      capacity: lifetimes in the replay buffer, ≥ those of one meta-step.
       batch: lifetimes in an update, ≥ 1.
-      updates: in a meta-step, ≥ 1.
-      random_iterations: meta-steps at first with random actions only, ≥ 0.
-      epsilon: share of random actions after them, in [0, 1].
-      noise: on the other actions, as a share of half the box's width, ≥ 0.
+      updates: gradient updates in a meta-step, ≥ 1.
+      random_iterations: number of first meta-steps with random actions only, ≥ 0.
+      epsilon: share of random actions after ``random_iterations``, in [0, 1].
+      noise: standard deviation of the noise on the other actions, as a share of half the action box's width, ≥ 0.
 
     Raises:
-      ValueError: an argument out of its range, spaces of another kind, or a family that is not one of lifetimes.
+      ValueError: spaces of another kind, or a family that is not one of lifetimes.
     """
     check_least(1, batch=batch, updates=updates)
     check_least(0, random_iterations=random_iterations)
@@ -67,17 +67,15 @@ def plan_online(
     def random_share(iteration: Array) -> Array:
         return jnp.where(iteration < random_iterations, 1.0, epsilon).astype(jnp.float32)
 
+    def collecting(iteration: Array) -> Learner:
+        return planning_learner(*parts, discount=discount, random_share=random_share(iteration), noise=noise)
+
     def mean_loss(params: PyTree, target: PyTree, keys: Key, drawn: Transitions, importance: Array):
         return jnp.mean(over_tasks(lambda key, one: online.loss(key, params, one), keys, drawn)), ({}, None)
 
     training = gradient_updates(mean_loss, built(optimizer, updates), updates=updates, batch=batch)
 
-    def store_fn(keys: Keys, params: PyTree, lifetimes: Lifetime) -> Transitions:
-        return over_tasks(transitions_of, lifetimes.trajectory)
-
-    def learn_fn(
-        keys: Keys, params: PyTree, state: ReplayState, lifetimes: Lifetime
-    ) -> tuple[Theta, ReplayState, Info]:
+    def learn_fn(keys: Keys, params: PyTree, state: ReplayState, lifetimes: Lifetime):
         stored = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), steps_of(env, state.buffer.data))
         params = {**params, "model": online.model.scaled(params["model"], stored, stored.mask)}
         return training.learn(keys, params, state, lifetimes)
@@ -88,11 +86,9 @@ def plan_online(
         greedy,
         greedy,
         init=lambda key: training.start(online.init(key)),
-        store=store_fn,
+        store=lambda keys, params, lifetimes: over_tasks(transitions_of, lifetimes.trajectory),
         learn=learn_fn,
-        collecting=lambda iteration: planning_learner(
-            *parts, discount=discount, random_share=random_share(iteration), noise=noise
-        ),
+        collecting=collecting,
         report=lambda iteration: {"random": random_share(iteration)},
         capacity=capacity,
         adaptation_steps=0,
@@ -100,31 +96,7 @@ def plan_online(
     )
 
 
-@extends(plan_online)
-def grbal(tasks: Lifetimes, *, model: OnlineModel = part(windowed_model), **settings: Any) -> MetaAlgorithm:
-    """Gradient-based adaptive learner: weights from which a step on the last M transitions predicts the next K.
-
-    Args:
-      tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: what predicts, and how it adapts.
-      **settings: those of ``plan_online``.
-
-    Raises:
-      ValueError: an argument out of its range, or a family that is not one of lifetimes.
-    """
-    return plan_online(tasks, model=model, **settings)
-
-
-@extends(plan_online)
-def rebal(tasks: Lifetimes, *, model: OnlineModel = part(recurrent_model), **settings: Any) -> MetaAlgorithm:
-    """Recurrence-based adaptive learner: a model that reads, beside the state, the memory of the lifetime so far.
-
-    Args:
-      tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: what predicts, and how it adapts.
-      **settings: those of ``plan_online``.
-
-    Raises:
-      ValueError: an argument out of its range, or a family that is not one of lifetimes.
-    """
-    return plan_online(tasks, model=model, **settings)
+@extends(grbal)
+def rebal(tasks: Lifetimes, *, model: OnlineModel = part(recurrent_model), **settings) -> MetaAlgorithm:
+    """Recurrence-based adaptive learner: ``grbal`` whose model reads, beside the state, a memory of the lifetime."""
+    return grbal(tasks, model=model, **settings)

@@ -1,5 +1,7 @@
 """iMAML: the meta-gradient by the implicit function theorem (Rajeswaran et al. 2019)."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,7 +14,7 @@ from jaxmeta.networks import Policy
 from jaxmeta.objectives import score_surrogate
 from jaxmeta.outer import conjugate_gradient
 from jaxmeta.parts import extends, part
-from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
+from jaxmeta.types import Array, MetaAlgorithm, PyTree, Surrogate, TaskDistribution, Theta, Trajectory
 
 
 @extends(maml, without=("adaptation",))
@@ -29,34 +31,27 @@ def imaml(
     """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6), damped.
 
     No path through the inner iterations is kept, however many there are. The inverse is applied by conjugate gradient.
-    It is the derivative of the solution, not of the iterations, and cannot see where these stop short of it or go past
-    it: with three of them, four seeds of five on navigation adapted worse and worse after 20 meta-iterations. The
-    default of one, a plain gradient step, was stable.
+    It is the derivative of the solution, not of the iterations, and does not see where these stop short of it or go
+    past it: with three of them, four seeds of five on navigation adapted worse and worse after 20 meta-iterations. The
+    default of one, a plain gradient step, was stable. The state of ``inner_optimizer`` is not kept from one inner
+    iteration to the next: momentum has no effect.
 
     Args:
-      tasks: the family.
-      pull: λ > 0. The inner problem is that of one batch, which says little far from the policy that acted: a weak pull
-        lets the iterations leave it.
+      pull: λ > 0, strength of the pull towards θ. The inner loss is that of one batch, which says little far from the
+        policy that acted: with a weak pull the iterations go there.
       inner_iterations: steps of the inner optimiser on each batch, ≥ 1; with ``inner_rate`` below ``1 / pull``.
       solver_iterations: conjugate-gradient iterations, ≥ 1.
-      damping: d ≥ 0, by which the curvature is made less of: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 it is the derivative
-        itself, but one batch's curvature is noisy and need not be positive; far above it is first order.
+      damping: d ≥ 0, divides the curvature: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 the derivative is exact, but one batch's
+        curvature is noisy and need not be positive; a large d gives the first-order gradient.
       inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a minimum
-        under any pull that is not too weak; an importance weight has none to speak of, as it grows without bound.
-      **settings: those of ``maml``. An inner optimiser's memory is not kept from one iteration to the next: momentum
-        has no effect.
-
-    Raises:
-      ValueError: an argument out of its range.
+        unless the pull is too weak; a likelihood ratio has hardly any, as it grows without bound.
     """
     check_positive(pull=pull)
     check_weights(damping=damping)
     check_least(1, inner_iterations=inner_iterations, solver_iterations=solver_iterations)
-
-    def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-        return proximal(policy, inner_loss, inner_optimizer, pull, inner_iterations, solver_iterations, damping)
-
-    return maml(tasks, adaptation=make, inner_loss=inner_loss, **settings)
+    iterations = {"inner_iterations": inner_iterations, "solver_iterations": solver_iterations}
+    adaptation = functools.partial(proximal, pull=pull, damping=damping, **iterations)
+    return maml(tasks, adaptation=adaptation, inner_loss=inner_loss, **settings)
 
 
 def proximal(
@@ -86,9 +81,8 @@ def proximal(
     @jax.custom_jvp
     def solution(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> PyTree:
         def iterate(weights, _):
-            pulled = jax.tree.map(
-                lambda g, w, slow: g + pull * (w - slow), gradient(weights, trajectory), weights, theta
-            )
+            pulled_back = lambda g, w, slow: g + pull * (w - slow)  # noqa: E731
+            pulled = jax.tree.map(pulled_back, gradient(weights, trajectory), weights, theta)
             # A schedule counts adaptation steps, not the iterations inside one: its state stays.
             updates, _ = inner_optimizer.update(pulled, phi.inner_state, weights)
             return optax.apply_updates(weights, updates), None
@@ -114,7 +108,4 @@ def proximal(
         _, inner_state = inner_optimizer.update(jax.tree.map(jnp.zeros_like, phi.params), phi.inner_state, phi.params)
         return FastWeights(solution(theta, phi, trajectory), inner_state)
 
-    def distribution_fn(theta: Theta, phi: Phi, obs: Array):
-        return policy.apply(phi.params, obs)
-
-    return Adaptation(policy.init, begin_fn, distribution_fn, absorb_fn)
+    return Adaptation(policy.init, begin_fn, lambda theta, phi, obs: policy.apply(phi.params, obs), absorb_fn)

@@ -1,5 +1,6 @@
 """A learned update rule: a small network turns each parameter's gradient into its step (Andrychowicz et al. 2016)."""
 
+import functools
 from typing import NamedTuple, cast
 
 import flax.linen as nn
@@ -43,24 +44,15 @@ class Rule(nn.Module):
 def learned_rule(tasks: TaskDistribution, *, rule_hidden: int = 16, **settings) -> MetaAlgorithm:
     """``φ ← φ + u ∘ exp(f(x)) + rms(u) g(x)``, ``u`` the inner optimiser's step and ``f, g`` a meta-learned network.
 
-    The network is one for all parameters and sees, of each one by itself, its gradient (logarithm and sign, as in
-    Andrychowicz et al. 2016, appendix A), the running mean of its gradients over adaptation steps, and its value. The
-    parametrisation by direction and magnitude is that of Metz et al. 2020, in our own form.
+    One network serves all parameters. Of each parameter it sees the gradient (logarithm and sign, as in Andrychowicz et
+    al. 2016, appendix A), the running mean of the gradients over adaptation steps, and the value. The parametrisation
+    by direction and magnitude is that of Metz et al. 2020, in our own form.
 
     Args:
-      tasks: the family.
       rule_hidden: hidden units of the rule's network, ≥ 1.
-      **settings: those of ``maml``.
-
-    Raises:
-      ValueError: ``rule_hidden`` below 1.
     """
     check_least(1, rule_hidden=rule_hidden)
-
-    def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-        return ruled(policy, inner_loss, inner_optimizer, Rule(rule_hidden))
-
-    return maml(tasks, adaptation=make, **settings)
+    return maml(tasks, adaptation=functools.partial(ruled, rule=Rule(rule_hidden)), **settings)
 
 
 def ruled(
@@ -90,13 +82,8 @@ def ruled(
 
         return optax.GradientTransformation(init, update)  # pyright: ignore[reportArgumentType]
 
-    return gradient_adaptation(
-        init_fn,
-        lambda theta: theta.params,
-        lambda theta, weights, obs: policy.apply(weights, obs),
-        inner_loss,
-        optimizer,
-    )
+    apply = lambda theta, weights, obs: policy.apply(weights, obs)  # noqa: E731
+    return gradient_adaptation(init_fn, lambda theta: theta.params, apply, inner_loss, optimizer)
 
 
 def logarithm_and_sign(gradient: Array) -> tuple[Array, Array]:

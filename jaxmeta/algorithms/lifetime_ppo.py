@@ -3,26 +3,17 @@
 from collections.abc import Callable, Sequence
 
 import jax
+import jax.numpy as jnp
 
 from jaxmeta.algorithms.compose import compose
 from jaxmeta.checks import check_positive, check_weights
-from jaxmeta.data import scaled_rewards, standardise
+from jaxmeta.data import critic_baseline, masked_mean, scaled_rewards, standardise
 from jaxmeta.learners import act_by_mode, gate_of_memory, recurrent_learner, replay_lifetimes
 from jaxmeta.networks import RecurrentPolicy
-from jaxmeta.objectives import actor_critic, clipped
-from jaxmeta.types import (
-    Array,
-    Estimator,
-    Info,
-    Lifetime,
-    MetaAlgorithm,
-    Objective,
-    Outer,
-    Phi,
-    TaskDistribution,
-    Theta,
-    Trajectory,
-)
+from jaxmeta.objectives import batch_of, clipped
+from jaxmeta.outer import adam
+from jaxmeta.parts import built, part
+from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
 
 
 def lifetime_ppo(
@@ -30,56 +21,57 @@ def lifetime_ppo(
     acting: RecurrentPolicy,
     learning: RecurrentPolicy,
     *,
-    clip: float,
-    value_weight: float,
-    entropy_weight: float,
-    outer: Outer,
-    estimator: Estimator,
-    reward_scale: float,
-    task_chunk: int | None,
+    clip: float = 0.2,
+    value_weight: float = 0.5,
+    entropy_weight: float = 0.01,
+    outer: Outer = part(adam, rate=1e-3, epochs=4, minibatches=4, max_grad_norm=0.5),
+    estimator: Estimator = part(critic_baseline),
+    reward_scale: float = 1.0,
+    task_chunk: int | None = None,
     auxiliaries: Sequence[Objective] = (),
     bonus: Callable[[Theta, Lifetime], Array] | None = None,
 ) -> MetaAlgorithm:
-    """A clipped actor and critic with a memory; the advantages of a meta-batch are standardised together.
+    """``L_clip + c_v ½ (V − target)² − c_e H`` on lifetimes (Schulman et al. 2017, equation 9), by a recurrent policy.
+
+    The advantages of a meta-batch are standardised together.
 
     Args:
       tasks: a family of lifetimes.
-      acting: the network, as it acts.
-      learning: the same network, as it is differentiated: such as ``in_segments``.
-      clip: ε > 0 of the clipped surrogate.
-      value_weight: weight of the critic's squared error, ≥ 0.
-      entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves θ.
-      estimator: advantages.
-      reward_scale: > 0, multiplies the rewards, and bonuses, that ``estimator`` sees.
+      acting: the network that acts.
+      learning: the same network as it is differentiated, such as ``in_segments``.
+      clip: ε > 0: PPO's ratio of probabilities counts between 1 − ε and 1 + ε.
+      value_weight: c_v ≥ 0, weight of the critic's squared error.
+      entropy_weight: c_e ≥ 0, weight of the policy's entropy in nats.
+      outer: optimiser of the slow weights θ. Its minibatches must divide the number of tasks in a meta-batch.
+      estimator: estimator of advantages.
+      reward_scale: > 0, multiplies the rewards that advantages and values are made of, but not those that are observed
+        or reported. Where returns are large, the critic's errors outweigh the policy's gradient: take about 1 / (the
+        returns' standard deviation).
       task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
-      auxiliaries: further losses of a lifetime, added.
-      bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards that are learned from,
-        but not to the returns that are reported.
-
-    Raises:
-      ValueError: an argument out of its range.
+      auxiliaries: further losses of a lifetime, added to PPO's.
+      bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards of the advantages and
+        values, but not to the returns that are reported.
     """
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
     check_positive(reward_scale=reward_scale)
     learner = recurrent_learner(acting)
-    estimator = scaled_rewards(estimator, reward_scale)
+    outer, estimator, surrogate = built(outer), scaled_rewards(built(estimator), reward_scale), clipped(clip)
     task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
 
-    def evaluate(theta: Theta, phi: Phi, batch: Trajectory):
-        return replay_lifetimes(learning, theta, phi, batch.obs)[:2]
-
-    ppo = actor_critic(evaluate, learner.begin, clipped(clip), value_weight=value_weight, entropy_weight=entropy_weight)
-
-    def objective(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        loss, info = ppo(theta, lifetime)
+    def objective(theta: Theta, lifetime: Lifetime):
+        batch = batch_of(lifetime, -1)
+        distribution, value, _ = replay_lifetimes(learning, theta, learner.begin(theta), batch.obs)
+        error = 0.5 * masked_mean(jnp.square(value - batch.value_target), batch.mask)
+        entropy = masked_mean(distribution.entropy(), batch.mask)
+        loss = surrogate(distribution.log_prob(batch.action), batch) + value_weight * error - entropy_weight * entropy
+        info = {"value_error": error, "entropy": entropy}
         for auxiliary in auxiliaries:
             further, further_info = auxiliary(theta, lifetime)
             loss, info = loss + further, {**info, **further_info}
         return loss, info
 
     def with_bonus(theta: Theta, lifetime: Lifetime) -> Lifetime:
-        batch = jax.tree.map(lambda x: x[-1], lifetime.trajectory)
+        batch = batch_of(lifetime, -1)
         assert bonus is not None
         rewarded = estimator(batch._replace(reward=batch.reward + bonus(theta, lifetime) * batch.mask))
         estimated = rewarded._replace(reward=batch.reward)
@@ -107,7 +99,6 @@ def lifetime_ppo(
 
 
 def standardised_together(lifetimes: Lifetime) -> Lifetime:
-    """Advantages with mean 0 and standard deviation 1 over all tasks."""
+    """Advantages scaled to mean 0 and standard deviation 1 over all tasks."""
     batch = lifetimes.trajectory
-    advantage = standardise(batch.advantage, batch.mask)
-    return lifetimes._replace(trajectory=batch._replace(advantage=advantage))
+    return lifetimes._replace(trajectory=batch._replace(advantage=standardise(batch.advantage, batch.mask)))

@@ -36,23 +36,20 @@ def maml(
 
     Args:
       tasks: the family.
-      inner_rate: α > 0, or a schedule over adaptation steps, ``step -> α``.
+      inner_rate: step size α > 0 of adaptation, or a schedule over adaptation steps, ``step -> α``.
       adaptation_steps: K ≥ 0 gradient steps, each on fresh episodes.
       episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
-      inner_loss: surrogate that adaptation descends.
+      inner_loss: surrogate loss that adaptation descends.
       inner_optimizer: ``inner_optimizer(inner_rate) -> optax transformation``. One that takes a square root of a moment
         needs ``eps_root > 0`` to be differentiated through: ``lambda rate: optax.adam(rate, eps_root=1e-8)``.
-      outer: moves θ.
-      outer_loss: surrogate of the data after adaptation.
-      objective: what the outer step improves, of the data that ``outer_loss`` sees.
-      estimator: advantages.
-      policy: a network.
+      outer: optimiser of the slow weights θ.
+      outer_loss: surrogate loss on the data after adaptation.
+      objective: which batches of episodes ``outer_loss`` is taken on.
+      estimator: estimator of advantages.
+      policy: network of the policy.
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
         accelerator take as many as memory allows. By default chosen from the device and the sizes.
       adaptation: ``(policy, inner_loss, inner_optimizer) -> Adaptation``: what adapts, and how.
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     check_positive(inner_rate=inner_rate)
     parts = (built(policy, tasks.env), built(inner_loss), inner_optimizer(cast(Any, inner_rate)))
@@ -75,12 +72,7 @@ def maml(
 
 @extends(maml, without=("adaptation",))
 def fomaml(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
-    """``maml`` whose adaptation counts as the identity in the outer gradient (Finn et al. 2017, section 5.2).
-
-    Args:
-      tasks: the family.
-      **settings: those of ``maml``.
-    """
+    """``maml`` whose adaptation counts as the identity in the outer gradient (Finn et al. 2017, section 5.2)."""
     return maml(tasks, adaptation=lambda *parts: first_order(whole_network(*parts)), **settings)
 
 
@@ -90,10 +82,6 @@ def maml_vpg(tasks: TaskDistribution, **settings) -> MetaAlgorithm:
 
     The surrogate of Finn et al. 2017's equation 4, without the trust region. Its meta-gradient is biased: see
     ``score_function``.
-
-    Args:
-      tasks: the family.
-      **settings: those of ``maml`` but for the two losses.
     """
     loss = standardised(score_function)
     return maml(tasks, inner_loss=loss, outer_loss=loss, **settings)
@@ -106,21 +94,12 @@ def maml_ppo(
     """``maml`` with several clipped steps on each meta-batch (Schulman et al. 2017's surrogate as the outer loss).
 
     Args:
-      tasks: the family.
-      clip: ε > 0, how far the ratio of the post-adaptation policies may go before it stops to count.
-      outer: moves θ.
-      **settings: those of ``maml`` but for the outer loss.
+      clip: ε > 0: the ratio of the post-adaptation policies counts between 1 − ε and 1 + ε.
     """
     return maml(tasks, outer=outer, outer_loss=standardised(clipped(clip)), **settings)
 
 
 @extends(maml)
 def trpo_maml(tasks: TaskDistribution, *, outer: Outer = part(trust_region), **settings) -> MetaAlgorithm:
-    """``maml`` with the outer step of Finn et al. 2017: TRPO on the divergence of the post-adaptation policies.
-
-    Args:
-      tasks: the family.
-      outer: moves θ.
-      **settings: those of ``maml``.
-    """
+    """``maml`` with the outer step of Finn et al. 2017: TRPO on the divergence of the post-adaptation policies."""
     return maml(tasks, outer=outer, **settings)

@@ -7,20 +7,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete
 from jaxmeta.algorithms.compose import default_task_chunk
+from jaxmeta.algorithms.contract import check_discrete
 from jaxmeta.algorithms.replay import Loss, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit
 from jaxmeta.learners import at_shares, n_step_transitions, q_learner, td_errors, td_targets
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import mean_over_tasks
-from jaxmeta.parts import built, part
+from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, Key, Learner, MetaAlgorithm, PyTree, TaskDistribution, Theta, Trajectory
 
 
 class Episodes(NamedTuple):
-    """What is stored of a lifetime's trajectory, and learned from: leaves ``[K + 1, E, T, ...]``."""
+    """The part of a lifetime's trajectory that is stored: leaves ``[K + 1, E, T, ...]``."""
 
     obs: Array
     action: Array
@@ -31,11 +31,11 @@ class Episodes(NamedTuple):
     final_obs: Array
 
     def trajectory(self) -> Trajectory:
-        nothing = jnp.zeros_like(self.reward)
-        unused = dict.fromkeys(("log_prob", "value", "advantage", "value_target"), nothing)
+        unused = dict.fromkeys(("log_prob", "value", "advantage", "value_target"), jnp.zeros_like(self.reward))
         return Trajectory(**self._asdict(), **unused)
 
 
+@extends(annealing)
 def maml_q(
     tasks: TaskDistribution,
     *,
@@ -59,55 +59,51 @@ def maml_q(
     updates: int = 32,
     priority_exponent: float = 0.0,
     weight_exponent: float = 0.6,
-    epsilon: float = 1.0,
     epsilon_end: float = 0.05,
-    epsilon_decay: int = 50,
     task_chunk: int | None = None,
+    **exploration,
 ) -> MetaAlgorithm:
     """``min_θ mean_i L_i(φ_i)``, with ``φ_i`` from ``θ`` by double-Q steps in task i, and ``L_i`` its squared errors.
 
     Each meta-step collects a lifetime in every task by an ε-greedy policy, and stores it as one item of a ring, so that
-    what is adapted with and what is learned from come from one task. An update draws ``batch_tasks`` of the stored
-    tasks, adapts to each with the stored data, and is differentiated through that. The errors of the adapted values are
-    those on transitions that they were not adapted with, against the values that a slow copy of ``θ`` adapts to.
+    adaptation and learning use data of one task. An update draws ``batch_tasks`` of the stored tasks, adapts to each
+    with the stored data, and is differentiated through that. The errors of the adapted values are taken on transitions
+    that they were not adapted to, against the values that a slow copy of ``θ`` adapts to.
     ``adapt`` acts with the last share of random actions, ``epsilon_end``.
 
     Args:
       tasks: a family with discrete actions.
-      inner_rate: α > 0.
-      adaptation_steps: K ≥ 0 batches of episodes that are adapted with.
+      inner_rate: step size α > 0 of adaptation.
+      adaptation_steps: K ≥ 0 batches of episodes to adapt on.
       episodes: E ≥ 1 episodes in each of the ``K + 1`` batches.
       inner_optimizer: ``inner_optimizer(inner_rate) -> optax transformation``, begun anew at each batch.
-      inner_updates: steps on each batch, ≥ 0.
-      inner_batch: transitions of each of them, ≥ 1.
-      policy: its logits are taken for ``h(Q)``.
+      inner_updates: gradient steps on each batch of episodes, ≥ 0.
+      inner_batch: transitions in a gradient step of adaptation, ≥ 1.
+      policy: network whose logits are the rescaled action values ``h(Q)``.
       adaptation: wraps the learner: ``first_order`` or ``rematerialised``.
-      optimizer: of the slow weights.
-      discount: γ in [0, 1].
-      n_step: n ≥ 1, of all targets.
+      optimizer: optimiser of the slow weights.
+      discount: discount factor γ in [0, 1].
+      n_step: steps n ≥ 1 of the n-step targets, in both loops.
       double: double Q-learning, in both loops.
-      early_weight: in [0, 1], of the errors after 0 to K − 1 adaptation steps against that after K: where the values
-        are right before adaptation as far as they can be, the data that is adapted with is of use.
+      early_weight: weight of the errors after 0 to K − 1 adaptation steps against that after K, in [0, 1]. It makes
+        values as good as they can be before adaptation, so that the episodes to adapt on are of use.
       target_rate: share of the weights that enters their slow copy at each update, in (0, 1].
-      capacity: tasks in the buffer, ≥ those of one meta-step. As many as those, and nothing older is learned from.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step; if equal, no older data is learned from.
       batch_tasks: stored tasks in an update, ≥ 1.
-      batch: transitions of each, ≥ 1.
-      updates: in a meta-step, ≥ 1.
-      priority_exponent: of a task's mean absolute error, in [0, 1]; 0 draws uniformly.
-      weight_exponent: β in [0, 1] of the importance weights.
-      epsilon: share of random actions at first, in [0, 1].
-      epsilon_end: and after ``epsilon_decay`` meta-steps, ≥ 1; in between it falls linearly.
-      epsilon_decay: see above.
-      task_chunk: tasks differentiated together, ≥ 1; by default what ``default_task_chunk`` says.
+      batch: transitions of each stored task in an update, ≥ 1.
+      updates: gradient updates in a meta-step, ≥ 1.
+      priority_exponent: exponent of a task's mean absolute error in its priority, in [0, 1]; 0 draws uniformly.
+      weight_exponent: exponent β of the importance weights, in [0, 1]; 1 corrects for the priorities in full.
+      task_chunk: tasks differentiated together, ≥ 1; by default chosen from the device and the sizes.
 
     Raises:
-      ValueError: an argument out of its range, or continuous actions.
+      ValueError: continuous actions.
     """
     check_discrete(tasks)
     check_least(1, batch_tasks=batch_tasks)
     check_positive(inner_rate=inner_rate)
     check_share(target_rate=target_rate)
-    epsilon_at = annealing(epsilon=epsilon, epsilon_end=epsilon_end, epsilon_decay=epsilon_decay)
+    epsilon_at = annealing(epsilon_end=epsilon_end, **exploration)
     network = built(policy, tasks.env)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
 
@@ -136,7 +132,7 @@ def maml_q(
         learner_with(epsilon_end),
         greedy,
         init=lambda key: training.start(network.init(key)),
-        store=lambda keys, theta, lifetimes: stored(lifetimes.trajectory),
+        store=lambda keys, theta, lifetimes: Episodes(*(getattr(lifetimes.trajectory, x) for x in Episodes._fields)),
         learn=training.learn,
         priority=as_the_highest,
         collecting=lambda iteration: learner_with(epsilon_at(iteration)),
@@ -163,25 +159,12 @@ def adapted_errors(
     """``loss(theta, target, key, data) -> (loss, error)`` of one stored task, differentiable through the adaptation.
 
     ``target`` is a slow copy of ``theta``, and ``error`` the mean size of the errors after the last adaptation step.
-
-    Args:
-      network: its logits are ``h(Q)``.
-      learner: adapts, by a ``q_learner``.
-      adaptation_steps: K ≥ 0.
-      discount: γ in [0, 1].
-      n_step: n ≥ 1.
-      double: double Q-learning.
-      early_weight: of the errors after 0 to K − 1 adaptation steps, in [0, 1].
-      batch: transitions, ≥ 1.
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     check_least(1, batch=batch)
     check_unit(early_weight=early_weight)
 
     def errors_after(key: Key, weights: PyTree, slow: PyTree, data: Trajectory, step: int) -> Array:
-        """Of transitions by lot, with replacement, from the batches that the weights were not adapted with."""
+        """On transitions drawn with replacement from the batches that the weights were not adapted to."""
         unseen = n_step_transitions(jax.tree.map(lambda x: x[step:], data), discount, n_step)
         drawn = at_shares(unseen, jax.random.uniform(key, (batch,)))
         target = jax.lax.stop_gradient(td_targets(network, weights if double else slow, slow, drawn))
@@ -210,23 +193,12 @@ def mean_with_priorities(
     task_chunk: int,
     priority_exponent: float,
 ) -> Loss:
-    """The mean of ``loss`` over ``batch_tasks`` drawn tasks, weighted, and their priorities by their errors.
-
-    Args:
-      loss: see ``adapted_errors``.
-      batch_tasks: tasks, ≥ 1.
-      task_chunk: tasks differentiated together, ≥ 1.
-      priority_exponent: of an error, in [0, 1].
-
-    Raises:
-      ValueError: an argument out of its range.
-    """
+    """The weighted mean of a loss of ``adapted_errors`` over the tasks drawn, and their priorities by their errors."""
     check_unit(priority_exponent=priority_exponent)
 
     def weighted(both: tuple[Theta, PyTree], key: Key, weight: Array, place: Array, data: Trajectory):
-        """Of the task that stands at ``place`` among those drawn."""
         value, error = loss(*both, key, data)
-        # Of the mean over tasks that is taken of it, each task has its own entry.
+        # An entry for each task, at its place: the mean over tasks leaves each task its own error.
         each = batch_tasks * error * (jnp.arange(batch_tasks) == place)
         return weight * value, {"error": error, "errors": each}
 
@@ -240,14 +212,6 @@ def mean_with_priorities(
 
 
 def as_the_highest(theta: Theta, state: ReplayState, items: Episodes) -> Array:
-    """The highest priority there is, for new tasks ``[B]``.
-
-    A new task is drawn as often as any until its error is known (Schaul et al. 2016, algorithm 1).
-    """
+    """The highest priority in the ring, for new tasks ``[B]``: Schaul et al. 2016, algorithm 1."""
     highest = jnp.max(state.buffer.priority)
     return jnp.full(items.mask.shape[0], jnp.where(highest > 0, highest, 1.0))
-
-
-def stored(trajectory: Trajectory) -> Episodes:
-    """The part of a trajectory that is learned from."""
-    return Episodes(*(getattr(trajectory, name) for name in Episodes._fields))

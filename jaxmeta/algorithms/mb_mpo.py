@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,32 +17,20 @@ from jaxmeta.networks import Policy, policy_for
 from jaxmeta.outer import adam, adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, extends, part
-from jaxmeta.types import (
-    Array,
-    Estimator,
-    Info,
-    Key,
-    Lifetime,
-    MetaAlgorithm,
-    MetaState,
-    Outer,
-    PyTree,
-    TaskDistribution,
-    Theta,
-)
+from jaxmeta.types import Array, Estimator, Key, Lifetime, MetaAlgorithm, MetaState, Outer, PyTree, TaskDistribution
 
 
 class Experience(NamedTuple):
-    """What is kept of one task: its transitions ``[M, ...]``, the first observations ``[(K + 1) E, O]`` of its
-    episodes, and how much it counts in the fit of each model ``[members]``."""
+    """What is stored of one task: its transitions ``[M, ...]``, the first observations ``[(K + 1) E, O]`` of its
+    episodes, and its weight in the fit of each model ``[members]``."""
 
     steps: Transitions
     starts: Array
     shares: Array
 
 
-class EnsembleState(NamedTuple):
-    """What updates carry: the state of the outer step, and the models' parameters ``[members, ...]``."""
+class PolicyAndModels(NamedTuple):
+    """What updates carry: the state of the policy's outer step, and the models or the state of their updates."""
 
     outer: PyTree
     models: PyTree
@@ -68,84 +56,71 @@ def mb_mpo(
     estimator: Estimator = part(linear_baseline, trace_decay=0.95),
     outer: Outer = part(adam, rate=1e-3),
     policy: Policy = part(policy_for, hidden=(32, 32), activation="tanh", initial_log_std=-0.5),
-    **settings: Any,
+    **settings,
 ) -> MetaAlgorithm:
     """Learn an ensemble of models from real steps, and ``updates`` times make a step of MAML with them as the tasks.
 
     Each meta-step collects ``real_episodes`` episodes before and after adaptation in every real task, by the policy
-    that is adapted there, and adds them to a ring. Each member of the ensemble is fitted to all of it from its last
-    weights, with early stopping; real tasks count for it by weights of its own, drawn from a standard exponential
-    distribution (the Bayesian bootstrap), so that members differ in what tasks differ in. Where there is one real task
-    only, they differ by their first weights and their batches, as in the paper.
+    that is adapted there, and adds them to a ring. Each member of the ensemble is fitted to the whole ring from its
+    last weights, with early stopping. It gives each real task a weight of its own, drawn from a standard exponential
+    distribution (the Bayesian bootstrap), so that members differ in what tasks differ in. Where there is only one real
+    task, they differ by their first weights and their batches, as in the paper.
+
+    The settings of ``maml`` hold for the models and for real tasks; its ``episodes`` are those of an imagined task, and
+    of ``adapt``.
 
     Args:
-      tasks: the real family.
-      model: the functions.
-      members: models, ≥ 2.
-      model_optimizer: of the models; it starts anew with each fit, and where its step size falls, then by steps of it.
-      epochs: of a fit at most, ≥ 1.
+      model: network of the dynamics models.
+      members: number of models, ≥ 2.
+      model_optimizer: optimiser of the models. It starts anew with each fit, and its ``decay`` counts steps of the fit.
+      epochs: largest number of epochs of a fit, ≥ 1.
       patience: epochs without a better held-out loss that end a fit, ≥ 1.
       batch: transitions in a step of the fit, ≥ 1.
-      real_episodes: in each real task before each adaptation step and after the last, ≥ 1, during meta-training.
+      real_episodes: episodes in each real task before each adaptation step and after the last, in meta-training, ≥ 1.
       updates: meta-steps on the models for each fit, ≥ 1.
       imagined_horizon: steps of an imagined episode, ≥ 1; by default those of a real one.
       starts: first observations, drawn from the real ones, in each imagined task, ≥ 1.
-      capacity: tasks in the ring, ≥ those of one meta-step.
-      inner_rate: α > 0, or a schedule over adaptation steps.
-      adaptation_steps: K ≥ 0.
-      estimator: advantages.
-      outer: moves θ, ``updates`` times in a meta-iteration.
-      policy: a network.
-      **settings: the others of ``maml``, for the models and for real tasks; its ``episodes`` are those of an imagined
-        task, and of ``adapt``.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
+      outer: optimiser of the slow weights θ, with ``updates`` steps in a meta-step.
 
     Raises:
-      ValueError: an argument out of its range, or spaces of another kind.
+      ValueError: spaces of another kind.
     """
     check_least(2, members=members)
     check_least(1, real_episodes=real_episodes, updates=updates)
     model, estimator = built(model, tasks.env), built(estimator)
-    settings |= {
-        "inner_rate": inner_rate,
-        "adaptation_steps": adaptation_steps,
-        "estimator": estimator,
-        "outer": built(outer, updates),
-        "policy": built(policy, tasks.env),
-    }
+    settings |= {"inner_rate": inner_rate, "adaptation_steps": adaptation_steps, "estimator": estimator}
+    settings |= {"outer": built(outer, updates), "policy": built(policy, tasks.env)}
     real = maml(tasks, **settings)
     family = imagined_tasks(tasks, model, starts=starts, horizon=imagined_horizon)
     imagined = maml(family, **settings)
     fit_settings = {"optimizer": model_optimizer, "epochs": epochs, "batch": batch, "patience": patience}
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
+    def init_fn(key: Key):
         key_policy, key_models = jax.random.split(key)
         theta, outer_state = real.init(key_policy)
-        return theta, EnsembleState(outer_state, jax.vmap(model.init)(jax.random.split(key_models, members)))
+        return theta, PolicyAndModels(outer_state, jax.vmap(model.init)(jax.random.split(key_models, members)))
 
-    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Experience:
-        def experience(key: Key, lifetime: Lifetime) -> Experience:
-            return experience_of(lifetime, jax.random.exponential(key, (members,)))
+    def store_fn(keys: Keys, theta: PyTree, lifetimes: Lifetime) -> Experience:
+        each = jax.random.split(keys[0], lifetimes.peer_return.shape[0])
+        draw = lambda key: jax.random.exponential(key, (members,))  # noqa: E731
+        return over_tasks(lambda key, lifetime: experience_of(lifetime, draw(key)), each, lifetimes)
 
-        return over_tasks(experience, jax.random.split(keys[0], lifetimes.peer_return.shape[0]), lifetimes)
-
-    def fit(key: Key, models: PyTree, buffer: Buffer) -> tuple[PyTree, Info]:
-        data, weight = weighted_transitions(buffer)
-        one = lambda key, params, weight: fit_model(key, model, params, data, weight, **fit_settings)  # noqa: E731
-        return jax.vmap(one)(jax.random.split(key, members), models, weight)
-
-    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
+    def learn_fn(keys: Keys, theta: PyTree, state: ReplayState, lifetimes: Lifetime):
         _, key_fit, key_start, key_learn = keys
-        models, fitted = fit(key_fit, state.carried.models, state.buffer)
+        data, weight = weighted_transitions(state.buffer)
+        fit = lambda key, params, weight: fit_model(key, model, params, data, weight, **fit_settings)  # noqa: E731
+        models, fitted = jax.vmap(fit)(jax.random.split(key_fit, members), state.carried.models, weight)
         worlds = ImaginedTask(
             model=models,
             starts=draw_starts(key_start, state.buffer, (members, starts)),
             max_steps_in_episode=jnp.full(members, family.horizon),
         )
-        steps = jax.random.split(key_learn, updates)
+        step = lambda meta, key: imagined.step(key, meta, worlds)  # noqa: E731
         begun = MetaState(theta, state.carried.outer)
-        meta, infos = jax.lax.scan(lambda meta, key: imagined.step(key, meta, worlds), begun, steps)
+        meta, infos = jax.lax.scan(step, begun, jax.random.split(key_learn, updates))
         info = {**jax.tree.map(jnp.mean, {**infos, **fitted}), "imagined_return": jnp.mean(infos["return_post"])}
-        return meta.theta, state._replace(carried=EnsembleState(meta.opt_state, models)), info
+        return meta.theta, state._replace(carried=PolicyAndModels(meta.opt_state, models)), info
 
     algorithm = replay_method(
         tasks,
@@ -164,7 +139,7 @@ def mb_mpo(
 
 
 def weighted_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
-    """All stored transitions ``[M, ...]``, and how much each counts for each model, ``[members, M]``."""
+    """All stored transitions ``[M, ...]``, and the weight of each for each model, ``[members, M]``."""
     data, stored = buffer.data.steps, buffer.priority > 0
     weight = buffer.data.shares[:, :, None] * (data.mask * stored[:, None])[:, None]
     weight = jnp.moveaxis(weight, 1, 0).reshape(weight.shape[1], -1)
@@ -172,14 +147,14 @@ def weighted_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
 
 
 def experience_of(lifetime: Lifetime, shares: Array) -> Experience:
-    """What is kept of a lifetime."""
+    """What is stored of a lifetime."""
     batch = lifetime.trajectory
     first = batch.obs[..., 0, :]
     return Experience(transitions_of(batch), first.reshape(-1, first.shape[-1]), shares)
 
 
 def draw_starts(key: Key, buffer: Buffer, shape: tuple[int, ...]) -> Array:
-    """First observations of stored episodes, by lot, ``[*shape, O]``."""
+    """First observations of stored episodes, drawn with replacement, ``[*shape, O]``."""
     first = buffer.data.starts
     stored = jnp.repeat(buffer.priority > 0, first.shape[1]).astype(jnp.float32)
     places = draw_places(key, jnp.cumsum(stored), math.prod(shape))

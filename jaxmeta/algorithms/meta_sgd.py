@@ -1,5 +1,6 @@
 """Meta-SGD: a learned step size for every parameter (Li et al. 2017)."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -25,18 +26,12 @@ def meta_sgd(tasks: TaskDistribution, *, initial_rates: float | PyTree = 1.0, **
     """``φ = θ − α β ∘ ∇L(θ)`` with both ``θ`` and ``β`` meta-learned (Li et al. 2017, equation 2; their α is our α β).
 
     Args:
-      tasks: the family.
-      initial_rates: β at the start, as a factor on ``inner_rate``: a number, or a pytree of the policy's parameters.
-      **settings: those of ``maml``.
+      initial_rates: β at the start, as a factor on ``inner_rate``: a number, or a pytree like the policy's parameters.
 
     Raises:
       ValueError: ``initial_rates`` is a pytree of another structure, or of other shapes.
     """
-
-    def make(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-        return learned_rates(policy, inner_loss, inner_optimizer, initial_rates)
-
-    return maml(tasks, adaptation=make, **settings)
+    return maml(tasks, adaptation=functools.partial(learned_rates, initial_rates=initial_rates), **settings)
 
 
 def learned_rates(
@@ -57,10 +52,5 @@ def learned_rates(
         scale = optax.stateless(lambda updates, _: jax.tree.map(jnp.multiply, updates, theta.rates))
         return optax.chain(inner_optimizer, scale)
 
-    return gradient_adaptation(
-        init_fn,
-        lambda theta: theta.params,
-        lambda theta, weights, obs: policy.apply(weights, obs),
-        inner_loss,
-        optimizer,
-    )
+    apply = lambda theta, weights, obs: policy.apply(weights, obs)  # noqa: E731
+    return gradient_adaptation(init_fn, lambda theta: theta.params, apply, inner_loss, optimizer)

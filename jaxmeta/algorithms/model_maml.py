@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +11,8 @@ import optax
 from jaxmeta.algorithms.compose import default_task_chunk, learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.algorithms.mb_mpo import Experience, experience_of
-from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, UpdateState, gradient_updates, replay_method
+from jaxmeta.algorithms.mb_mpo import Experience, PolicyAndModels, experience_of
+from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, gradient_updates, replay_method
 from jaxmeta.checks import check_least
 from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline
 from jaxmeta.learners import MakeAdaptation, act_by_mode, acting, imagining, whole_network
@@ -21,7 +21,7 @@ from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation, ratio_surrogate
 from jaxmeta.outer import adam, adam_updates
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.parts import built, part
+from jaxmeta.parts import built, extends, part
 from jaxmeta.types import (
     Array,
     Divergence,
@@ -39,13 +39,7 @@ from jaxmeta.types import (
 )
 
 
-class TwoSteps(NamedTuple):
-    """What updates carry: the state of the policy's outer step, and that of the model's updates."""
-
-    outer: PyTree
-    model: UpdateState
-
-
+@extends(maml, without=("objective",))
 def model_maml(
     tasks: TaskDistribution,
     *,
@@ -84,34 +78,24 @@ def model_maml(
     models that were adapted to each real task as the tasks, in the manner of MB-MPO (Clavera et al. 2018).
 
     Args:
-      tasks: the family.
-      model: the functions.
-      model_optimizer: of the model's slow weights.
-      model_rate: β ≥ 0, step size of the model's adaptation.
-      model_steps: of it, ≥ 0.
-      model_updates: in a meta-step, ≥ 1.
-      model_batch: transitions that a model is adapted on in an update, and as many that it then has to predict, ≥ 1.
-      batch_tasks: stored tasks in an update, ≥ 1.
-      capacity: tasks in the ring, ≥ those of one meta-step.
-      imagined_steps: J ≥ 0, policy steps in imagination after each real one.
-      imagined_weight: of such a step against a real one, ≥ 0.
-      imagined_episodes: in each such step, and before and after adaptation in an imagined task, ≥ 1.
+      model: network of the dynamics model.
+      model_optimizer: optimiser of the model's slow weights.
+      model_rate: step size β ≥ 0 of the model's adaptation.
+      model_steps: gradient steps of the model's adaptation on each batch of real episodes, ≥ 0.
+      model_updates: updates of the model's slow weights in a meta-step, ≥ 1.
+      model_batch: transitions that a model adapts to in an update, and as many others that it then predicts, ≥ 1.
+      batch_tasks: stored tasks in an update of the model, ≥ 1.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
+      imagined_steps: J ≥ 0 policy steps in imagination after each real one.
+      imagined_weight: weight of a policy step in imagination, ≥ 0; a real one has 1.
+      imagined_episodes: episodes in each policy step in imagination, and in each batch of an imagined task, ≥ 1.
       imagined_horizon: steps of an imagined episode, ≥ 1; by default those of a real one.
       imagined_updates: meta-steps on imagined tasks for each on real ones, ≥ 0.
-      inner_rate: as in ``maml``, and so are all others.
-      adaptation_steps: K ≥ 0.
-      episodes: real ones in each of the K + 1 batches, ≥ 1.
-      inner_loss: see ``maml``.
-      inner_optimizer: see ``maml``.
-      outer: moves the policy's slow weights, ``imagined_updates + 1`` times in a meta-iteration.
-      outer_loss: see ``maml``.
-      estimator: see ``maml``.
-      policy: see ``maml``.
-      task_chunk: see ``maml``.
-      adaptation: see ``maml``.
+      episodes: real episodes in each of the K + 1 batches, ≥ 1.
+      outer: optimiser of the policy's slow weights, with ``imagined_updates + 1`` steps in a meta-step.
 
     Raises:
-      ValueError: an argument out of its range, or spaces of another kind.
+      ValueError: spaces of another kind.
     """
     check_least(1, model_updates=model_updates, batch_tasks=batch_tasks, episodes=episodes)
     check_least(0, adaptation_steps=adaptation_steps, imagined_updates=imagined_updates)
@@ -146,9 +130,9 @@ def model_maml(
         batch=batch_tasks,
     )
 
-    def init_fn(key: Key) -> tuple[Theta, PyTree]:
+    def init_fn(key: Key):
         theta = learner.init(key)
-        return theta, TwoSteps(outer.init(theta["policy"]), model_training.start(theta["model"])[1])
+        return theta, PolicyAndModels(outer.init(theta["policy"]), model_training.start(theta["model"])[1])
 
     adapt = functools.partial(adapt_model, model, rate=model_rate, steps=model_steps)
     gate = imagined.gate
@@ -168,7 +152,7 @@ def model_maml(
 
 
 def experiences_of(lifetimes: Lifetime) -> Experience:
-    """What is kept of lifetimes ``[N, ...]``: all count alike."""
+    """What is stored of lifetimes ``[N, ...]``, all with weight 1."""
     return over_tasks(lambda lifetime: experience_of(lifetime, jnp.ones(())), lifetimes)
 
 
@@ -179,16 +163,9 @@ Imagine = Callable[[Key, MetaState, PyTree, Experience], tuple[MetaState, Info]]
 def on_imagined_tasks(
     imagined: MetaAlgorithm, family: TaskDistribution, adapt: Callable[..., PyTree], updates: int
 ) -> Imagine:
-    """Steps of ``imagined`` with models as the tasks, each adapted to one real task.
+    """``updates`` steps of ``imagined`` with models as the tasks, each adapted to one real task by ``adapt``."""
 
-    Args:
-      imagined: the method on imagined tasks.
-      family: theirs.
-      adapt: ``adapt(params, transitions, weight) -> params``, of the model.
-      updates: steps, ≥ 0.
-    """
-
-    def imagine_fn(key: Key, policy: MetaState, params: PyTree, experiences: Experience) -> tuple[MetaState, Info]:
+    def imagine_fn(key: Key, policy: MetaState, params: PyTree, experiences: Experience):
         if not updates:
             return policy, {}
         models = over_tasks(lambda steps: adapt(params, steps, steps.mask), experiences.steps, task_chunk=1)
@@ -207,26 +184,19 @@ def learn_both(
     training: Updates,
     imagine: Imagine,
 ) -> Callable[[Keys, Theta, ReplayState, Lifetime], tuple[Theta, ReplayState, Info]]:
-    """One outer step of the policy on real data, then updates of the model, then the policy in imagination.
+    """One outer step of the policy on real data, then updates of the model, then the policy's steps in imagination."""
 
-    Args:
-      model: the functions.
-      learn_policy: the outer step.
-      training: updates of the model.
-      imagine: the policy's steps in imagination.
-    """
-
-    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime) -> tuple[Theta, ReplayState, Info]:
+    def learn_fn(keys: Keys, theta: Theta, state: ReplayState, lifetimes: Lifetime):
         key_model, key_imagined, *_ = keys
         meta, info = learn_policy(MetaState(theta, state.carried.outer), lifetimes)
         params = model.scaled(theta["model"], *stored_transitions(state.buffer))
-        parts = (params, state.carried.model, state.buffer, state.iteration)
+        parts = (params, state.carried.models, state.buffer, state.iteration)
         params, of_model, _, infos = training.run(key_model, *parts)
         info |= {name: infos[name][-1] for name in ("model_loss_pre", "model_loss_post")}
         policy = MetaState(meta.theta["policy"], meta.opt_state)
         policy, imagined_info = imagine(key_imagined, policy, params, experiences_of(lifetimes))
         theta = {"policy": policy.theta, "model": params}
-        return theta, state._replace(carried=TwoSteps(policy.opt_state, of_model)), {**info, **imagined_info}
+        return theta, state._replace(carried=PolicyAndModels(policy.opt_state, of_model)), {**info, **imagined_info}
 
     return learn_fn
 
@@ -239,17 +209,7 @@ def stored_transitions(buffer: Buffer) -> tuple[Transitions, Array]:
 
 
 def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: int) -> Loss:
-    """The error of a model on some of a stored task's transitions, after adaptation on others (Nagabandi et al. 2019).
-
-    Args:
-      model: the functions.
-      rate: step size of the adaptation, ≥ 0.
-      steps: of it, ≥ 0.
-      batch: transitions of each kind, ≥ 1.
-
-    Raises:
-      ValueError: an argument out of its range.
-    """
+    """The error of a model on some transitions of a stored task, after adaptation to others (Nagabandi et al. 2019)."""
     check_least(1, model_batch=batch)
 
     def one_task(params: PyTree, key: Key, item: Experience) -> tuple[Array, Info]:
@@ -278,10 +238,8 @@ def of_policy(outer: Outer) -> Outer:
     """``outer`` for ``theta["policy"]``, the rest of theta held fixed."""
 
     def step_fn(theta: Theta, opt_state: PyTree, objective, divergence: Divergence):
-        def whole(part: PyTree) -> Theta:
-            return {**theta, "policy": part}
-
-        zeros = jax.tree.map(jnp.zeros_like, {name: x for name, x in theta.items() if name != "policy"})
+        whole = lambda part: {**theta, "policy": part}  # noqa: E731
+        zeros = jax.tree.map(jnp.zeros_like, theta)
         inner = Divergence(
             lambda part: divergence.value(whole(part)),
             lambda vector, every: divergence.curvature({**zeros, "policy": vector}, every)["policy"],

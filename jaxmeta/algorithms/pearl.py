@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.replay import Keys, gradient_updates, replay_method
+from jaxmeta.algorithms.replay import gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit, check_weights
 from jaxmeta.data import Transitions, draw_places, transitions_of
 from jaxmeta.learners import acting_latent, context_learner
@@ -14,7 +14,7 @@ from jaxmeta.networks import Gaussian, LatentModel, latent_model_for, prior, upd
 from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.parts import built, part
-from jaxmeta.types import Array, Info, Key, Lifetime, MetaAlgorithm, Phi, PyTree, Task, TaskDistribution, Theta
+from jaxmeta.types import Array, Info, Key, MetaAlgorithm, PyTree, Task, TaskDistribution, Theta
 
 
 def pearl(
@@ -35,33 +35,32 @@ def pearl(
     """Explore for some episodes by samples from the posterior over tasks, updated after each; learn off-policy.
 
     Each meta-step collects a lifetime of ``adaptation_steps + 1`` episodes in every task and stores it as one item of a
-    ring, so that what is inferred and what is learned of a task come from its own data and no other's. An update draws
-    ``batch_tasks`` of the stored tasks. Of each, a random part of its transitions is the context: their share is
-    uniform on [0, 1], so that the posterior is trained for little data and for much. One latent is drawn from the
-    posterior, and ``batch`` transitions are learned from: the encoder by the critics' error and its divergence from the
-    prior, the actor with the latent held fixed.
+    ring, so that a task is inferred and learned from its own data. An update draws ``batch_tasks`` of the stored tasks.
+    Of each, a random part of its transitions is the context: its share is uniform on [0, 1], so that the posterior is
+    trained for little data and for much. One latent is drawn from the posterior. On ``batch`` transitions the encoder
+    learns by the critics' error and its divergence from the prior, the actor with the latent held fixed.
 
-    Unlike theirs, tasks are drawn anew at each meta-step instead of visited again, so that the context comes from all
-    of a task's episodes, however old, and not from its newest ones that were acted by the prior; the prior is itself a
-    factor of the posterior; and there are two critics with slow copies in place of a value function.
+    Unlike theirs, tasks are drawn anew at each meta-step instead of visited again: the context comes from all of a
+    task's episodes, however old, and not from its newest ones under the prior. The prior is itself a factor of the
+    posterior, and there are two critics with slow copies in place of a value function.
 
     Args:
       tasks: a family with a bounded box of actions.
-      model: networks.
-      adaptation_steps: K ≥ 0, episodes that the posterior is updated after.
-      optimizer: of all networks.
-      discount: γ in [0, 1].
-      temperature: α > 0, weight of the policy's entropy against the reward; by default learned, so that the entropy
-        is about as many nats below 0 as there are actions' dimensions, of actions in [−1, 1] (Haarnoja et al. 2018).
-      divergence_weight: of the posterior's divergence from the prior, ≥ 0.
+      model: networks of the encoder, the actor and the critics.
+      adaptation_steps: K ≥ 0, episodes after which the posterior is updated.
+      optimizer: optimiser of all networks.
+      discount: discount factor γ in [0, 1].
+      temperature: weight α > 0 of the policy's entropy against the reward. By default it is learned, for an entropy of
+        −1 nat for each dimension of the actions, in units where they lie in [−1, 1] (Haarnoja et al. 2018).
+      divergence_weight: weight of the posterior's divergence from the prior, ≥ 0.
       target_rate: share of the critics that enters their slow copies at each update, in (0, 1].
-      capacity: tasks in the buffer, ≥ those of one meta-step.
+      capacity: tasks in the replay buffer, ≥ those of one meta-step.
       batch_tasks: stored tasks in an update, ≥ 1.
-      batch: transitions of each, ≥ 1.
-      updates: in a meta-step, ≥ 1.
+      batch: transitions of each stored task in an update, ≥ 1.
+      updates: gradient updates in a meta-step, ≥ 1.
 
     Raises:
-      ValueError: an argument out of its range, or spaces of another kind.
+      ValueError: spaces of another kind.
     """
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, batch_tasks=batch_tasks, batch=batch, updates=updates)
@@ -70,13 +69,8 @@ def pearl(
     check_unit(discount=discount)
     check_share(target_rate=target_rate)
     model = built(model, tasks.env)
-    loss = soft_actor_critic(
-        model,
-        discount=discount,
-        divergence_weight=divergence_weight,
-        batch=batch,
-        target_entropy=target_entropy(tasks) if temperature is None else None,
-    )
+    entropy = target_entropy(tasks) if temperature is None else None
+    loss = soft_actor_critic(model, discount, divergence_weight, batch, entropy)
 
     def mean_loss(theta: Theta, target: PyTree, keys: Key, drawn: Transitions, importance: Array):
         value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: loss(theta, target, *one), keys, drawn))
@@ -95,10 +89,7 @@ def pearl(
         start = jnp.asarray(1.0 if temperature is None else temperature, jnp.float32)
         return {**model.init(key), "log_temperature": jnp.log(start)}
 
-    def store_fn(keys: Keys, theta: Theta, lifetimes: Lifetime) -> Transitions:
-        return over_tasks(transitions_of, lifetimes.trajectory)
-
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
+    def adapt_fn(key: Key, theta: Theta, task: Task):
         phi, lifetime = algorithm.adapt(key, theta, task)
         # The next episode draws a latent of its own.
         return phi._replace(stale=jnp.ones(())), lifetime
@@ -108,7 +99,7 @@ def pearl(
         tasks,
         *(context_learner(model, explore=each)._replace(init=init_theta) for each in (True, False)),
         init=lambda key: training.start(init_theta(key)),
-        store=store_fn,
+        store=lambda keys, theta, lifetimes: over_tasks(transitions_of, lifetimes.trajectory),
         learn=training.learn,
         capacity=capacity,
         adaptation_steps=adaptation_steps,
@@ -119,25 +110,20 @@ def pearl(
 
 
 def target_entropy(tasks: TaskDistribution) -> Array:
-    """Of actions in [−1, 1] as many nats below 0 as they have dimensions; of a wider box accordingly more."""
+    """−1 nat for each dimension of the actions, in units where they lie in [−1, 1]."""
     space = tasks.env.action_space(tasks.env.default_params)
     return jnp.sum(jnp.log(0.5 * (jnp.asarray(space.high) - jnp.asarray(space.low))) - jnp.ones(space.shape))
 
 
 def soft_actor_critic(
-    model: LatentModel, *, discount: float, divergence_weight: float, batch: int, target_entropy: Array | None
+    model: LatentModel, discount: float, divergence_weight: float, batch: int, target_entropy: Array | None
 ) -> Callable[[Theta, PyTree, Key, Transitions], tuple[Array, Info]]:
     """``loss(theta, target, key, data) -> (loss, Info)`` of one task's data; ``target`` are the critics' slow copies.
 
-    Args:
-      model: the networks.
-      discount: γ in [0, 1].
-      divergence_weight: of the posterior's divergence from the prior, ≥ 0.
-      batch: transitions that the actor and the critics learn from, ≥ 1.
-      target_entropy: what the temperature is learned by, in nats; ``None`` where it stays as it is.
+    The temperature is learned towards ``target_entropy``, in nats, and fixed where that is ``None``.
     """
 
-    def loss(theta: Theta, target: PyTree, key: Key, data: Transitions) -> tuple[Array, Info]:
+    def loss(theta: Theta, target: PyTree, key: Key, data: Transitions):
         key_share, key_context, key_latent, key_batch, key_next, key_now = jax.random.split(key, 6)
         share = jax.random.uniform(key_share)
         context = data.mask * (jax.random.uniform(key_context, data.mask.shape) < share)
@@ -146,7 +132,7 @@ def soft_actor_critic(
         latent = posterior.sample(key_latent)
         divergence = posterior.kl(Gaussian(jnp.zeros(model.latent), jnp.zeros(model.latent)))
 
-        # The real steps, by lot, with replacement.
+        # Real steps, drawn with replacement.
         places = draw_places(key_batch, jnp.cumsum(data.mask), batch)
         step = jax.tree.map(lambda x: x[places], data)
         frozen = jax.lax.stop_gradient(latent)
@@ -165,13 +151,8 @@ def soft_actor_critic(
         entropy = -jnp.mean(log_prob)
         if target_entropy is not None:
             actor_loss += theta["log_temperature"] * jax.lax.stop_gradient(entropy - target_entropy)
-        info = {
-            "critic_loss": critic_loss,
-            "value": jnp.mean(value),
-            "entropy": entropy,
-            "temperature": weight,
-            "belief_kl": divergence,
-        }
+        info = {"critic_loss": critic_loss, "value": jnp.mean(value), "entropy": entropy}
+        info |= {"temperature": weight, "belief_kl": divergence}
         return critic_loss + actor_loss + divergence_weight * divergence, info
 
     return loss

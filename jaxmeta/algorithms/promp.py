@@ -24,21 +24,10 @@ def promp(
     Their equation 14; clip and penalty are those of their experiments.
 
     Args:
-      tasks: the family.
-      clip: ε > 0 of the clipped ratio.
+      clip: ε > 0 of the clipped ratio in the outer loss.
       penalty: η ≥ 0, weight of the divergence from the policies that collected before adaptation.
-      outer: moves θ.
-      **settings: those of ``maml`` but for the losses and the objective.
-
-    Raises:
-      ValueError: ``penalty`` negative.
     """
     check_weights(penalty=penalty)
-    return maml(
-        tasks,
-        inner_loss=standardised(likelihood_ratio),
-        outer_loss=standardised(clipped(clip)),
-        objective=functools.partial(with_inner_penalty, weight=penalty),
-        outer=outer,
-        **settings,
-    )
+    objective = functools.partial(with_inner_penalty, weight=penalty)
+    losses = {"inner_loss": standardised(likelihood_ratio), "outer_loss": standardised(clipped(clip))}
+    return maml(tasks, outer=outer, objective=objective, **losses, **settings)

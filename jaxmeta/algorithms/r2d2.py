@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.checks import check_discrete, check_lifetimes
+from jaxmeta.algorithms.contract import check_discrete, check_lifetimes
 from jaxmeta.algorithms.replay import Keys, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues, sequence_values
 from jaxmeta.checks import check_least, check_unit
@@ -15,7 +15,7 @@ from jaxmeta.networks import RecurrentPolicy, recurrent_policy_for
 from jaxmeta.objectives import batch_of
 from jaxmeta.outer import adam_updates
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.parts import built, part
+from jaxmeta.parts import built, extends, part
 from jaxmeta.tasks import Lifetimes
 from jaxmeta.types import Array, Lifetime, MetaAlgorithm, PyTree
 
@@ -23,6 +23,7 @@ Extension = Callable[[MetaAlgorithm, RecurrentPolicy, SequenceValues], MetaAlgor
 """``extend(algorithm, policy, values) -> algorithm``: what builds on R2D2, as MQL does."""
 
 
+@extends(annealing)
 def r2d2(
     tasks: Lifetimes,
     *,
@@ -39,51 +40,47 @@ def r2d2(
     priority_exponent: float = 0.9,
     weight_exponent: float = 0.6,
     max_share: float = 0.9,
-    epsilon: float = 1.0,
     epsilon_end: float = 0.02,
-    epsilon_decay: int = 50,
     time_ends: bool = True,
     extension: Extension = lambda algorithm, policy, values: algorithm,
+    **exploration,
 ) -> MetaAlgorithm:
     """Double Q-learning with a duelling recurrent network, from sequences of lifetimes drawn by their errors.
 
     Each meta-step collects a lifetime in every task by an ε-greedy policy, cuts it into sequences, stores them with the
     memory that acted at their beginning, and makes ``updates`` steps on batches from the buffer. The network is run
-    through a sequence's first ``burn_in`` steps, whose errors do not count, so that the memory becomes its own; a
-    lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps.
+    through a sequence's first ``burn_in`` steps, whose errors do not count, so that the memory is that of the present
+    weights; a lifetime's first sequence needs none. Unlike theirs, gradients of later errors pass through those steps.
     ``adapt`` acts with the last share of random actions, ``epsilon_end``.
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``, with discrete actions.
-      policy: its logits are taken for advantages, and its value for the state's: ``Q = V + A − mean A``.
-      optimizer: of the network.
-      discount: γ in [0, 1].
-      n_step: n ≥ 1, of the targets.
-      burn_in: steps of a sequence that only move the memory, ≥ 0.
+      policy: recurrent network. Its logits are advantages A, its value is the state's V: ``Q = V + A − mean A``.
+      optimizer: optimiser of the network.
+      discount: discount factor γ in [0, 1].
+      n_step: steps n ≥ 1 of the n-step targets.
+      burn_in: first steps of a sequence that only move the memory, ≥ 0.
       segment: steps of a sequence that are learned from, ≥ 1; must divide what ``burn_in`` leaves of the lifetime. By
         default all of it.
-      capacity: sequences in the buffer, ≥ those of one meta-step.
+      capacity: sequences in the replay buffer, ≥ those of one meta-step.
       batch: sequences in an update, ≥ 1.
-      updates: in a meta-step, ≥ 1.
+      updates: gradient updates in a meta-step, ≥ 1.
       target_every: updates between copies of the network into the target network, ≥ 1.
-      priority_exponent: of the errors, in [0, 1]; 0 draws uniformly.
-      weight_exponent: β in [0, 1] of the importance weights, 1 where they make up for the priorities wholly.
+      priority_exponent: exponent of a sequence's error in its priority, in [0, 1]; 0 draws uniformly.
+      weight_exponent: exponent β of the importance weights, in [0, 1]; 1 corrects for the priorities in full.
       max_share: share of the largest error in a sequence's priority, in [0, 1]; the rest is their mean.
-      epsilon: share of random actions at first, in [0, 1].
-      epsilon_end: and after ``epsilon_decay`` meta-steps, ≥ 1; in between it falls linearly.
-      epsilon_decay: see above.
-      time_ends: nothing is to be had after the last step of a lifetime that time has cut off. Where a long one is cut
-        off in the middle of what it does, and nothing tells that the end is near, ``False`` lets values go on instead.
-      extension: ``(algorithm, policy, values) -> algorithm``, what builds on it (``mql``); by default nothing.
+      time_ends: count the value after a lifetime's last step as 0. Where a long lifetime is cut off midway, and its end
+        cannot be foreseen, take ``False``: values then go on.
+      extension: ``(algorithm, policy, values) -> algorithm``: a method that builds on this one, such as ``mql``.
 
     Raises:
-      ValueError: an argument out of its range, continuous actions, or a family that is not one of lifetimes.
+      ValueError: continuous actions, or a family that is not one of lifetimes.
     """
     check_lifetimes(tasks)
     check_discrete(tasks)
     check_least(1, target_every=target_every)
     check_unit(discount=discount)
-    epsilon_at = annealing(epsilon=epsilon, epsilon_end=epsilon_end, epsilon_decay=epsilon_decay)
+    epsilon_at = annealing(epsilon_end=epsilon_end, **exploration)
     priority_of = sequence_priority(priority_exponent=priority_exponent, max_share=max_share)
     policy = built(policy, tasks.env, tasks.horizon)
     settings = {"discount": discount, "n_step": n_step, "burn_in": burn_in, "segment": segment, "time_ends": time_ends}
@@ -107,7 +104,7 @@ def r2d2(
         updates=updates,
         batch=batch,
         target_of=lambda network: network,
-        follow=copied_every(target_every),
+        follow=lambda network, target, count: optax.periodic_update(network, target, count, target_every),
         weight_exponent=weight_exponent,
         random=False,
     )
@@ -131,15 +128,7 @@ def r2d2(
 
 
 def sequence_priority(*, priority_exponent: float, max_share: float) -> Callable[[Array, Array], Array]:
-    """``priority(error, counted)`` of a sequence ``[W]``: a mix of its largest and its mean error, to a power.
-
-    Args:
-      priority_exponent: in [0, 1].
-      max_share: share of the largest error, in [0, 1].
-
-    Raises:
-      ValueError: an argument out of its range.
-    """
+    """``priority(error, counted)`` of a sequence ``[W]``: a mix of its largest and its mean error, to a power."""
     check_unit(priority_exponent=priority_exponent, max_share=max_share)
 
     def priority_fn(error: Array, counted: Array) -> Array:
@@ -148,12 +137,3 @@ def sequence_priority(*, priority_exponent: float, max_share: float) -> Callable
         return (max_share * jnp.max(size) + (1.0 - max_share) * mean + 1e-6) ** priority_exponent
 
     return priority_fn
-
-
-def copied_every(count: int) -> Callable[[PyTree, PyTree, Array], PyTree]:
-    """Slow copies that become the weights after every ``count``-th update, and stay as they are in between."""
-
-    def follow_fn(weights: PyTree, target: PyTree, made: Array) -> PyTree:
-        return jax.tree.map(lambda new, old: jnp.where(made % count == 0, new, old), weights, target)
-
-    return follow_fn

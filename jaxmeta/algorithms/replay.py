@@ -7,20 +7,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta import data
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract, check_stored
 from jaxmeta.checks import check_least, check_unit
-from jaxmeta.data import (
-    Buffer,
-    append,
-    collect_lifetime,
-    collect_lifetimes,
-    draw,
-    empty_buffer,
-    identity_estimator,
-    importance_weights,
-    reprioritise,
-)
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -31,7 +21,6 @@ from jaxmeta.types import (
     Lifetime,
     MetaAlgorithm,
     MetaState,
-    Phi,
     PyTree,
     Task,
     TaskDistribution,
@@ -53,7 +42,7 @@ class ReplayState(NamedTuple):
     """
 
     carried: PyTree
-    buffer: Buffer
+    buffer: data.Buffer
     iteration: Array
 
 
@@ -83,7 +72,7 @@ def replay_method(
     priority: Callable[[Theta, ReplayState, PyTree], Array] | None = None,
     collecting: Callable[[Array], Learner] | None = None,
     report: Callable[[Array], Info] = lambda iteration: {},
-    estimator: Estimator = identity_estimator,
+    estimator: Estimator = data.identity_estimator,
     task_chunk: int = 1,
     gate: Gate | None = None,
 ) -> MetaAlgorithm:
@@ -93,7 +82,7 @@ def replay_method(
 
     Args:
       tasks: the family; its environment and horizon are used, the tasks come with each step.
-      learner: what ``adapt`` collects with.
+      learner: collects in ``adapt``.
       greedy: the same learner, without exploration.
       init: ``init(key) -> (theta, carried)``.
       store: ``store(keys, theta, lifetimes) -> items``, of lifetimes ``[N, ...]``: leaves ``[B, ...]``.
@@ -102,10 +91,10 @@ def replay_method(
       capacity: items in the ring, ≥ those of one meta-step.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
-      priority: ``priority(theta, state, items) -> [B]`` of new items, > 0; by default all have 1.
-      collecting: ``collecting(iteration) -> learner`` that collects in training, after so many meta-steps; by default
-        ``learner``. What explores less and less is made here, so that theta need not hold a share of random actions.
-      report: ``report(iteration) -> Info`` of how such a learner explores.
+      priority: ``priority(theta, state, items) -> [B]`` of new items, > 0; by default 1.
+      collecting: ``collecting(iteration) -> learner`` that collects in training, after ``iteration`` meta-steps; by
+        default ``learner``. Exploration that falls is made here, so that theta holds no share of random actions.
+      report: ``report(iteration) -> Info`` of how that learner explores.
       estimator: fills in advantages after each batch of episodes.
       task_chunk: tasks that adapt together while they collect, ≥ 1.
       gate: which experts act, if there are several; handed on to the algorithm.
@@ -114,7 +103,7 @@ def replay_method(
       The algorithm. A meta-step that would leave something non-finite is undone and counted in ``Info["skipped"]``.
 
     Raises:
-      ValueError: a count out of its range, or a learner or an item that does not keep the contract.
+      ValueError: a learner or an item that does not keep the contract.
     """
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes, capacity=capacity, task_chunk=task_chunk)
@@ -124,10 +113,10 @@ def replay_method(
     def collect(key: Key, theta: Theta, iteration: Array, batch: Task) -> Lifetime:
         keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
         parts = (tasks.env, batch, collecting(iteration), theta, estimator)
-        return collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1]
+        return data.collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1]
 
     def items_of_two(key: Key, theta: Theta) -> PyTree:
-        """What is stored of two tasks, to be asked for its shapes."""
+        """What is stored of two tasks, for its shapes."""
         batch = jax.vmap(tasks.sample)(jax.random.split(key, 2))
         lifetimes = collect(key, theta, jnp.zeros((), jnp.int32), batch)
         return store(tuple(jax.random.split(key, KEYS)), theta, lifetimes)
@@ -140,10 +129,10 @@ def replay_method(
 
     def init_fn(key: Key) -> MetaState:
         theta, carried = init(key)
-        return MetaState(theta, ReplayState(carried, empty_buffer(item, capacity), jnp.zeros((), jnp.int32)))
+        return MetaState(theta, ReplayState(carried, data.empty_buffer(item, capacity), jnp.zeros((), jnp.int32)))
 
-    def adapt_fn(key: Key, theta: Theta, task: Task) -> tuple[Phi, Lifetime]:
-        return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
+    def adapt_fn(key: Key, theta: Theta, task: Task):
+        return data.collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)
 
     def step_fn(key: Key, state: MetaState, batch: Task) -> tuple[MetaState, Info]:
         key_collect, *keys = jax.random.split(key, 1 + KEYS)
@@ -152,7 +141,7 @@ def replay_method(
         items = store(keys, theta, lifetimes)
         count = jax.tree.leaves(items)[0].shape[0]
         priorities = jnp.ones(count) if priority is None else priority(theta, replay, items)
-        replay = replay._replace(buffer=append(replay.buffer, items, priorities))
+        replay = replay._replace(buffer=data.append(replay.buffer, items, priorities))
         theta, replay, info = learn(keys, theta, replay, lifetimes)
         info = {**info, **report(replay.iteration), **summarise(tasks.env, lifetimes)}
         return guarded(state, MetaState(theta, replay._replace(iteration=replay.iteration + 1)), info)
@@ -175,12 +164,12 @@ class Updates(NamedTuple):
       start: ``start(weights) -> (weights, UpdateState)``, before the first update.
       run: ``run(key, weights, state, buffer, iteration) -> (weights, state, buffer, Info)``: all updates of a
         meta-step, after ``iteration`` meta-steps; ``Info`` leads with ``[updates]``.
-      learn: the ``learn`` of ``replay_method`` where the weights are all of theta and nothing else is to be done: it
-        uses the first key, and gives the mean of ``Info`` over updates.
+      learn: the ``learn`` of ``replay_method`` where the weights are all of theta: it uses the first key, and gives the
+        mean of ``Info`` over updates.
     """
 
     start: Callable[[PyTree], tuple[PyTree, UpdateState]]
-    run: Callable[[Key, PyTree, UpdateState, Buffer, Array], tuple[PyTree, UpdateState, Buffer, Info]]
+    run: Callable[[Key, PyTree, UpdateState, data.Buffer, Array], tuple[PyTree, UpdateState, data.Buffer, Info]]
     learn: Callable[[Keys, Theta, ReplayState, Lifetime], tuple[Theta, ReplayState, Info]]
 
 
@@ -206,9 +195,6 @@ def gradient_updates(
       follow: ``follow(weights, target, count) -> target`` after the ``count``-th update.
       weight_exponent: β in [0, 1] of the importance weights.
       random: whether the loss draws anything; if not, its ``keys`` are ``None``.
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     check_least(1, updates=updates, batch=batch)
     check_unit(weight_exponent=weight_exponent)
@@ -216,20 +202,20 @@ def gradient_updates(
     def start_fn(weights: PyTree) -> tuple[PyTree, UpdateState]:
         return weights, UpdateState(optimizer.init(weights), target_of(weights))
 
-    def run_fn(key: Key, weights: PyTree, state: UpdateState, buffer: Buffer, iteration: Array):
+    def run_fn(key: Key, weights: PyTree, state: UpdateState, buffer: data.Buffer, iteration: Array):
         def update(carry: tuple[PyTree, UpdateState, Array], inputs: tuple[Key, Array]):
             weights, state, priorities = carry
             key, count = inputs
             key_draw, key_loss = jax.random.split(key) if random else (key, None)
             ring = buffer._replace(priority=priorities)
-            items, places, probability = draw(key_draw, ring, batch)
-            importance = importance_weights(ring, probability, weight_exponent)
+            items, places, probability = data.draw(key_draw, ring, batch)
+            importance = data.importance_weights(ring, probability, weight_exponent)
             keys = None if key_loss is None else jax.random.split(key_loss, batch)
             differentiated = jax.value_and_grad(loss, has_aux=True)
             (value, (info, priority)), gradient = differentiated(weights, state.target, keys, items, importance)
             weights, optimizer_state = descend(optimizer, gradient, state.optimizer, weights)
             if priority is not None:
-                ring = reprioritise(ring, places, priority)
+                ring = data.reprioritise(ring, places, priority)
             target = follow(weights, state.target, iteration * updates + count)
             info = {**info, "loss": value, "grad_norm": optax.global_norm(gradient)}
             return (weights, UpdateState(optimizer_state, target), ring.priority), info
@@ -253,16 +239,13 @@ def descend(
     return cast(PyTree, optax.apply_updates(weights, steps)), state
 
 
-def annealing(*, epsilon: float, epsilon_end: float, epsilon_decay: int) -> Callable[[Array], Array]:
-    """The share of random actions after a number of meta-steps: it falls in a straight line, and then stays.
+def annealing(*, epsilon: float = 1.0, epsilon_end: float = 0.0, epsilon_decay: int = 50) -> Callable[[Array], Array]:
+    """The share of random actions after a number of meta-steps: it falls linearly, and then stays.
 
     Args:
-      epsilon: at first, in [0, 1].
-      epsilon_end: after ``epsilon_decay`` meta-steps, in [0, 1].
-      epsilon_decay: ≥ 1.
-
-    Raises:
-      ValueError: an argument out of its range.
+      epsilon: share of random actions at the start of meta-training, in [0, 1].
+      epsilon_end: share of random actions after ``epsilon_decay`` meta-steps, in [0, 1].
+      epsilon_decay: meta-steps over which the share of random actions falls linearly, ≥ 1.
     """
     check_unit(epsilon=epsilon, epsilon_end=epsilon_end)
     check_least(1, epsilon_decay=epsilon_decay)

@@ -15,13 +15,8 @@ def reptile(
     """``θ ← θ + ε mean_i (φ_i − θ)`` after K inner steps in each task; with K = 1 it is joint training.
 
     Args:
-      tasks: the family.
-      adaptation_steps: K ≥ 1; more than 1, or nothing is learned about adaptation.
-      outer: moves θ along ``θ − φ``; the step size of plain steps is ε.
-      **settings: those of ``maml`` but for the objective; the outer loss has no part in it.
-
-    Raises:
-      ValueError: ``adaptation_steps`` below 1.
+      adaptation_steps: K ≥ 1 gradient steps, each on fresh episodes; with 1, nothing is learned about adaptation.
+      outer: optimiser of the slow weights θ, along ``θ − φ``; the step size of ``sgd`` is ε.
     """
     check_least(1, adaptation_steps=adaptation_steps)
     return maml(tasks, adaptation_steps=adaptation_steps, objective=towards_adapted, outer=outer, **settings)

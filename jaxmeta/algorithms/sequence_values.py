@@ -14,7 +14,7 @@ from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
 
 
 class Sequence(NamedTuple):
-    """A stretch of a lifetime, leaves ``[W, ...]``, and the memory that it was acted with from its first step on."""
+    """A stretch of a lifetime, leaves ``[W, ...]``, and the memory before its first step."""
 
     obs: Array
     action: Array
@@ -26,11 +26,10 @@ class Sequence(NamedTuple):
 
 
 class SequenceValues(NamedTuple):
-    """How lifetimes become sequences, and what action values are wrong by on them.
+    """How lifetimes become sequences, and the errors of action values on them.
 
     Attributes:
-      cut: ``cut(network, trajectory) -> Sequence`` of one lifetime ``[1, T, ...]``: its sequences, leaves
-        ``[count, W, ...]``, with the memories that they begin with.
+      cut: ``cut(network, trajectory) -> Sequence`` of one lifetime ``[1, T, ...]``: leaves ``[count, W, ...]``.
       errors: ``errors(network, target, sequence) -> (error, counted)`` of one sequence: its temporal-difference errors,
         ``[W]``, and where they count.
       loss: ``loss(network, target, sequences, weight) -> (loss, (errors, counted))`` of sequences ``[B]``: the mean of
@@ -52,11 +51,7 @@ def sequence_values(
     segment: int | None,
     time_ends: bool,
 ) -> SequenceValues:
-    """Double Q-learning with a duelling recurrent network; the arguments are those of ``r2d2``.
-
-    Raises:
-      ValueError: a count out of its range.
-    """
+    """Double Q-learning with a duelling recurrent network; the arguments are those of ``r2d2``."""
     segment = tasks.horizon - burn_in if segment is None else segment
     check_least(1, n_step=n_step, segment=segment)
     check_least(0, burn_in=burn_in)
@@ -71,26 +66,19 @@ def sequence_values(
         def forward(memory: PyTree, part: Array) -> tuple[PyTree, PyTree]:
             return policy.sequence(network, memory, part)[2], memory
 
-        parts = data.obs[: count * segment].reshape(count, segment, -1)
-        _, memory = jax.lax.scan(forward, policy.begin(network), parts)
+        _, memory = jax.lax.scan(
+            forward, policy.begin(network), data.obs[: count * segment].reshape(count, segment, -1)
+        )
         first = jnp.arange(count) * segment
         steps = first[:, None] + jnp.arange(window)
         done = jnp.maximum(data.terminated, data.truncated) if time_ends else data.terminated
         learned = (jnp.arange(window) >= burn_in) | (first == 0)[:, None]
-        return Sequence(
-            obs=data.obs[steps],
-            action=data.action[steps],
-            reward=data.reward[steps],
-            done=done[steps],
-            mask=data.mask[steps],
-            learned=learned.astype(jnp.float32),
-            memory=memory,
-        )
+        obs, action, reward, done, mask = (x[steps] for x in (data.obs, data.action, data.reward, done, data.mask))
+        return Sequence(obs, action, reward, done, mask, learned.astype(jnp.float32), memory)
 
     def errors(network: PyTree, target: PyTree, sequence: Sequence) -> tuple[Array, Array]:
-        online, frozen = (
-            duelling(*policy.sequence(each, sequence.memory, sequence.obs)[:2]) for each in (network, target)
-        )
+        replayed = (policy.sequence(each, sequence.memory, sequence.obs) for each in (network, target))
+        online, frozen = (duelling(distribution, value) for distribution, value, _ in replayed)
         best = jnp.argmax(online, axis=-1)
         value = unscaled(jnp.take_along_axis(frozen, best[:, None], axis=-1)[:, 0])
         target_value = rescaled(n_step_targets(sequence.reward, sequence.done, sequence.mask, value, discount, n_step))

@@ -1,32 +1,19 @@
 """VariBAD: act on a learned posterior over tasks (Zintgraf et al. 2020)."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from jaxmeta.algorithms.checks import check_lifetimes
+from jaxmeta.algorithms.contract import check_lifetimes
 from jaxmeta.algorithms.lifetime_ppo import lifetime_ppo
 from jaxmeta.checks import check_least, check_weights, is_zero
-from jaxmeta.data import critic_baseline
 from jaxmeta.networks import BeliefModel, belief_model_for, telling_tasks
 from jaxmeta.objectives import evidence_bound
 from jaxmeta.outer import adam, in_turn
-from jaxmeta.parts import built, part
+from jaxmeta.parts import built, extends, part
 from jaxmeta.tasks import Lifetimes
-from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, Theta
+from jaxmeta.types import MetaAlgorithm, Objective, Outer
 
 
-class Exploration(NamedTuple):
-    """What makes a learner seek what it does not know.
-
-    Attributes:
-      bonus: ``bonus(theta, lifetime) -> [T]``, added to the rewards that are learned from.
-      objective: what the bonus's own parameters, a part of theta, learn by.
-    """
-
-    bonus: Callable[[Theta, Lifetime], Array]
-    objective: Objective
-
-
+@extends(lifetime_ppo)
 def varibad(
     tasks: Lifetimes,
     *,
@@ -36,14 +23,10 @@ def varibad(
     state_weight: float = 0.0,
     task_weight: float = 0.0,
     clip: float = 0.1,
-    value_weight: float = 0.5,
-    entropy_weight: float = 0.01,
     outer: Outer = part(adam, rate=7e-4, epochs=4, minibatches=4, max_grad_norm=0.5),
     model_outer: Outer = part(adam, rate=7e-4, minibatches=4),
-    estimator: Estimator = part(critic_baseline),
-    reward_scale: float = 1.0,
-    task_chunk: int | None = None,
-    exploration: Exploration | None = None,
+    auxiliaries: Sequence[Objective] = (),
+    **settings,
 ) -> MetaAlgorithm:
     """A policy that sees the state and the posterior over the task; the posterior learns to predict the lifetime.
 
@@ -54,34 +37,24 @@ def varibad(
 
     Args:
       tasks: a family of lifetimes, ``as_lifetime(family, episodes)``.
-      model: posterior, predictions and policy.
-      prefixes: of a lifetime, from whose posteriors all of it is predicted, ≥ 1.
+      model: networks of the posterior, of the predictions and of the policy.
+      prefixes: number of prefixes of a lifetime whose posteriors must predict all of it, ≥ 1.
       divergence_weight: weight of the posterior's divergence from the one before, ≥ 0.
-      state_weight: weight of the prediction of states, ≥ 0; where tasks differ in their dynamics, 1.
+      state_weight: weight of the prediction of states, ≥ 0; 1 where tasks differ in their dynamics.
       task_weight: weight of the prediction of the task itself, which only meta-training knows, ≥ 0 (Humplik et al.
-        2019). Rewards teach a posterior nothing of what it never met: after a search in vain, not what is left.
-      clip: ε > 0 of the clipped surrogate.
-      value_weight: weight of the critic's squared error, ≥ 0.
-      entropy_weight: weight of the policy's entropy, in nats, ≥ 0.
-      outer: moves the policy, ``theta["policy"]``. Its minibatches must divide the tasks of a meta-batch.
-      model_outer: moves all else, after the policy. Where the policy's rate falls, the model's must too: a policy that
-        hardly moves cannot follow a posterior that does.
-      estimator: advantages.
-      reward_scale: > 0, multiplies the rewards that advantages and values are made of, not those that are seen or
-        reported. Long returns make the critic's errors outweigh the policy's gradient: about 1 / (their deviation).
-      task_chunk: lifetimes differentiated together, ≥ 1; by default by their length.
-      exploration: a bonus that is learned from, and how it is learned itself; none by default (``hyperx`` has one).
+        2019). It helps where rewards are sparse: they do not teach the posterior which tasks a vain search leaves.
+      outer: optimiser of the policy. Its minibatches must divide the number of tasks in a meta-batch.
+      model_outer: optimiser of all else, after the policy. Where the policy's step size falls, this one must too: a
+        policy that hardly moves cannot follow a posterior that does.
 
     Raises:
-      ValueError: an argument out of its range, or a family that is not one of lifetimes.
+      ValueError: a family that is not one of lifetimes.
     """
     check_lifetimes(tasks)
     check_weights(divergence_weight=divergence_weight, state_weight=state_weight, task_weight=task_weight)
     check_least(1, prefixes=prefixes)
     model = built(model, tasks.env, tasks.horizon)
-    task_error = None
-    if not is_zero(task_weight):
-        model, task_error = telling_tasks(model, tasks)
+    model, task_error = (model, None) if is_zero(task_weight) else telling_tasks(model, tasks)
     bound = evidence_bound(
         model,
         prefixes=prefixes,
@@ -90,17 +63,6 @@ def varibad(
         task_weight=task_weight,
         task_error=task_error,
     )
-    return lifetime_ppo(
-        tasks,
-        model.policy,
-        model.policy,
-        clip=clip,
-        value_weight=value_weight,
-        entropy_weight=entropy_weight,
-        outer=in_turn("policy", built(outer), built(model_outer)),
-        estimator=built(estimator),
-        reward_scale=reward_scale,
-        task_chunk=task_chunk,
-        auxiliaries=[bound] if exploration is None else [bound, exploration.objective],
-        bonus=None if exploration is None else exploration.bonus,
-    )
+    outer = in_turn("policy", built(outer), built(model_outer))
+    auxiliaries = [bound, *auxiliaries]
+    return lifetime_ppo(tasks, model.policy, model.policy, clip=clip, outer=outer, auxiliaries=auxiliaries, **settings)

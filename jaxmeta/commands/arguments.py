@@ -1,36 +1,94 @@
-"""What comes before the flags: names, presets, files, and a user's own code. Nothing heavy is imported."""
+"""Arguments of commands: a user's own code, names, presets and files before the flags. Nothing heavy is imported."""
 
 import contextlib
+import dataclasses
+import functools
 import importlib.util
 import io
 import itertools
+import re
 import sys
-from collections.abc import Iterable
+import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxmeta import registry
-from jaxmeta.commands.errors import fail
+from jaxmeta import parts, registry
+from jaxmeta.checks import check_least
+from jaxmeta.commands.errors import fail, of_flags, one_line_errors
+
+PYTHON_WORDS = re.compile(
+    r"(?P<flag>--[\w.-]+): (?:invalid literal|could not convert|no type matching|Could not find valid parse)"
+    r"[^']*(?P<value>'.*')\]?\.?"
+)
+"""How tyro and Python say that a value is not of a flag's type."""
+
+
+def command(kind: Any, **least: int) -> Callable[[Callable[[Any], None]], Callable[..., int]]:
+    """Make a function of parsed arguments a command's ``main(argv) -> exit status``.
+
+    Flags that are paths are files to be written: their folders must exist. Of ``runs`` at least one must be named.
+
+    Args:
+      kind: a dataclass, whose fields are the arguments; its name is the command's.
+      **least: what a number, or each of several, must be at least.
+    """
+    name = re.sub("(?<=.)(?=[A-Z])", "-", kind.__name__).lower()
+
+    def decorated(function: Callable[[Any], None]) -> Callable[..., int]:
+        @functools.wraps(function)
+        def main(argv: list[str] | None = None) -> int:
+            with one_line_errors():
+                arguments = parsed_by(kind, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
+                _check(arguments, least)
+                function(arguments)
+            return 0
+
+        return main
+
+    return decorated
+
+
+def _check(arguments: Any, least: dict[str, int]) -> None:
+    for field, value in vars(arguments).items():
+        if isinstance(value, Path) and field != "run" and not value.absolute().parent.is_dir():
+            fail(f"--{field.replace('_', '-')}: {value.parent} is not a directory")
+    if not getattr(arguments, "runs", True):
+        fail("RUNS: name the directory of at least one run")
+    with of_flags():
+        for field, bound in least.items():
+            value = getattr(arguments, field)
+            check_least(bound, **{field: min(value, default=None) if isinstance(value, tuple) else value})
 
 
 def imported(argv: list[str]) -> list[str]:
     """The arguments without ``--import FILE``, each such file run."""
-    kept, rest = [], list(argv)
-    while rest:
-        flag, equals, value = rest.pop(0).partition("=")
-        if flag != "--import":
-            kept.append(flag + equals + value)
-            continue
-        if not equals and not rest:
-            fail("--import: a file must follow")
-        import_file(Path(value if equals else rest.pop(0)))
+    kept, files = without(argv, "--import")
+    for file in files["--import"]:
+        import_file(Path(file))
     return kept
+
+
+def without(argv: list[str], *flags: str) -> tuple[list[str], dict[str, list[str]]]:
+    """The arguments without some flags, and the values that each of these flags was given."""
+    kept, rest = [], list(argv)
+    values: dict[str, list[str]] = {flag: [] for flag in flags}
+    while rest:
+        argument = rest.pop(0)
+        flag, equals, value = argument.partition("=")
+        if flag not in flags:
+            kept.append(argument)
+        elif not equals and not rest:
+            fail(f"{flag}: a value must follow")
+        else:
+            values[flag].append(value if equals else rest.pop(0))
+    return kept, values
 
 
 def import_file(path: Path) -> None:
     """Run a user's file, which registers families, methods or factories of its own.
 
-    It ends the command in one line if the file cannot be run: the file and its own error.
+    If the file cannot be run, the command ends in one line: the file and its own error.
     """
     if not path.is_file():
         fail(f"--import {path}: there is no such file")
@@ -46,30 +104,51 @@ def import_file(path: Path) -> None:
         fail(f"--import {path}: {type(error).__name__}: {error}")
 
 
-def parsed_by(command: Any, argv: list[str], usage: str, known: Iterable[str] = ()) -> Any:
-    """The command's arguments, by tyro; where one does not fit it ends in one line, and not in a box.
-
-    Args:
-      command: a dataclass.
-      argv: its arguments.
-      usage: the command's name, for its help.
-      known: its flags, for the near ones where one is unknown.
-    """
+def parsed_by(kind: Any, argv: list[str], usage: str) -> Any:
+    """A dataclass of arguments, parsed by tyro; where one does not fit the command ends in one line, not in a box."""
     import tyro
 
     if {"-h", "--help"} & set(argv):
-        return tyro.cli(command, args=argv, prog=usage)
+        return tyro.cli(kind, args=argv, prog=usage)
+    refuse_repeated(argv)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parsed, unknown = tyro.cli(command, args=argv, prog=usage, return_unknown_args=True)
+            parsed, unknown = tyro.cli(kind, args=argv, prog=usage, return_unknown_args=True)
     except SystemExit:
-        fail(_without_box(said.getvalue()))
+        message = _without_box(said.getvalue())
+        if found := PYTHON_WORDS.match(message):
+            flag, value = found.groups()
+            message = f"{flag}: got {value}; must be {parts.described(types_of(kind).get(flag, 'of another type'))}"
+        fail(message)
     if unknown:
         what = "flag" if unknown[0].startswith("-") else "argument"
-        near = registry.hint(unknown[0].partition("=")[0], known)
+        near = registry.hint(unknown[0].partition("=")[0], types_of(kind))
         fail(f"{unknown[0]}: unknown {what}{near} --help shows what there is")
     return parsed
+
+
+def refuse_repeated(argv: list[str]) -> None:
+    """End the command on a flag that is given twice, whether as ``--flag`` or as ``--no-flag``."""
+    seen = set()
+    for flag in (argument.partition("=")[0] for argument in argv if argument.startswith("--")):
+        name = re.sub(r"^(--(?:.*\.)?)no-", r"\1", flag.replace("_", "-"))
+        if name in seen:
+            fail(f"{flag}: given twice; give it once")
+        seen.add(name)
+
+
+def types_of(kind: Any, prefix: str = "--") -> dict[str, Any]:
+    """The flags of a dataclass and of the dataclasses in it, with their types."""
+    found: dict[str, Any] = {}
+    for name, annotation in typing.get_type_hints(kind, include_extras=True).items():
+        plain, *metadata = typing.get_args(annotation) if hasattr(annotation, "__metadata__") else (annotation,)
+        name = next((one.name for one in metadata if getattr(one, "name", None) is not None), name).replace("_", "-")
+        if dataclasses.is_dataclass(plain):
+            found |= types_of(plain, f"{prefix}{name}." if name else prefix)
+        else:
+            found[prefix + name] = plain
+    return found
 
 
 def _without_box(text: str) -> str:
@@ -93,24 +172,15 @@ class Names(NamedTuple):
 
 def split(argv: list[str]) -> Names:
     """Take the names, ``--preset``, ``--config`` and ``--import`` from the arguments, and import the files."""
-    names: list[str] = []
-    rest = imported(argv)
+    rest, names = imported(argv), []
+    refuse_repeated(rest)
     while rest and not rest[0].startswith("-") and len(names) < 2:
         names.append(rest.pop(0))
-    taken: dict[str, str] = {}
-    kept: list[str] = []
-    while rest:
-        flag, equals, value = rest.pop(0).partition("=")
-        if flag in ("--preset", "--config"):
-            if not equals and not rest:
-                fail(f"{flag}: a value must follow")
-            taken[flag] = value if equals else rest.pop(0)
-        else:
-            kept.append(flag + equals + value)
     method, family = (*names, None, None)[:2]
     if method is not None:
         registry.check("method", method, registry.methods())
     if family is not None:
         registry.check("family", family, registry.families())
-    config = Path(taken["--config"]) if "--config" in taken else None
-    return Names(method, family, taken.get("--preset"), config, kept)
+    rest, values = without(rest, "--preset", "--config")
+    preset, config = ((*values[flag], None)[0] for flag in ("--preset", "--config"))
+    return Names(method, family, preset, Path(config) if config is not None else None, rest)

@@ -1,74 +1,67 @@
 """Put evaluated runs side by side, in one figure and in a table in Markdown."""
 
 import dataclasses
-import json as json_format
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxmeta.checks import check_least
-from jaxmeta.commands.arguments import imported, parsed_by
-from jaxmeta.commands.errors import check_folders, fail, of_flags, one_line_errors
+from tyro.conf import Positional
+
+from jaxmeta.commands.arguments import command
+from jaxmeta.commands.errors import fail
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
 
+Rows = list[dict[str, float]]
+"""Rows of ``metrics.csv``."""
 CURVES_IN_A_PANEL = 6
 """With more methods than these each gets a place of its own beside the others."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
-    import tyro
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table."""
 
-    @dataclasses.dataclass(frozen=True)
-    class Compare:
-        """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table."""
+    runs: Positional[tuple[Path, ...]]
+    """The runs' directories."""
+    out: Path = Path("comparison.png")
+    """The PNG to write."""
+    json: Path | None = None
+    """Write what is drawn to this file as well: a JSON list, a run each."""
+    curves: Path | None = None
+    """Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their returns in
+    unseen tasks, against the steps taken in one of them."""
+    target: str | None = None
+    """A method, such as maml. Also print after how many environment steps the mean return over seeds first reached
+    half, 90 % and all of this method's improvement in training, from its first return to the mean of its last tenth."""
+    columns: int = 4
+    """Panels in a row, at most."""
 
-        runs: tyro.conf.Positional[tuple[Path, ...]]
-        """The runs' directories."""
-        out: Path = Path("comparison.png")
-        """The PNG to write."""
-        json: Path | None = None
-        """Write what is drawn to this file as well: a JSON list, a run each."""
-        curves: Path | None = None
-        """Draw the returns of training against environment steps as well, into this PNG; of runs of from-scratch those
-        in each unseen task against the steps taken there."""
-        target: str | None = None
-        """Print the environment steps as well after which the mean over the seeds first came half, 90 % and all of the
-        way that this method's runs came in training: from their first return to the mean of the last tenth."""
-        columns: int = 4
-        """Panels in a row, at most."""
 
-    with one_line_errors():
-        arguments = parsed_by(Compare, imported(sys.argv[1:] if argv is None else argv), "jaxmeta compare")
-        with of_flags():
-            check_least(1, columns=arguments.columns)
-        if not arguments.runs:
-            fail("RUNS: name the directory of at least one evaluated run")
-        check_folders(out=arguments.out, json=arguments.json, curves=arguments.curves)
-        from jaxmeta.runs.run import read_config
+@command(Compare, columns=1)
+def main(arguments: Compare) -> None:
+    """Print the table, and write the figures and what they show."""
+    from jaxmeta.runs.logging import write_json
+    from jaxmeta.runs.run import read_config
 
-        loaded = [(read_config(run), evaluation(run)) for run in arguments.runs]
-        from jaxmeta import plots
+    loaded = [(read_config(run), evaluation(run)) for run in arguments.runs]
+    from jaxmeta import plots
 
-        print(table(loaded))
-        curves = [(what.family, what.method, one) for what, one in loaded]
-        many = len({what.method for what, _ in loaded}) > CURVES_IN_A_PANEL
-        figure = plots.adaptation_by_label(curves) if many else plots.comparison(curves, columns=arguments.columns)
-        if arguments.json is not None:
-            rows = [{"family": what.family, "method": what.method, **one} for what, one in loaded]
-            arguments.json.write_text(json_format.dumps(rows, indent=1) + "\n")
-        written = [plots.save(figure, arguments.out)]
-        if arguments.curves is not None or arguments.target is not None:
-            trained = [training(run, what, one) for run, (what, one) in zip(arguments.runs, loaded, strict=True)]
-            if arguments.target is not None:
-                print("\n" + steps_table(trained, arguments.target))
-            if arguments.curves is not None:
-                stages = plots.stages_of([one for _, one in loaded])
-                written.append(plots.save(plots.sample_efficiency(trained, stages=stages), arguments.curves))
-        print("\nwrote", *written)
-    return 0
+    print(table(loaded))
+    curves = [(what.family, what.method, one) for what, one in loaded]
+    many = len({what.method for what, _ in loaded}) > CURVES_IN_A_PANEL
+    figure = plots.adaptation_by_label(curves) if many else plots.comparison(curves, columns=arguments.columns)
+    write_json(arguments.json, [{"family": what.family, "method": what.method, **one} for what, one in loaded])
+    written = [plots.save(figure, arguments.out)]
+    if arguments.curves is not None or arguments.target is not None:
+        trained = [training(run, what, one) for run, (what, one) in zip(arguments.runs, loaded, strict=True)]
+        if arguments.target is not None:
+            print("\n" + steps_table(trained, arguments.target))
+        if arguments.curves is not None:
+            stages = plots.stages_of([one for _, one in loaded])
+            written.append(plots.save(plots.sample_efficiency(trained, stages=stages), arguments.curves))
+    print("\nwrote", *written)
 
 
 def evaluation(run: Path) -> dict[str, Any]:
@@ -77,33 +70,34 @@ def evaluation(run: Path) -> dict[str, Any]:
     if not path.is_file():
         fail(f"{run} has no evaluation.json; make it with jaxmeta evaluate {run}")
     try:
-        found = json_format.loads(path.read_text())
-        references = {
-            name: {part: value for part, value in one.items() if part != "returns"}
-            for name, one in found["references"].items()
-        }
+        found = json.loads(path.read_text())
         kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+        references = {name: {**one} for name, one in found["references"].items()}
+        for one in references.values():
+            one.pop("returns", None)
         return {**kept, "env_steps": environment_steps(run), "references": references}
     except (ValueError, KeyError, TypeError) as error:
         fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run}")
 
 
-def training(run: Path, what: "Experiment", one: dict[str, Any]) -> tuple[str, str, list[dict[str, float]]]:
-    """Family, method, and the rows of ``metrics.csv``."""
+def metrics(run: Path) -> Rows:
+    """Rows of a run's ``metrics.csv``; none if there is no such file."""
     from jaxmeta.runs.logging import read_csv
 
-    if not (run / "metrics.csv").is_file():
-        fail(f"{run} has no metrics.csv; train it with jaxmeta train")
-    rows = read_csv(run / "metrics.csv")
+    return read_csv(run / "metrics.csv") if (run / "metrics.csv").is_file() else []
+
+
+def training(run: Path, what: "Experiment", one: dict[str, Any]) -> tuple[str, str, Rows]:
+    """Family, method, and the rows of ``metrics.csv``."""
+    rows = metrics(run) or fail(f"{run} has no metrics.csv; train it with jaxmeta train")
     return what.family, what.method, alone(what, one, rows) if what.method == "from-scratch" else rows
 
 
-def steps_table(trained: list[tuple[str, str, list[dict[str, float]]]], target: str) -> str:
+def steps_table(trained: list[tuple[str, str, Rows]], target: str) -> str:
     """Where each run's mean over the seeds first comes part of the way that the target's comes, in Markdown."""
     from jaxmeta.plots import over_seeds
 
-    heads = ["task", "algorithm", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
-    rows = [heads, ["---"] * len(heads)]
+    rows = []
     for task, algorithm, run in trained:
         reached = [over_seeds(one, "return_post") for family, name, one in trained if (family, name) == (task, target)]
         if not reached:
@@ -116,7 +110,8 @@ def steps_table(trained: list[tuple[str, str, list[dict[str, float]]]], target: 
             for level in (first + share * (final - first) for share in (0.5, 0.9, 1.0))
         ]
         rows.append([task, algorithm, *passed, _steps(steps[-1]), _number(last(values))])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    heads = ["task", "algorithm", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
+    return _markdown(heads, rows)
 
 
 def last(values: Any) -> float:
@@ -124,7 +119,7 @@ def last(values: Any) -> float:
     return float(values[:, -max(values.shape[1] // 10, 1) :].mean())
 
 
-def alone(what: "Experiment", one: dict[str, Any], rows: list[dict[str, float]]) -> list[dict[str, float]]:
+def alone(what: "Experiment", one: dict[str, Any], rows: Rows) -> Rows:
     """What was learned from scratch in each unseen task by itself, against the steps taken there, as rows of metrics.
 
     The steps of a batch of episodes are their mean in the run's own tasks.
@@ -138,11 +133,7 @@ def alone(what: "Experiment", one: dict[str, Any], rows: list[dict[str, float]])
 
 def environment_steps(run: Path) -> float | None:
     """Environment steps of training, mean over the seeds, as ``metrics.csv`` counts them."""
-    if not (run / "metrics.csv").is_file():
-        return None
-    from jaxmeta.runs.logging import read_csv
-
-    last = {row["seed"]: row["env_steps"] for row in read_csv(run / "metrics.csv")}
+    last = {row["seed"]: row["env_steps"] for row in metrics(run)}
     return sum(last.values()) / len(last) if last else None
 
 
@@ -151,7 +142,7 @@ def table(loaded: list[tuple["Experiment", dict[str, Any]]]) -> str:
     steps = max(len(one["summary"]["sampled"]["iqm"]) for _, one in loaded)
     counts = [f"{k} step{'s' if k != 1 else ''}" for k in range(steps)]
     heads = ["task", "algorithm", "seeds", "env steps", *counts, "from scratch, last", "optimum"]
-    rows = [heads, ["---"] * len(heads)]
+    rows = []
     for what, one in loaded:
         sampled, references = one["summary"]["sampled"], one["references"]
         cells = [
@@ -163,7 +154,11 @@ def table(loaded: list[tuple["Experiment", dict[str, Any]]]) -> str:
         trained = "" if one["env_steps"] is None else _steps(one["env_steps"])
         cells += [""] * (steps - len(cells))
         rows.append([what.family, what.method, str(len(one["seeds"])), trained, *cells, scratch, optimum])
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return _markdown(heads, rows)
+
+
+def _markdown(heads: list[str], rows: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows))
 
 
 def _steps(value: float) -> str:
@@ -174,7 +169,3 @@ def _number(value: float) -> str:
     """Three significant digits, but no fewer than all before the point."""
     text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
     return text.replace("-", "−")
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -6,20 +6,9 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NoReturn
 
 from jaxmeta import parts
-
-FLAG = re.compile(r"[\w.-]+")
-"""What a flag may be called without its dashes."""
-
-
-def check_folders(**files: Path | None) -> None:
-    """End the command where a file to be written has no folder; each is named as a flag."""
-    for name, path in files.items():
-        if path is not None and not path.absolute().parent.is_dir():
-            fail(f"--{name.replace('_', '-')}: {path.parent} is not a directory")
 
 
 def fail(message: str) -> NoReturn:
@@ -29,17 +18,16 @@ def fail(message: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def one_line_errors(flags: bool = True) -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Inside the ``with`` block an error that says what to do ends the command with its message alone.
 
-    Args:
-      flags: whether a message that begins with a setting's path shows it as a flag.
+    The message of a ``SettingError`` begins with a setting's path, which is shown as a flag.
     """
     try:
         yield
     except parts.SettingError as error:
         path, colon, rest = str(error).partition(":")
-        fail(f"--{path.replace('_', '-')}{colon}{rest}" if flags and FLAG.fullmatch(path) else str(error))
+        fail(f"--{path.replace('_', '-')}{colon}{rest}" if re.fullmatch(r"[\w.-]+", path) else str(error))
     except BrokenPipeError:
         # Whoever read has seen enough; what is left must not be written when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -60,11 +48,7 @@ def _where(error: Exception) -> str:
 
 @contextlib.contextmanager
 def of_flags(prefix: str = "") -> Iterator[None]:
-    """Inside the ``with`` block, errors that begin with a name are of the flag of that name.
-
-    Args:
-      prefix: before the name, such as ``eval.``.
-    """
+    """Inside the ``with`` block an error that begins with a name is of the flag ``--{prefix}{name}``."""
     try:
         yield
     except ValueError as error:

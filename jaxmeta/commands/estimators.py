@@ -16,75 +16,68 @@ to the norm of the exact meta-gradient:
 """
 
 import dataclasses
-import json as json_format
 from pathlib import Path
 from typing import Any
 
-from jaxmeta.checks import check_least, check_positive
-from jaxmeta.commands.errors import check_folders, one_line_errors
-
-LEAST = {
-    0: ("mdps", "seed"),
-    1: ("adaptation_steps", "episodes", "batch_episodes"),
-    2: ("batch_repeats",),
-    32: ("repeats",),
-}
-"""Arguments by what they must be at least."""
+from jaxmeta.checks import check_positive
+from jaxmeta.commands.arguments import command
+from jaxmeta.commands.errors import of_flags
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
-    import tyro
+@dataclasses.dataclass(frozen=True)
+class Estimators:
+    """Print which meta-gradient estimators are unbiased; the bias and variance of each at equal sample size."""
 
-    @dataclasses.dataclass(frozen=True)
-    class Estimators:
-        """Print which meta-gradient estimators are unbiased; the bias and variance of each at equal sample size."""
+    mdps: int = 3
+    """Random MDPs, besides the bandit."""
+    adaptation_steps: int = 3
+    """Adaptation steps at most; every number from 1 is measured."""
+    rate: float = 1.0
+    """Step size of adaptation, on the gradient of the return."""
+    repeats: int = 64
+    """Independent repeats of the large batches; more than the 15 free parameters of a policy, by far."""
+    episodes: int = 2**14
+    """Episodes in each large batch, of which a lifetime has one more than adaptation steps."""
+    batch_repeats: int = 2**14
+    """Independent repeats of the batches of usual size."""
+    batch_episodes: int = 20
+    """Episodes in each batch of usual size."""
+    quick: bool = False
+    """One MDP, two adaptation steps, 2,048 episodes and batch repeats at most: under a minute on two cores."""
+    seed: int = 0
+    """Draws the problems and all that is sampled."""
+    json: Path | None = None
+    """Write the rows to this file, a JSON list; it is brought up to date after each problem."""
 
-        mdps: int = 3
-        """Random MDPs, besides the bandit."""
-        adaptation_steps: int = 3
-        """Adaptation steps at most; every number from 1 is measured."""
-        rate: float = 1.0
-        """Step size of adaptation, on the gradient of the return."""
-        repeats: int = 64
-        """Independent repeats of the large batches; more than the 15 free parameters of a policy, by far."""
-        episodes: int = 2**14
-        """Episodes in each large batch, of which a lifetime has one more than adaptation steps."""
-        batch_repeats: int = 2**14
-        """Independent repeats of the batches of usual size."""
-        batch_episodes: int = 20
-        """Episodes in each batch of usual size."""
-        quick: bool = False
-        """One MDP, two adaptation steps, 2,048 episodes and batch repeats at most: under a minute on two cores."""
-        seed: int = 0
-        """Draws the problems and all that is sampled."""
-        json: Path | None = None
-        """Write the rows to this file, a JSON list; it is brought up to date after each problem."""
 
-    with one_line_errors():
-        arguments = tyro.cli(Estimators, args=argv, prog="jaxmeta estimators")
-        check_folders(json=arguments.json)
-        for least, names in LEAST.items():
-            check_least(least, **{f"--{name.replace('_', '-')}": getattr(arguments, name) for name in names})
-        check_positive(**{"--rate": arguments.rate})
-        from jaxmeta.studies import meta_gradients
+QUICK = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 2048}
+"""What a quick run has at most."""
 
-        most = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 2048} if arguments.quick else {}
-        sizes = {name: getattr(arguments, name) for name in meta_gradients.Effort._fields}
-        effort = meta_gradients.Effort(**sizes | {name: min(sizes[name], value) for name, value in most.items()})
-        print(
-            f"Meta-gradients against exact ones, relative to their norm; rate {effort.rate:g}. In the limit: "
-            f"{effort.repeats} repeats of {effort.episodes} episodes a batch; a batch of {effort.batch_episodes}: "
-            f"{effort.batch_repeats} repeats.",
-            flush=True,
-        )
-        written: list[dict[str, Any]] = []
-        for rows in meta_gradients.measure(effort):
-            print("\n" + table(rows, effort.batch_episodes), flush=True)
-            written += [row | effort._asdict() for row in rows]
-            if arguments.json is not None:
-                arguments.json.write_text(json_format.dumps(written, indent=1) + "\n")
-    return 0
+
+@command(Estimators, mdps=0, seed=0, adaptation_steps=1, episodes=1, batch_episodes=1, batch_repeats=2, repeats=32)
+def main(arguments: Estimators) -> None:
+    """Print a table for each problem, and write the rows."""
+    with of_flags():
+        check_positive(rate=arguments.rate)
+    from jaxmeta.runs.logging import write_json
+    from jaxmeta.studies import meta_gradients
+
+    most = QUICK if arguments.quick else {}
+    effort = dataclasses.replace(
+        arguments, **{name: min(getattr(arguments, name), value) for name, value in most.items()}
+    )
+    sizes = {name: value for name, value in vars(effort).items() if name not in ("quick", "json")}
+    print(
+        f"Meta-gradients against exact ones, relative to their norm; rate {effort.rate:g}. In the limit: "
+        f"{effort.repeats} repeats of {effort.episodes} episodes a batch; a batch of {effort.batch_episodes}: "
+        f"{effort.batch_repeats} repeats.",
+        flush=True,
+    )
+    written: list[dict[str, Any]] = []
+    for rows in meta_gradients.measure(effort):
+        print("\n" + table(rows, effort.batch_episodes), flush=True)
+        written += [row | sizes for row in rows]
+        write_json(arguments.json, written)
 
 
 def table(rows: list[dict[str, Any]], batch: int) -> str:
@@ -102,7 +95,3 @@ def table(rows: list[dict[str, Any]], batch: int) -> str:
             f"{row['batch_deviation']:11.2f}{row['batch_cosine']:8.3f}"
         )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

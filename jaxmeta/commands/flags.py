@@ -57,14 +57,13 @@ def _inner(name: str, annotations: dict[str, str], family: str) -> set[str] | No
 def settings_of(target: str) -> dict[str, str]:
     """A factory's settings and how their types are written; of a class, its fields."""
     module, _, name = target.partition(":")
-    tree = _parsed(module)
+    tree = ast.parse(ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py").read_text(encoding="utf-8"))
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            return {
-                one.target.id: ast.unparse(one.annotation)
-                for one in node.body
-                if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
-            }
+            fields = [one for one in node.body if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)]
+            own = {ast.unparse(one.target): ast.unparse(one.annotation) for one in fields}
+            bases = [settings_of(f"{module}:{ast.unparse(base)}") for base in node.bases]
+            return {name: annotation for each in (*bases, own) for name, annotation in each.items()}
         if isinstance(node, ast.FunctionDef) and node.name == name:
             own = {one.arg: ast.unparse(one.annotation) if one.annotation else "" for one in node.args.kwonlyargs}
             return {**_inherited(module, tree, node), **own}
@@ -77,21 +76,8 @@ def _inherited(module: str, tree: ast.Module, node: ast.FunctionDef) -> dict[str
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "extends":
             base = ast.unparse(decorator.args[0])
             without = {each for one in decorator.keywords for each in ast.literal_eval(one.value)}
-            home = _imported_names(tree).get(base, module)
-            found = settings_of(f"{home}:{base}")
+            imports = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
+            homes = {alias.name: each.module for each in imports for alias in each.names}
+            found = settings_of(f"{homes.get(base, module)}:{base}")
             return {name: annotation for name, annotation in found.items() if name not in without}
     return {}
-
-
-def _imported_names(tree: ast.Module) -> dict[str, str]:
-    return {
-        alias.name: node.module
-        for node in tree.body
-        if isinstance(node, ast.ImportFrom) and node.module
-        for alias in node.names
-    }
-
-
-def _parsed(module: str) -> ast.Module:
-    path = ROOT.joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return ast.parse(path.read_text(encoding="utf-8"))

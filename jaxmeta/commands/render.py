@@ -1,70 +1,58 @@
 """Draw what a run does in unseen tasks: its trajectories, and what it believes or which experts act."""
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxmeta.commands.arguments import imported, parsed_by
-from jaxmeta.commands.errors import of_flags, one_line_errors
+import tyro
+
+from jaxmeta.checks import check_least
+from jaxmeta.commands.arguments import command
+from jaxmeta.commands.errors import of_flags
+from jaxmeta.runs.evaluation import Adaptation, check_adaptation, for_evaluation
 
 if TYPE_CHECKING:
     from jaxmeta.runs.run import Run
 
 
 @dataclasses.dataclass(frozen=True)
-class Shown:
+class Shown(Adaptation):
     """What is drawn."""
 
     tasks: int = 4
     """Unseen tasks, side by side."""
-    steps: int = 3
-    """Adaptation steps."""
-    episodes: int | None = None
-    """Episodes collected for each adaptation step; twice those of training if not given."""
-    shown: int = 8
-    """Episodes drawn, at most."""
-    rate_decay: float = 0.5
-    """Factor on the inner step size at each further step."""
     task_seed: int = 1
     """Draws the tasks."""
+    shown: int = 8
+    """Episodes drawn, at most."""
     gif: bool = True
     """Write the animation too."""
     checkpoint: int | None = None
     """Meta-iteration of a kept checkpoint; the newest if not given."""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; the exit status."""
-    import tyro
+@dataclasses.dataclass(frozen=True)
+class Render:
+    """Draw a run's trajectories in unseen tasks; writes RUN/trajectories.png and .gif.
 
-    @dataclasses.dataclass(frozen=True)
-    class Render:
-        """Draw a run's trajectories in unseen tasks; writes RUN/trajectories.png and .gif.
+    Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
+    """
 
-        Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
-        """
+    run: tyro.conf.Positional[Path]
+    """The run's directory."""
+    shown: tyro.conf.OmitArgPrefixes[Shown] = dataclasses.field(default_factory=Shown)
 
-        run: tyro.conf.Positional[Path]
-        """The run's directory."""
-        shown: tyro.conf.OmitArgPrefixes[Shown] = dataclasses.field(default_factory=Shown)
 
-    with one_line_errors():
-        arguments = parsed_by(Render, imported(sys.argv[1:] if argv is None else argv), "jaxmeta render")
-        from jaxmeta.checks import check_least, check_positive
-        from jaxmeta.runs.evaluation import check_use
-        from jaxmeta.runs.run import load, read_config
+@command(Render)
+def main(arguments: Render) -> None:
+    """Check the arguments, draw, and say which files were written."""
+    from jaxmeta.runs.run import load, read_config
 
-        shown = arguments.shown
-        config = read_config(arguments.run)
-        with of_flags():
-            episodes = 1 if shown.episodes is None else shown.episodes
-            check_least(1, tasks=shown.tasks, shown=shown.shown, episodes=episodes)
-            check_least(0, steps=shown.steps, task_seed=shown.task_seed)
-            check_positive(rate_decay=shown.rate_decay)
-            check_use(shown, Shown(), config)
-        print("wrote", *draw(load(arguments.run, checkpoint=shown.checkpoint), shown))
-    return 0
+    shown, config = arguments.shown, read_config(arguments.run)
+    with of_flags():
+        check_least(1, shown=shown.shown)
+        check_adaptation(shown, config)
+    print("wrote", *draw(load(arguments.run, checkpoint=shown.checkpoint), shown))
 
 
 def draw(run: "Run", shown: Shown) -> list[Path]:
@@ -72,16 +60,12 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     import jax
     import numpy as np
 
-    from jaxmeta import parts, plots
-    from jaxmeta.plots import memory
-    from jaxmeta.runs.directory import TEST_KEY
-    from jaxmeta.runs.evaluation import for_evaluation
-    from jaxmeta.runs.loop import held_out_tasks
+    from jaxmeta import parts, plots, registry
+    from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
     from jaxmeta.tasks import figures_of
 
     config, first_seed = run.config, run.theta
-    sizes = {"steps": shown.steps, "episodes": shown.episodes, "rate_decay": shown.rate_decay}
-    tasks, algorithm = for_evaluation(config, **sizes)
+    tasks, algorithm = for_evaluation(config, shown)
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
     batch = held_out_tasks(key_tasks, tasks, shown.tasks)
     keys = jax.random.split(key_adapt, shown.tasks)
@@ -95,42 +79,33 @@ def draw(run: "Run", shown: Shown) -> list[Path]:
     env = figures_of(tasks.env)
     if config.has("lifetime") and env.arm_rewards(first_task) is not None:
         key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
-        figure = memory.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, first_seed)})
+        figure = plots.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, first_seed)})
         written.append(plots.save(figure, run.directory / "arm_pulls.png"))
     if algorithm.gate is not None:
         figure = expert_figure(jax.random.fold_in(key_tasks, 1), tasks, algorithm, run.thetas, config.seeds)
         written.append(plots.save(figure, run.directory / "experts.png"))
-    model = config.part("model") if config.has("model") else None
-    if registered_as(model, "BeliefModel") and env.has_goal_belief:
-        beliefs = parts.built(model, tasks.env, tasks.horizon)
+    model = parts.parameters(registry.builder(config.method)).get("model")
+    if model is not None and parts.kind_of(model.annotation) == "BeliefModel" and env.has_goal_belief:
+        beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
         figure = goal_beliefs(beliefs, tasks, first_seed, batch.goal[0], batches)
         written.append(plots.save(figure, run.directory / "beliefs.png"))
     return written
-
-
-def registered_as(part: Any, kind: str) -> bool:
-    """Whether a part is one of a kind."""
-    from jaxmeta import registry
-
-    return part is not None and any(registry.factory(kind, name) is part.factory for name in registry.kinds()[kind])
 
 
 def pull_shares(key: Any, tasks: Any, algorithm: Any, theta: Any, count: int = 2000) -> Any:
     """How often the best arm, the second best, … is pulled at each time, over many tasks."""
     import jax
 
-    from jaxmeta.plots import memory as memory_plots
+    from jaxmeta import plots
     from jaxmeta.runs.loop import held_out_tasks
 
     key_tasks, key_act = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
 
-    def arms_of(each: Any) -> Any:
-        return algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]
-
+    arms_of = lambda each: algorithm.adapt(each[0], theta, each[1])[1].trajectory.action[-1, 0]  # noqa: E731
     inputs = (jax.random.split(key_act, count), batch)
     actions = jax.jit(lambda inputs: jax.lax.map(arms_of, inputs, batch_size=200))(inputs)
-    return memory_plots.arm_pull_shares(jax.vmap(tasks.env.arm_rewards)(batch), actions)
+    return plots.arm_pull_shares(jax.vmap(tasks.env.arm_rewards)(batch), actions)
 
 
 def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[int], count: int = 200) -> Any:
@@ -138,22 +113,20 @@ def expert_figure(key: Any, tasks: Any, algorithm: Any, theta: Any, seeds: list[
     import jax
     import numpy as np
 
-    from jaxmeta.plots import experts as expert_plots
+    from jaxmeta import plots
     from jaxmeta.runs import evaluate
     from jaxmeta.runs.loop import held_out_tasks
 
-    def used(key: Any, theta: Any, task: Any) -> Any:
-        return evaluate.adapted_expert_use(key, algorithm, theta, task)
-
     key_tasks, key_adapt = jax.random.split(key)
     batch = held_out_tasks(key_tasks, tasks, count)
+    used = lambda key, theta, task: evaluate.adapted_expert_use(key, algorithm, theta, task)  # noqa: E731
     mapped = evaluate.in_tasks(used, key_adapt, batch)
-    use = np.stack([mapped(jax.tree.map(lambda x, place=place: x[place], theta)) for place in range(len(seeds))])
+    use = np.stack([mapped(one) for one in evaluate.of_each_seed(theta)])
     for seed, one in zip(seeds, use, strict=True):
         shares = " ".join(f"{each:.2f}" for each in one.mean(axis=0))
         share = evaluate.specialisation(one)
         print(f"seed {seed}: use of experts {shares}; a task tells {share:.2f} of {np.log(len(one[0])):.2f} nats of it")
-    return expert_plots.expert_use(use, batch, [f"seed {seed}" for seed in seeds])
+    return plots.expert_use(use, batch, [f"seed {seed}" for seed in seeds])
 
 
 def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) -> Any:
@@ -162,8 +135,8 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     import jax.numpy as jnp
     import numpy as np
 
+    from jaxmeta import plots
     from jaxmeta.networks import expected_rewards
-    from jaxmeta.plots import memory as memory_plots
     from jaxmeta.tasks import MOVES
 
     horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
@@ -180,8 +153,4 @@ def goal_beliefs(model: Any, tasks: Any, theta: Any, goal: Any, batches: Any) ->
     rewards = np.asarray(expected_rewards(model, theta, obs, cells, staying, key=jax.random.key(0)))
     learned = np.clip((rewards + 0.1) / 1.1, 0.0, 1.0).reshape(-1, size, size)
     times = list(range(0, min(len(obs), 2 * horizon), 3))
-    return memory_plots.grid_beliefs(learned, exact, position, np.asarray(goal), times, horizon)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return plots.grid_beliefs(learned, exact, position, np.asarray(goal), times, horizon)

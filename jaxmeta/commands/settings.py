@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Any
 from jaxmeta import parts, registry
 from jaxmeta.commands.arguments import Names
 from jaxmeta.commands.errors import fail
-from jaxmeta.runs.experiment import Experiment, descriptions, experiment, schema
+from jaxmeta.runs.experiment import Experiment, descriptions, experiment, schema, setting_at
 
 KIND = "_kind"
 """What is put behind a part's name for the field that says which factory fills it."""
@@ -51,15 +52,11 @@ def with_kinds(start: Experiment, argv: list[str]) -> Experiment:
         name, equals, value = flag.partition("=")
         if name.startswith("--"):
             found[name[2:].replace("-", "_")] = value if equals else following
-    chosen = start
     # Outer parts first: what they are decides what is inside them.
     for name in sorted(found, key=lambda name: name.count(".")):
-        there: Any = chosen.tree
-        for step in name.split("."):
-            there = there.get(step) if isinstance(there, Mapping) else None
-        if isinstance(there, Mapping) and name != "family":
-            chosen = chosen.replace(**{name: None if found[name] == "None" else found[name]})
-    return chosen
+        if isinstance(setting_at(start.tree, name), Mapping) and name != "family":
+            start = start.replace(**{name: None if found[name] == "None" else found[name]})
+    return start
 
 
 def flags(start: Experiment) -> Any:
@@ -90,7 +87,7 @@ def _fields(factory: Any, tree: Mapping[str, Any], name: str, says: Mapping[str,
             inner = registry.factory(kind, value[parts.USE])
             each = _fields(inner, value, setting, parts.descriptions(inner))
             if dataclasses.fields(each):
-                fields.append((setting, each, dataclasses.field(default_factory=each)))
+                fields.append((setting, each, dataclasses.field(default=each())))
     made = dataclasses.make_dataclass(name, fields, frozen=True)
     made.__doc__ = (getattr(factory, "__doc__", "") or name).strip().splitlines()[0]
     return made
@@ -117,26 +114,18 @@ def _tree(parsed: Any) -> dict[str, Any]:
 
 def as_toml(config: Mapping[str, Any], prefix: str = "") -> str:
     """A tree of settings as TOML; settings that are not set are ``"none"``."""
-    lines, tables = [], []
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            tables.append((f"{prefix}{name}", value))
-        else:
-            lines.append(f"{name} = {_toml(value)}")
-    text = "\n".join(lines)
-    for name, table in tables:
-        text += f"\n\n[{name}]\n" + as_toml(table, f"{name}.")
-    return text
+    tables = {f"{prefix}{name}": value for name, value in config.items() if isinstance(value, Mapping)}
+    lines = [f"{name} = {_toml(value)}" for name, value in config.items() if not isinstance(value, Mapping)]
+    inner = [f"[{name}]\n" + as_toml(table, f"{name}.") for name, table in tables.items()]
+    return "\n\n".join(["\n".join(lines), *inner])
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if value is None:
-        return _toml(parts.NONE)
-    if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+    if value is None or isinstance(value, str):
+        # A string in JSON is one in TOML too.
+        return json.dumps(parts.NONE if value is None else value, ensure_ascii=False)
     if isinstance(value, (tuple, list)):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return repr(value)

@@ -1,13 +1,12 @@
 """Meta-train, save, evaluate and plot, from one command."""
 
 import dataclasses
-import itertools
 import sys
 import time
 import typing
 from pathlib import Path
 
-from jaxmeta.commands.arguments import parsed_by, split
+from jaxmeta.commands.arguments import parsed_by, split, without
 from jaxmeta.commands.errors import fail, of_flags, one_line_errors
 from jaxmeta.commands.flags import check_flags
 from jaxmeta.runs import presets
@@ -27,7 +26,8 @@ class Where:
     out: Path | None = None
     """The run's directory; runs/METHOD-FAMILY if not given."""
     resume: Path | None = None
-    """Go on with the run in this directory, bit for bit; only --iterations may differ (to train longer)."""
+    """Go on with the run in this directory, bit for bit. Only --iterations (to train longer) and flags that say how to
+    save or evaluate may differ; --eval.* flags that are not given are those that the run began with."""
     overwrite: bool = False
     """Delete the run that the directory already holds."""
     evaluate: bool = True
@@ -42,79 +42,59 @@ class Parsed(typing.NamedTuple):
     saving: "Saving"
     evaluation: "Evaluation"
 
+    @property
+    def directory(self) -> Path:
+        """Where the run is."""
+        default = Path("runs") / f"{self.experiment.method}-{self.experiment.family}"
+        return self.where.resume or self.where.out or default
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
     with one_line_errors():
-        return run(parse(argv))
+        return run(parse(sys.argv[1:] if argv is None else argv))
 
 
 def parse(argv: list[str]) -> Parsed:
     """The arguments; settings come from presets, a file or a resumed run, and then from flags."""
     # Wrong names and flags are answered before anything heavy is imported.
     names = split(argv)
-    if names.config is None and not any(flag.startswith("--resume") for flag in names.rest):
+    resume = without(names.rest, "--resume")[1]["--resume"]
+    if names.config is None and not resume:
         check_flags(*presets.names_of(names.method, names.family, names.preset), names.rest)
     import tyro
 
     from jaxmeta.commands import settings
     from jaxmeta.runs.evaluation import Evaluation, check_evaluation
-    from jaxmeta.runs.experiment import settings_paths
-    from jaxmeta.runs.run import read_config
+    from jaxmeta.runs.run import read_config, read_evaluation
     from jaxmeta.runs.start import Saving, check_directory, check_saving
 
-    resume = _value(names.rest, "--resume")
-    if resume is not None:
+    if resume:
         for flag, value in (("--preset", names.preset), ("--config", names.config), ("METHOD", names.method)):
             if value is not None:
                 fail(f"{flag} and --resume: give one of them; a resumed run has its settings")
-        start = read_config(resume)
+        start, evaluation = read_config(resume[0]), read_evaluation(resume[0])
     else:
-        start = settings.base(names)
+        start, evaluation = settings.base(names), Evaluation()
     start = settings.with_kinds(start, names.rest)
-    flags = settings.flags(start)
-    command = dataclasses.make_dataclass(
-        "Train",
-        [
-            ("settings", typing.Annotated[flags, tyro.conf.arg(name="")], dataclasses.field(default_factory=flags)),
-            ("where", typing.Annotated[Where, tyro.conf.arg(name="")], dataclasses.field(default_factory=Where)),
-            ("saving", typing.Annotated[Saving, tyro.conf.arg(name="")], dataclasses.field(default_factory=Saving)),
-            (
-                "evaluation",
-                typing.Annotated[Evaluation, tyro.conf.arg(name="eval")],
-                dataclasses.field(default_factory=Evaluation),
-            ),
-        ],
-        frozen=True,
-    )
+    flags = {"settings": settings.flags(start)(), "where": Where(), "saving": Saving(), "evaluation": evaluation}
+    fields: list[typing.Any] = []
+    for name, default in flags.items():
+        prefix = tyro.conf.arg(name="eval" if name == "evaluation" else "")
+        fields.append((name, typing.Annotated[type(default), prefix], dataclasses.field(default=default)))
+    command = dataclasses.make_dataclass("Train", fields, frozen=True)
     command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on unseen tasks, and plot."
-    known = [f"--{path.replace('_', '-')}" for path in settings_paths(start.tree)]
-    parsed = parsed_by(command, names.rest, USAGE, known)
+    parsed = parsed_by(command, names.rest, USAGE)
     where: Where = parsed.where
     if where.resume is not None and (where.out is not None or where.overwrite):
         fail("--out, --overwrite and --resume: give one of them; a resumed run stays in its directory")
-    experiment = settings.given(start, parsed.settings)
+    found = Parsed(settings.given(start, parsed.settings), where, parsed.saving, parsed.evaluation)
     with of_flags("eval."):
-        check_evaluation(parsed.evaluation, experiment)
+        check_evaluation(found.evaluation, found.experiment)
     with of_flags():
-        check_saving(parsed.saving)
-    directory = where.resume or where.out or default_directory(experiment)
-    check_directory(experiment, directory, overwrite=where.overwrite, resume=where.resume is not None)
-    return Parsed(experiment, where, parsed.saving, parsed.evaluation)
-
-
-def _value(argv: list[str], flag: str) -> Path | None:
-    """The value of a flag that must be known before the others are read."""
-    for here, following in itertools.pairwise([*argv, ""]):
-        name, equals, value = here.partition("=")
-        if name == flag and (value or following):
-            return Path(value if equals else following)
-    return None
-
-
-def default_directory(experiment: "Experiment") -> Path:
-    return Path("runs") / f"{experiment.method}-{experiment.family}"
+        check_saving(found.saving)
+    check_directory(found.experiment, found.directory, overwrite=where.overwrite, resume=bool(resume))
+    return found
 
 
 def run(arguments: Parsed) -> int:
@@ -123,28 +103,23 @@ def run(arguments: Parsed) -> int:
     from jaxmeta.runs.start import Display, Stopped, start
 
     started = time.perf_counter()
-    experiment, where = arguments.experiment, arguments.where
-    resume = where.resume is not None
-    directory = where.resume or where.out or default_directory(experiment)
+    experiment, where, saving, evaluation = arguments
     try:
         with Display(experiment.tree["iterations"]) as display:
             found = start(
                 experiment,
-                directory,
-                saving=arguments.saving,
+                arguments.directory,
+                saving=saving,
+                evaluation=evaluation,
                 overwrite=where.overwrite,
-                resume=resume,
+                resume=where.resume is not None,
                 report=display.report,
                 announce=display.announce,
             )
     except Stopped as stopped:
-        print(f"{stopped}; go on with --resume {directory}")
+        print(f"{stopped}; go on with --resume {arguments.directory}")
         return 128 + stopped.signal
     if where.evaluate:
-        evaluate_and_plot(found, arguments.evaluation)
+        evaluate_and_plot(found, evaluation)
     print(f"done in {time.perf_counter() - started:.0f} s")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

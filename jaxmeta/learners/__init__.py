@@ -17,7 +17,7 @@ from jaxmeta.learners.gradient import (
     without_adaptation as without_adaptation,
 )
 from jaxmeta.learners.imagination import imagining as imagining
-from jaxmeta.learners.planning import planning_learner as planning_learner
+from jaxmeta.learners.planning import planning_learner as planning_learner, uniform_learner as uniform_learner
 from jaxmeta.learners.q_learning import (
     at_shares as at_shares,
     n_step_transitions as n_step_transitions,
@@ -32,4 +32,3 @@ from jaxmeta.learners.recurrent import (
     recurrent_q_learner as recurrent_q_learner,
     replay_lifetimes as replay_lifetimes,
 )
-from jaxmeta.learners.uniform import uniform_learner as uniform_learner

@@ -11,10 +11,10 @@ from jaxmeta.types import Array, Key, Learner, Phi, Theta, Trajectory
 
 
 class Sampled(NamedTuple):
-    """The fast state: the posterior, and the latent that an episode is acted by.
+    """The fast state: the posterior, and the latent that the policy acts on in an episode.
 
     Attributes:
-      belief: over latents ``[L]``.
+      belief: posterior over latents ``[L]``.
       latent: drawn at an episode's first step, ``[L]``.
       stale: 1 from an update of the posterior until the next episode's first step.
     """
@@ -27,12 +27,12 @@ class Sampled(NamedTuple):
 def context_learner(model: LatentModel, *, explore: bool = True) -> Learner:
     """Acts through an episode as if one draw from the posterior were true, then updates it with the whole episode.
 
-    Posterior sampling explores across episodes, not within one. ``score`` is that of the latent that was acted by; of a
-    fast state that has not acted, that of the posterior's mean. There is no critic: values are 0.
+    Posterior sampling explores across episodes, not within one. ``score`` uses the latent of the episode; before an
+    episode began, the posterior's mean. There is no critic: values are 0.
 
     Args:
       model: the networks.
-      explore: acts by a sampled latent and samples actions; otherwise by the posterior's mean and the policy's mode.
+      explore: sample the latent and the actions; otherwise take the posterior's mean and the policy's mode.
     """
 
     def begin_fn(theta: Theta) -> Phi:
@@ -51,9 +51,9 @@ def context_learner(model: LatentModel, *, explore: bool = True) -> Learner:
         return action, log_prob, jnp.zeros(()), Sampled(phi.belief, latent, jnp.zeros(()))
 
     def absorb_fn(theta: Theta, phi: Sampled, trajectory: Trajectory) -> Phi:
-        batch = trajectory
-        factors = model.factors(theta, batch.obs, batch.action, batch.reward, next_observations(batch))
-        return Sampled(update_belief(phi.belief, factors, trajectory.mask), phi.latent, jnp.ones(()))
+        data = (trajectory.obs, trajectory.action, trajectory.reward, next_observations(trajectory))
+        belief = update_belief(phi.belief, model.factors(theta, *data), trajectory.mask)
+        return Sampled(belief, phi.latent, jnp.ones(()))
 
     def score_fn(theta: Theta, phi: Sampled, trajectory: Trajectory):
         log_prob = model.actor(theta, acting_latent(phi), trajectory.obs).log_prob(trajectory.action)
@@ -63,5 +63,5 @@ def context_learner(model: LatentModel, *, explore: bool = True) -> Learner:
 
 
 def acting_latent(phi: Sampled) -> Array:
-    """The latent ``[L]`` that a fast state acts by; where it has not acted yet, the posterior's mean."""
+    """The latent ``[L]`` that a fast state acts on; before an episode began, the posterior's mean."""
     return jnp.where(phi.stale > 0, phi.belief.gaussian().mode(), phi.latent)

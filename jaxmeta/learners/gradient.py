@@ -49,12 +49,7 @@ def act_by_mode(key: Key, distribution: Distribution) -> Array:
 
 
 def acting(adaptation: Adaptation, choose: Callable[[Key, Distribution], Array] = act_by_sample) -> Learner:
-    """The learner that acts by its fast state's policy.
-
-    Args:
-      adaptation: makes the policy, and moves it.
-      choose: ``(key, distribution) -> action``; ``act_by_mode`` gives the deterministic policy.
-    """
+    """The learner that acts by its fast state's policy; with ``act_by_mode``, by the deterministic one."""
 
     def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
         distribution = adaptation.distribution(theta, phi, obs)
@@ -90,9 +85,6 @@ def gradient_adaptation(
         weights = start(theta)
         return FastWeights(weights, inner_optimizer(theta).init(weights))
 
-    def distribution_fn(theta: Theta, phi: FastWeights, obs: Array) -> Distribution:
-        return apply(theta, phi.params, obs)
-
     def absorb_fn(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
         def loss(weights: PyTree) -> Array:
             return inner_loss(apply(theta, weights, trajectory.obs).log_prob(trajectory.action), trajectory)
@@ -101,33 +93,19 @@ def gradient_adaptation(
         updates, inner_state = inner_optimizer(theta).update(gradient, phi.inner_state, phi.params)
         return FastWeights(optax.apply_updates(phi.params, updates), inner_state)
 
-    return Adaptation(init, begin_fn, distribution_fn, absorb_fn)
+    return Adaptation(init, begin_fn, lambda theta, phi, obs: apply(theta, phi.params, obs), absorb_fn)
 
 
 def whole_network(policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation) -> Adaptation:
-    """``φ ← φ − U(∇ inner_loss(φ))`` from ``φ = θ``: the adaptation of MAML (Finn et al. 2017, equation 1).
-
-    Args:
-      policy: the network; ``theta`` is its parameters.
-      inner_loss: surrogate on the log-probabilities of one batch of episodes.
-      inner_optimizer: any optax transformation that can be differentiated through.
-    """
-    return gradient_adaptation(
-        policy.init,
-        lambda theta: theta,
-        lambda theta, weights, obs: policy.apply(weights, obs),
-        inner_loss,
-        lambda theta: inner_optimizer,
-    )
+    """``φ ← φ − U(∇ inner_loss(φ))`` from ``φ = θ``: the adaptation of MAML (Finn et al. 2017, equation 1)."""
+    apply = lambda theta, weights, obs: policy.apply(weights, obs)  # noqa: E731
+    return gradient_adaptation(policy.init, lambda theta: theta, apply, inner_loss, lambda theta: inner_optimizer)
 
 
 def gate_of_adapted(
     make: MakeAdaptation, policy: Policy, inner_loss: Surrogate, inner_optimizer: optax.GradientTransformation
 ) -> Gate | None:
-    """The gate of the policy that a fast state makes; ``None`` where the policy has no experts.
-
-    It is what ``make`` does with a network of the same parameters whose output is the gate's.
-    """
+    """The gate of the adapted policy, from ``make`` and the gate's output; ``None`` where the policy has no experts."""
     if policy.gate is None:
         return None
     reading = policy._replace(apply=cast(Any, policy.gate))
@@ -146,7 +124,7 @@ def gradient_learner(
 
 
 def first_order(learner: Absorbing) -> Absorbing:
-    """The same, whose adaptation counts as the identity when it is differentiated (FOMAML)."""
+    """``learner`` with an adaptation that counts as the identity when it is differentiated (FOMAML)."""
 
     def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
         adapted = learner.absorb(theta, phi, trajectory)
@@ -157,13 +135,13 @@ def first_order(learner: Absorbing) -> Absorbing:
 
 
 def without_adaptation(learner: Absorbing) -> Absorbing:
-    """The same, whose fast state stays what it was at the beginning."""
+    """``learner`` without adaptation: its fast state stays what it was at the beginning."""
     return learner._replace(absorb=lambda theta, phi, trajectory: phi)
 
 
 def rematerialised(learner: Absorbing) -> Absorbing:
-    """The same, whose adaptation steps are computed again for the outer gradient, rather than kept.
+    """``learner`` with adaptation steps that are recomputed for the outer gradient instead of stored.
 
-    With K steps, one step's activations are in memory at a time instead of K, for about half as much computation more.
+    Activations of one adaptation step are in memory at a time instead of K, for about half as much computation more.
     """
     return learner._replace(absorb=jax.checkpoint(learner.absorb))

@@ -9,12 +9,11 @@ from jaxmeta.checks import check_least, check_weights
 from jaxmeta.data import collect_episodes, transitions_of
 from jaxmeta.learners.gradient import Adaptation, FastWeights, acting
 from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model
-from jaxmeta.networks import Distribution
-from jaxmeta.types import Array, Estimator, Key, Phi, PyTree, TaskDistribution, Theta, Trajectory
+from jaxmeta.types import Array, Estimator, Key, PyTree, TaskDistribution, Theta, Trajectory
 
 
 class Imagining(NamedTuple):
-    """The fast state: the policy's, and the adapted parameters of the model."""
+    """The fast state: the policy's fast state, and the adapted parameters of the model."""
 
     policy: FastWeights
     model: PyTree
@@ -40,17 +39,14 @@ def imagining(
 
     Args:
       adaptation: of the policy, such as ``whole_network(...)``.
-      model: the functions.
+      model: the dynamics model.
       imagined: ``imagined_tasks`` of the model.
       estimator: advantages of the imagined episodes.
       model_rate: step size of the model's adaptation, ≥ 0.
-      model_steps: its gradient steps on each batch of real episodes, ≥ 0.
-      imagined_steps: J ≥ 0, policy steps in imagination after each real one.
-      imagined_weight: what an imagined step counts, against 1 of a real one, ≥ 0.
-      imagined_episodes: in each imagined step, ≥ 1.
-
-    Raises:
-      ValueError: an argument out of its range.
+      model_steps: gradient steps of the model on each batch of real episodes, ≥ 0.
+      imagined_steps: J ≥ 0 policy steps in imagination after each real one.
+      imagined_weight: weight of a policy step in imagination, ≥ 0; a real one has 1.
+      imagined_episodes: episodes in each policy step in imagination, ≥ 1.
     """
     check_weights(model_rate=model_rate, imagined_weight=imagined_weight)
     check_least(0, model_steps=model_steps, imagined_steps=imagined_steps)
@@ -64,16 +60,15 @@ def imagining(
     def begin_fn(theta: Theta) -> Imagining:
         return Imagining(adaptation.begin(theta["policy"]), theta["model"])
 
-    def distribution_fn(theta: Theta, phi: Imagining, obs: Array) -> Distribution:
+    def distribution_fn(theta: Theta, phi: Imagining, obs: Array):
         return adaptation.distribution(theta["policy"], phi.policy, obs)
 
-    def absorb_fn(theta: Theta, phi: Imagining, trajectory: Trajectory) -> Phi:
+    def absorb_fn(theta: Theta, phi: Imagining, trajectory: Trajectory):
         data = transitions_of(trajectory)
         adapted = adapt_model(model, phi.model, data, data.mask, rate=model_rate, steps=model_steps)
         policy = adaptation.absorb(theta["policy"], phi.policy, trajectory)
-        task = ImaginedTask(
-            model=adapted, starts=trajectory.obs[:, 0], max_steps_in_episode=jnp.int32(imagined.horizon)
-        )
+        horizon = jnp.int32(imagined.horizon)
+        task = ImaginedTask(model=adapted, starts=trajectory.obs[:, 0], max_steps_in_episode=horizon)
 
         def step_fn(policy: FastWeights, key: Key) -> tuple[FastWeights, None]:
             slow, fast, world = jax.lax.stop_gradient((theta["policy"], policy, task))
@@ -90,7 +85,7 @@ def imagining(
 
 
 def key_from(trajectory: Trajectory) -> Key:
-    """A key that is another one wherever log-probabilities, rewards or observations are others."""
+    """A key that differs wherever log-probabilities, rewards or observations differ."""
     key = jax.random.key(0)
     for part in (trajectory.log_prob, trajectory.reward, trajectory.obs):
         bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(part).astype(jnp.float32), jnp.uint32)

@@ -1,4 +1,4 @@
-"""The learner that acts by a plan under a model which adapts at each step (Nagabandi et al. 2019)."""
+"""Learners without a policy network: plans under a model that adapts at each step, and uniform actions."""
 
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 
 class Planned(NamedTuple):
-    """The fast state: what the model has adapted to, and where the next search begins."""
+    """The fast state: the model's memory of the lifetime, and the plan that the next search begins with."""
 
     memory: PyTree
     plan: PyTree
@@ -29,13 +29,13 @@ def planning_learner(
     random_share: float | Array = 0.0,
     noise: float = 0.0,
 ) -> Learner:
-    """At each step: take in what the observation tells of the last step, adapt, plan, and do the plan's first action.
+    """At each step: observe the last step, adapt, plan, and take the plan's first action (Nagabandi et al. 2019).
 
     The model adapts within a lifetime, and keeps what it has learned across its episodes; the plan starts anew in each.
     A plan has no distribution over actions, and no critic: log-probabilities and values are 0.
 
     Args:
-      env: of lifetimes.
+      env: an environment of lifetimes.
       online: the model; its parameters are theta.
       planner: for the wrapped environment's actions.
       discount: γ in [0, 1] of the imagined returns.
@@ -44,7 +44,7 @@ def planning_learner(
         no meaning for discrete actions.
 
     Raises:
-      ValueError: an argument out of its range, or an environment that is not one of lifetimes.
+      ValueError: an environment that is not one of lifetimes.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
@@ -79,8 +79,19 @@ def planning_learner(
         action = explored(key_explore, actions[0]) if explores else actions[0]
         return action, jnp.zeros(()), jnp.zeros(()), Planned(memory, plan)
 
-    def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
-        zeros = jnp.zeros_like(trajectory.reward)
-        return zeros, zeros
+    return Learner(online.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_zero)
 
-    return Learner(online.init, begin_fn, act_fn, lambda theta, phi, trajectory: phi, score_fn)
+
+def uniform_learner(env: Environment) -> Learner:
+    """The random policy, a reference: uniform actions of a bounded ``Box`` or ``Discrete`` space, whatever the task."""
+    space = env.action_space(env.default_params)
+
+    def act_fn(key, theta, phi, obs):
+        return space.sample(key), jnp.zeros(()), jnp.zeros(()), phi
+
+    return Learner(lambda key: (), lambda theta: (), act_fn, lambda theta, phi, trajectory: phi, score_zero)
+
+
+def score_zero(theta: Theta, phi: Phi, trajectory: Trajectory):
+    """``score`` where actions have no distribution, and states no value."""
+    return jnp.zeros_like(trajectory.reward), jnp.zeros_like(trajectory.reward)

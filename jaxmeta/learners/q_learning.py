@@ -8,17 +8,17 @@ import optax
 
 from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data import n_step_returns, next_observations, places_at, rescaled, unscaled
-from jaxmeta.learners.recurrent import epsilon_greedy
+from jaxmeta.learners.recurrent import act_epsilon_greedily, score_epsilon_greedily
 from jaxmeta.networks import Policy
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
 
 class NStepTransitions(NamedTuple):
-    """Steps of one task and where the n-step target of each looks, leaves ``[M, ...]``.
+    """Steps of one task and the parts of their n-step targets, leaves ``[M, ...]``.
 
     Attributes:
       obs: before the step.
-      action: taken there.
+      action: of the step.
       total: discounted rewards of the n steps from there on.
       factor: of the value at ``next_obs``: the discount of n steps, or 0 after a termination.
       next_obs: after those steps.
@@ -52,33 +52,24 @@ def q_learner(
 
     Args:
       policy: its logits are ``h(Q)``; its parameters are theta.
-      inner_optimizer: of the steps, begun anew at each batch; one that can be differentiated through.
+      inner_optimizer: of the steps, begun anew at each batch; must be differentiable.
       inner_updates: steps on a batch of episodes, ≥ 0.
-      inner_batch: transitions of each, spread evenly over the batch's real steps, other ones at each step, ≥ 1.
+      inner_batch: transitions of each, spread evenly over the batch's real steps, others at each step, ≥ 1.
       discount: γ in [0, 1].
       n_step: n ≥ 1, of the targets.
-      double: the weights that learn choose the action whose value counts (van Hasselt et al. 2016); otherwise those
-        that give the value do.
+      double: the learned weights choose the target's action (van Hasselt et al. 2016); otherwise those that give its
+        value do.
       epsilon: share of random actions, in [0, 1].
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     check_least(0, inner_updates=inner_updates)
     check_least(1, inner_batch=inner_batch, n_step=n_step)
     check_unit(discount=discount, epsilon=epsilon)
 
     def act_fn(key: Key, theta: Theta, phi: Phi, obs: Array):
-        scaled = action_values(policy, phi, obs)
-        log_prob = epsilon_greedy(scaled, epsilon)
-        action = jax.random.categorical(key, log_prob).astype(jnp.int32)
-        return action, log_prob[action], jnp.max(scaled), phi
+        return *act_epsilon_greedily(key, action_values(policy, phi, obs), epsilon), phi
 
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
-        scaled = action_values(policy, phi, trajectory.obs)
-        log_prob = epsilon_greedy(scaled, epsilon)
-        taken = jnp.take_along_axis(log_prob, trajectory.action[..., None], axis=-1)[..., 0]
-        return taken, jnp.max(scaled, axis=-1)
+        return score_epsilon_greedily(action_values(policy, phi, trajectory.obs), trajectory.action, epsilon)
 
     def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
         data = n_step_transitions(trajectory, discount, n_step)
@@ -122,11 +113,9 @@ def td_errors(policy: Policy, weights: PyTree, target: Array, data: NStepTransit
 def n_step_transitions(trajectory: Trajectory, discount: float, n_step: int) -> NStepTransitions:
     """All steps of a batch of episodes ``[..., T, ...]``, one after the other, ``[M, ...]``."""
     batch = trajectory
-    lead = batch.mask.ndim
-    rows = lambda x: x.reshape(-1, *x.shape[lead - 1 :])  # noqa: E731
-    total, factor, last = jax.vmap(n_step_returns, (0, 0, 0, None, None))(
-        rows(batch.reward), rows(batch.terminated), rows(batch.truncated), discount, n_step
-    )
+    rows = lambda x: x.reshape(-1, *x.shape[batch.mask.ndim - 1 :])  # noqa: E731
+    episodes = (rows(batch.reward), rows(batch.terminated), rows(batch.truncated))
+    total, factor, last = jax.vmap(n_step_returns, (0, 0, 0, None, None))(*episodes, discount, n_step)
     next_obs = jax.vmap(lambda obs, last: obs[last])(rows(next_observations(batch)), last)
     stored = NStepTransitions(rows(batch.obs), rows(batch.action), total, factor, next_obs, rows(batch.mask))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), stored)

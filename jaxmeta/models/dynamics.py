@@ -81,9 +81,6 @@ def dynamics_model_for(
       context: C ≥ 0 entries that follow the observation in the input, as they are; not predicted.
       ends_seen: whether the data says where a step that ended the episode led to; where it does not, only the reward
         and the end of such a step are learned, and ``next_obs`` there may be anything.
-
-    Raises:
-      ValueError: a size out of its range, or spaces of another kind.
     """
     check_least(0, context=context)
     seen, acted, discrete = _sizes(env, hidden)
@@ -96,8 +93,9 @@ def dynamics_model_for(
         key_outcome, key_ending = jax.random.split(key)
         inputs = jnp.zeros(seen + context + acted)
         weights = {"outcome": network.init(key_outcome, inputs), "ending": ending_network.init(key_ending, inputs)}
-        bounds = {"bounds": _bounds(seen)} if probabilistic else {}
-        return {**weights, **_unscaled(seen, acted), **bounds}
+        # Of the log standard deviations.
+        bounds = {name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))}
+        return {**weights, **_unscaled(seen, acted), **({"bounds": bounds} if probabilistic else {})}
 
     def inputs_of(obs: Array, action: Array) -> Array:
         action = jax.nn.one_hot(action, acted) if discrete else jnp.asarray(action, jnp.float32)
@@ -107,7 +105,7 @@ def dynamics_model_for(
         return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
 
     def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
-        """The prediction in normalised units."""
+        """The outcome in normalised units, and the log-odds of an end."""
         scales = jax.lax.stop_gradient(params["scale"])
         inputs = (inputs_of(obs, action) - scales["inputs"].mean) / scales["inputs"].deviation
         inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
@@ -154,7 +152,10 @@ def dynamics_model_for(
         scale = {"inputs": inputs, "targets": _scale_of(targets_of(data), arrived), "ending": _log_odds(data, weight)}
         return {**params, "scale": scale, "box": _box(data, arrived)}
 
-    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, _bounded)
+    def bounded_fn(params: PyTree, obs: Array) -> Array:
+        return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
+
+    return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
 
 
 def _sizes(env: Environment, hidden: tuple[int, ...]) -> tuple[int, int, bool]:
@@ -176,15 +177,6 @@ def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
     inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
     low, high = (jnp.full(seen, end, jnp.float32) for end in (-jnp.inf, jnp.inf))
     return {"scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())}, "box": {"low": low, "high": high}}
-
-
-def _bounds(seen: int) -> dict[str, Array]:
-    """Of the log standard deviations, before any is learned."""
-    return {name: jnp.full(seen + 1, end, jnp.float32) for name, end in (("low", -5.0), ("high", 0.25))}
-
-
-def _bounded(params: PyTree, obs: Array) -> Array:
-    return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
 
 
 def _summed(each: Array, terminated: Array, *, ends_seen: bool) -> Array:
@@ -236,13 +228,7 @@ def sample_step(
 
 
 def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) -> tuple[Array, Array, Array]:
-    """Mean predictions along a sequence of actions, each from the prediction before.
-
-    Args:
-      model: the functions.
-      params: its parameters.
-      obs: where it starts, ``[O]``.
-      actions: ``[H, ...]``.
+    """Mean predictions along actions ``[H, ...]`` from ``obs`` ``[O]``, each from the prediction before.
 
     Returns:
       Observations after each action ``[H, O]``, rewards ``[H]``, and the probability of not having ended before each
@@ -260,13 +246,9 @@ def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) 
 
 
 def interval_coverage(outcome: Gaussian, targets: Array, weight: Array, *, level: float) -> Array:
-    """Share of targets in the central interval that should hold ``level`` of them, for each entry ``[D]``.
+    """Share of targets in the central interval that should hold ``level`` in (0, 1) of them, for each entry ``[D]``.
 
-    Args:
-      outcome: predicted, ``[M, D]``.
-      targets: ``[M, D]``.
-      weight: ``[M]``.
-      level: in (0, 1).
+    Predictions and targets are ``[M, D]``, their weights ``[M]``.
     """
     width = jax.scipy.stats.norm.ppf(0.5 + 0.5 * level)
     inside = jnp.abs(targets - outcome.mean) <= width * jnp.exp(outcome.log_std)

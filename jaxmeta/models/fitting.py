@@ -44,9 +44,6 @@ def fit_model(
 
     Returns:
       The parameters of the best epoch, and ``Info`` with ``validation_loss`` and ``epochs``.
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     check_least(1, epochs=epochs, batch=batch, patience=patience)
     if not 0.0 < validation_share < 1.0:

@@ -29,13 +29,9 @@ class ImaginedTask(environment.EnvParams):
 
 
 class ImaginedEnv(Wrapper):
-    """Episodes of a learned model, with the spaces of the environment that it was learned from.
+    """Episodes of a learned model, whose parameters come with the task, with the spaces of the real environment.
 
     Each step is drawn from the prediction, and ends the episode as often as the model expects it to.
-
-    Args:
-      env: the real environment; only its spaces are used.
-      model: the functions; their parameters come with the task.
     """
 
     def __init__(self, env: environment.Environment, model: DynamicsModel):
@@ -99,9 +95,6 @@ def imagined_tasks(
       model: the functions.
       starts: S ≥ 1, first observations in a task.
       horizon: steps in an imagined episode, ≥ 1; by default those of a real one.
-
-    Raises:
-      ValueError: a count below 1.
     """
     horizon = tasks.horizon if horizon is None else horizon
     check_least(1, starts=starts, horizon=horizon)

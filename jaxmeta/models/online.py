@@ -124,9 +124,6 @@ def windowed_model(
       first_order: whether the adaptation counts as the identity when it is differentiated.
       probabilistic: whether the variance is predicted.
       **network: the others of ``dynamics_model_for``.
-
-    Raises:
-      ValueError: an argument out of its range, or an environment of another kind.
     """
     check_least(1, window=window, future=future, inner_steps=inner_steps)
     check_positive(inner_rate=inner_rate)
@@ -203,9 +200,6 @@ def recurrent_model(
       future: K ≥ 1, steps that the memory is held for where the model learns.
       probabilistic: whether the variance is predicted.
       **network: the others of ``dynamics_model_for``.
-
-    Raises:
-      ValueError: an argument out of its range, or an environment of another kind.
     """
     check_least(1, future=future)
     env = _of_lifetimes(env)

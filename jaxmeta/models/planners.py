@@ -1,4 +1,4 @@
-"""Planners: which actions are best, by what somebody says of each sequence. Pure functions for one state."""
+"""Planners: the sequence of actions with the best score. Pure functions for one state."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
+from jaxmeta.checks import check_least
 from jaxmeta.models.dynamics import DynamicsModel, open_loop
 from jaxmeta.types import Array, Key, PyTree
 
@@ -31,15 +32,7 @@ class Planner(NamedTuple):
 def imagined_return(
     model: DynamicsModel, params: PyTree, obs: Array, actions: Array, discount: float | Array = 1.0
 ) -> Array:
-    """``Σ_t γ^t p_t r_t`` along the mean predictions, where ``p_t`` is the chance that the episode lasts until step t.
-
-    Args:
-      model: the functions.
-      params: its parameters.
-      obs: where it starts, ``[O]``.
-      actions: ``[H, ...]``.
-      discount: γ in [0, 1].
-    """
+    """``Σ_t γ^t p_t r_t`` along ``open_loop``, where ``p_t`` is the chance that the episode lasts until step t."""
     _, reward, alive = open_loop(model, params, obs, actions)
     return jnp.sum(discount ** jnp.arange(actions.shape[0]) * alive * reward)
 
@@ -51,11 +44,8 @@ def random_shooting(space: spaces.Space, *, horizon: int = 10, candidates: int =
       space: of actions, ``Discrete`` or a bounded ``Box`` of rank 1.
       horizon: H ≥ 1, steps of a sequence.
       candidates: sequences, ≥ 1.
-
-    Raises:
-      ValueError: an argument out of its range, or a space of another kind.
     """
-    _check_counts(horizon=horizon, candidates=candidates)
+    check_least(1, horizon=horizon, candidates=candidates)
     search = _search_for(space, horizon, smoothing=0.0)
 
     def plan_fn(key: Key, plan: PyTree, score: Score) -> tuple[Array, PyTree]:
@@ -88,11 +78,8 @@ def cross_entropy_method(
       elites: of them that the distribution is fitted to, from 1 to ``candidates``.
       iterations: ≥ 1.
       smoothing: share of the old distribution in the new one, in [0, 1).
-
-    Raises:
-      ValueError: an argument out of its range, or a space of another kind.
     """
-    _check_counts(horizon=horizon, candidates=candidates, elites=elites, iterations=iterations)
+    check_least(1, horizon=horizon, candidates=candidates, elites=elites, iterations=iterations)
     if elites > candidates:
         raise ValueError(f"elites: got {elites}; must be at most the {candidates} candidates")
     if not 0.0 <= smoothing < 1.0:
@@ -116,23 +103,14 @@ def cross_entropy_method(
 
 
 class _Search(NamedTuple):
-    """Distributions over sequences of actions, by their parameters.
+    """Distributions over sequences of actions ``[count, H, ...]``, by their parameters."""
 
-    Attributes:
-      begin: ``begin() -> params`` of a fresh plan.
-      uniform: ``uniform(key, count) -> sequences [count, H, ...]``.
-      sample: ``sample(key, params, count) -> sequences``.
-      mode: ``mode(params) -> [H, ...]``.
-      fit: ``fit(params, sequences) -> params``.
-      later: ``later(params) -> params`` to start the next time step with.
-    """
-
-    begin: Callable[[], PyTree]
+    begin: Callable[[], PyTree]  # those of a fresh plan
     uniform: Callable[[Key, int], Array]
     sample: Callable[[Key, PyTree, int], Array]
     mode: Callable[[PyTree], Array]
     fit: Callable[[PyTree, Array], PyTree]
-    later: Callable[[PyTree], PyTree]
+    later: Callable[[PyTree], PyTree]  # those to start the next time step with
 
 
 def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
@@ -140,10 +118,10 @@ def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
         return _categorical_search(int(space.n), horizon, smoothing)
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         low, high = (np.broadcast_to(np.asarray(end, np.float32), space.shape) for end in (space.low, space.high))
+        # The difference, because a box of the largest floats has a width beyond them.
         with np.errstate(over="ignore", invalid="ignore"):
-            # The difference, because a box of the largest floats has a width beyond them.
-            bounded = bool(np.all(np.isfinite(high - low)))
-        if bounded:
+            width = high - low
+        if np.all(np.isfinite(width)):
             return _gaussian_search(jnp.asarray(low), jnp.asarray(high), horizon, smoothing)
     raise ValueError(f"space: got {space}; a planner needs Discrete actions, or a bounded Box of rank 1")
 
@@ -201,9 +179,3 @@ def _shifted(x: Array, last: Array) -> Array:
 def _scores(score: Score, drawn: Array) -> Array:
     values = jax.vmap(score)(drawn)
     return jnp.where(jnp.isnan(values), -jnp.inf, values)
-
-
-def _check_counts(**counts: int) -> None:
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")

@@ -2,7 +2,6 @@
 
 from jaxmeta.objectives.evidence import evidence_bound as evidence_bound, next_states as next_states
 from jaxmeta.objectives.objectives import (
-    actor_critic as actor_critic,
     after_adaptation as after_adaptation,
     after_every_step as after_every_step,
     batch_of as batch_of,

@@ -23,17 +23,18 @@ def evidence_bound(
 ) -> Callable[[Theta, Lifetime], tuple[Array, Info]]:
     """The negative evidence lower bound of a lifetime's rewards and states (Zintgraf et al. 2020, equation 9).
 
-    From the posterior after each of a few prefixes a latent is drawn, which must predict every reward and next state of
+    A latent is drawn from the posterior after each of a few prefixes. It must predict every reward and next state of
     the *whole* lifetime, those to come as well. The prior of a posterior is the posterior one step before; the first
-    one's is standard normal.
+    prior is standard normal.
 
     Args:
       model: posterior and predictions, with unit variance.
-      prefixes: drawn from the lifetime's steps without replacement, ≥ 1; all of them if it has fewer.
+      prefixes: how many, drawn from the lifetime's steps without replacement, ≥ 1; all of them if it has fewer.
       divergence_weight: of the divergence from the prior, ≥ 0; 1 in the bound itself.
       state_weight: of the prediction of states, ≥ 0; tasks that differ only in their rewards need none.
       task_weight: of ``task_error``, ≥ 0.
-      task_error: ``task_error(theta, latent, task)``: how badly a latent ``[L]`` tells the task, a scalar; if at all.
+      task_error: ``task_error(theta, latent, task)``: a scalar error of the task predicted from a latent ``[L]``; by
+        default the task is not predicted.
     """
 
     def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
@@ -73,13 +74,13 @@ def evidence_bound(
 
 
 def next_states(obs: Array, mask: Array, size: int) -> tuple[Array, Array]:
-    """Which steps of a lifetime led to a state of the same episode ``[T]``, and that state ``[T, size]``.
+    """1 for each step of a lifetime that led to a state of the same episode ``[T]``, and that state ``[T, size]``.
 
-    The observation after the last step of an episode is the next one's first: nothing to predict.
+    What follows an episode's last step is the first observation of the next episode, which cannot be predicted.
 
     Args:
-      obs: a lifetime's observations, ``[T, O]``; their first entries are the state, their last says that it is new.
-      mask: of real steps, ``[T]``.
+      obs: a lifetime's observations, ``[T, O]``: their first entries are the state, their last is 1 where it is new.
+      mask: 1 for real steps, ``[T]``.
       size: entries of the state.
     """
     return jnp.append(mask[1:] * (1.0 - obs[1:, -1]), 0.0), jnp.roll(obs, -1, axis=0)[:, :size]

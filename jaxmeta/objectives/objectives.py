@@ -9,19 +9,7 @@ import jax.numpy as jnp
 from jaxmeta.data import masked_mean
 from jaxmeta.networks import Distribution
 from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
-from jaxmeta.types import (
-    Array,
-    Divergence,
-    Info,
-    Learner,
-    Lifetime,
-    Objective,
-    ObjectiveMaker,
-    Phi,
-    Surrogate,
-    Theta,
-    Trajectory,
-)
+from jaxmeta.types import Array, Divergence, Learner, Lifetime, Objective, Phi, Surrogate, Theta, Trajectory
 
 
 def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
@@ -32,18 +20,17 @@ def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
 def replay_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> Phi:
     """The fast state after all but the last batch were absorbed, as a differentiable function of ``theta``."""
     before = jax.tree.map(lambda x: x[:-1], lifetime.trajectory)
-    # A loop of the program, not of its text: the size of the program does not grow with K, and what a learner computes
-    # again for the gradient (``rematerialised``) is not merged with what it computed before.
+    # A scan, not a Python loop: the size of the program does not grow with K, and what a learner recomputes for the
+    # gradient (``rematerialised``) is not merged with what it computed before.
     return jax.lax.scan(lambda phi, batch: (learner.absorb(theta, phi, batch), None), learner.begin(theta), before)[0]
 
 
 def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
     """``surrogate`` on the last batch, under the policy that adaptation leads to (Finn et al. 2017, equation 4)."""
 
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        phi = replay_adaptation(learner, theta, lifetime)
+    def objective_fn(theta: Theta, lifetime: Lifetime):
         last = batch_of(lifetime, -1)
-        log_prob, _ = learner.score(theta, phi, last)
+        log_prob, _ = learner.score(theta, replay_adaptation(learner, theta, lifetime), last)
         return surrogate(log_prob, last), {}
 
     return objective_fn
@@ -56,9 +43,9 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     step stays good after the next. With ``K = 1`` it is ``post_adaptation``.
     """
 
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        phi, steps = learner.begin(theta), lifetime.trajectory.mask.shape[0] - 1
-        loss = jnp.zeros(())
+    def objective_fn(theta: Theta, lifetime: Lifetime):
+        phi, loss = learner.begin(theta), jnp.zeros(())
+        steps = lifetime.trajectory.mask.shape[0] - 1
         for step in range(1, steps + 1):
             phi = learner.absorb(theta, phi, batch_of(lifetime, step - 1))
             batch = batch_of(lifetime, step)
@@ -68,13 +55,13 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     return objective_fn
 
 
-def after_adaptation() -> ObjectiveMaker:
+def after_adaptation() -> Callable[[Learner, Surrogate], Objective]:
     """The return after the last adaptation step."""
     return post_adaptation
 
 
-def during_adaptation() -> ObjectiveMaker:
-    """The mean return over all adaptation steps, that before the first among them."""
+def during_adaptation() -> Callable[[Learner, Surrogate], Objective]:
+    """The mean of the returns after each adaptation step (Antoniou et al. 2019)."""
     return after_every_step
 
 
@@ -87,7 +74,7 @@ def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float)
     """
     after = post_adaptation(learner, surrogate)
 
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+    def objective_fn(theta: Theta, lifetime: Lifetime):
         loss, info = after(theta, lifetime)
         last = batch_of(lifetime, -1)
         # In the units of the surrogate, which is a mean over steps: returns divided by an episode's length.
@@ -110,7 +97,7 @@ def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float)
     """
     after = post_adaptation(learner, surrogate)
 
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+    def objective_fn(theta: Theta, lifetime: Lifetime):
         loss, info = after(theta, lifetime)
         divergence = jnp.zeros(())
         for phi, batch in before_adaptation(learner, theta, lifetime):
@@ -121,42 +108,13 @@ def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float)
     return objective_fn
 
 
-def actor_critic(
-    evaluate: Callable[[Theta, Phi, Trajectory], tuple[Distribution, Array]],
-    begin: Callable[[Theta], Phi],
-    surrogate: Surrogate,
-    *,
-    value_weight: float,
-    entropy_weight: float,
-) -> Objective:
-    """``surrogate + c_v ½ (V − target)² − c_e H`` on a lifetime, as in Schulman et al. 2017 (equation 9).
-
-    Args:
-      evaluate: ``(theta, phi, trajectory) -> (distribution, value)`` at the stored observations.
-      begin: ``begin(theta) -> phi``, with which the lifetime began.
-      surrogate: of the policy.
-      value_weight: c_v ≥ 0.
-      entropy_weight: c_e ≥ 0.
-    """
-
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
-        batch = batch_of(lifetime, -1)
-        distribution, value = evaluate(theta, begin(theta), batch)
-        error = 0.5 * masked_mean(jnp.square(value - batch.value_target), batch.mask)
-        entropy = masked_mean(distribution.entropy(), batch.mask)
-        loss = surrogate(distribution.log_prob(batch.action), batch)
-        return loss + value_weight * error - entropy_weight * entropy, {"value_error": error, "entropy": entropy}
-
-    return objective_fn
-
-
 def towards_adapted(learner: Learner, surrogate: Surrogate) -> Objective:
     """``½ ‖θ − stop(φ_K)‖²``, whose gradient is Reptile's step, ``θ − φ_K`` (Nichol et al. 2018, algorithm 1).
 
-    The learner's fast weights must be of theta's structure; ``surrogate`` has no part in it.
+    The learner's fast weights must have theta's structure; ``surrogate`` is not used.
     """
 
-    def objective_fn(theta: Theta, lifetime: Lifetime) -> tuple[Array, Info]:
+    def objective_fn(theta: Theta, lifetime: Lifetime):
         adapted = jax.lax.stop_gradient(replay_adaptation(learner, theta, lifetime)).params
         squares = jax.tree.map(lambda slow, fast: jnp.sum(jnp.square(slow - fast)), theta, adapted)
         return 0.5 * jax.tree.reduce(jnp.add, squares), {}
@@ -192,21 +150,20 @@ def adapted_divergence(
     """
 
     def adapted(theta: Theta, lifetime: Lifetime) -> Distribution:
-        phi = replay_adaptation(learner, theta, lifetime)
-        return distribution(theta, phi, batch_of(lifetime, -1).obs)
+        return distribution(theta, replay_adaptation(learner, theta, lifetime), batch_of(lifetime, -1).obs)
 
     def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime) -> Array:
         return masked_mean(reference.kl(now), batch_of(lifetime, -1).mask)
 
     references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
 
-    def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution) -> tuple[Array, Info]:
+    def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution):
         return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}
 
     def value_fn(new_theta: Theta) -> Array:
         return mean_over_tasks(one_value, task_chunk)(new_theta, lifetimes, references)[0]
 
-    def one_curvature(vector: Theta, lifetime: Lifetime) -> tuple[Theta, Info]:
+    def one_curvature(vector: Theta, lifetime: Lifetime):
         # The gradient of the KL vanishes where the two policies are equal, so its Hessian there is exactly JᵀFJ, with J
         # the derivative through the adaptation and F the Hessian in the distribution's own parameters. That spares the
         # third derivatives which forward-over-reverse would compute only to multiply them by zero.
@@ -220,17 +177,14 @@ def adapted_divergence(
 
     def curvature_fn(vector: Theta, every: int) -> Theta:
         thinned = over_tasks(lambda lifetime: every_nth_step(lifetime, every), lifetimes)
-        chunk = task_chunk * every
-        return mean_over_chunks(lambda tasks: sum_in_chunk(one_curvature, vector, tasks), (thinned,), chunk)[0]
+        in_chunk = lambda tasks: sum_in_chunk(one_curvature, vector, tasks)  # noqa: E731
+        return mean_over_chunks(in_chunk, (thinned,), task_chunk * every)[0]
 
     return Divergence(value_fn, curvature_fn)
 
 
 def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
     """A lifetime thinned to every ``every``-th time step, for curvature estimates that need not see all the data."""
-
-    def thin(name: str, leaf: Array) -> Array:
-        return leaf if name == "final_obs" else leaf[:, :, ::every]
-
-    fields = {name: thin(name, leaf) for name, leaf in lifetime.trajectory._asdict().items()}
-    return lifetime._replace(trajectory=Trajectory(**fields))
+    final_obs, data = lifetime.trajectory.final_obs, lifetime.trajectory._replace(final_obs=())
+    thinned = jax.tree.map(lambda leaf: leaf[:, :, ::every], data)
+    return lifetime._replace(trajectory=thinned._replace(final_obs=final_obs))

@@ -25,7 +25,7 @@ def logistic_regression(
     """
     chex.assert_rank([features, label, weight], [2, 1, 1])
     rows = jnp.concatenate([features, jnp.ones((features.shape[0], 1))], axis=1)
-    # What bends the loss along the intercept vanishes where all is certain, or nothing counts.
+    # The curvature along the intercept vanishes where all predictions are certain, or no row counts.
     penalty = jnp.append(jnp.full(features.shape[1], ridge), 0.0)
     least = jnp.append(jnp.zeros(features.shape[1]), 1e-6)
 
@@ -44,8 +44,8 @@ def new_task_odds(
 ) -> Array:
     """``p(new task | x) / p(old data | x)`` of the old rows, as if both were equally many (Fakoor et al. 2020, eq. 16).
 
-    Each feature is standardised over all rows, and both kinds count alike in the regression: where they cannot be told
-    apart, the odds are 1.
+    Each feature is standardised over all rows. New and old rows have the same total weight in the regression: where
+    they cannot be told apart, the odds are 1.
 
     Args:
       new: contexts of the new task, ``[N, D]``.
@@ -62,7 +62,7 @@ def new_task_odds(
     counted = jnp.concatenate([new_mask, old_mask])
     share = counted / jnp.maximum(jnp.sum(counted), 1.0)
     centred = rows - share @ rows
-    # A feature that is the same in all rows tells nothing.
+    # The small number keeps a feature that is the same in all rows at 0.
     rows = centred / jnp.sqrt(share @ jnp.square(centred) + 1e-8)
     label = jnp.concatenate([jnp.ones(new.shape[0]), jnp.zeros(old.shape[0])])
     halves = [mask / jnp.maximum(jnp.sum(mask), 1.0) for mask in (new_mask, old_mask)]

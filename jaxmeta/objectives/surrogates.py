@@ -8,7 +8,9 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_positive, check_unit
 from jaxmeta.data import masked_mean, standardise
+from jaxmeta.parts import extends
 from jaxmeta.types import Array, Surrogate, Trajectory
 
 
@@ -17,8 +19,7 @@ def score_function(log_prob: Array, trajectory: Trajectory) -> Array:
 
     Its second derivative drops the dependence of the sampled data on the policy: a biased meta-gradient.
     """
-    chex.assert_equal_shape([log_prob, trajectory.advantage])
-    return -masked_mean(log_prob * trajectory.advantage, trajectory.mask)
+    return _loss(log_prob, trajectory)
 
 
 def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
@@ -26,19 +27,15 @@ def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
 
     The ratio is to the stored log-probabilities, so it stays right when ``theta`` moves on from the policy that acted.
     """
-    chex.assert_equal_shape([log_prob, trajectory.advantage])
-    ratio = jnp.exp(_masked(log_prob - trajectory.log_prob, trajectory))
-    return -masked_mean(ratio * trajectory.advantage, trajectory.mask)
+    return _loss(_ratio(log_prob, trajectory), trajectory)
 
 
 def clipped(epsilon: float = 0.2) -> Surrogate:
     """PPO's pessimistic clipped ratio, Schulman et al. 2017 (equation 7), for several outer steps on one batch."""
-    if isinstance(epsilon, (int, float)) and epsilon <= 0:
-        raise ValueError(f"epsilon: got {epsilon}; must be positive")
+    check_positive(epsilon=epsilon)
 
     def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
-        chex.assert_equal_shape([log_prob, trajectory.advantage])
-        ratio = jnp.exp(_masked(log_prob - trajectory.log_prob, trajectory))
+        ratio = _ratio(log_prob, trajectory)
         bounded = jnp.clip(ratio, 1.0 - epsilon, 1.0 + epsilon)
         gain = jnp.minimum(ratio * trajectory.advantage, bounded * trajectory.advantage)
         return -masked_mean(gain, trajectory.mask)
@@ -56,30 +53,26 @@ def dice(trace_decay: float = 1.0) -> Surrogate:
     Args:
       trace_decay: λ in [0, 1], how far back in the episode an action is given second-order credit.
     """
-    if isinstance(trace_decay, (int, float)) and not 0.0 <= trace_decay <= 1.0:
-        raise ValueError(f"trace_decay: got {trace_decay}; must be in [0, 1]")
+    check_unit(trace_decay=trace_decay)
 
     def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
-        chex.assert_equal_shape([log_prob, trajectory.advantage])
         log_prob = log_prob * trajectory.mask
 
         def accumulate(trace, log_prob_t):
             trace = trace_decay * trace + log_prob_t
             return trace, trace
 
-        _, trace = jax.lax.scan(accumulate, jnp.zeros_like(log_prob[:, 0]), log_prob.T)
-        with_action = trace.T
-        gain = _magic_box(with_action) - _magic_box(with_action - log_prob)
-        return -masked_mean(gain * trajectory.advantage, trajectory.mask)
+        with_action = jax.lax.scan(accumulate, jnp.zeros_like(log_prob[:, 0]), log_prob.T)[1].T
+        return _loss(_magic_box(with_action) - _magic_box(with_action - log_prob), trajectory)
 
     return surrogate_fn
 
 
 def standardised(surrogate: Surrogate) -> Surrogate:
-    """The same surrogate on advantages with mean 0 and standard deviation 1 over the batch's real steps.
+    """The surrogate on advantages scaled to mean 0 and standard deviation 1 over the batch's real steps.
 
-    In an inner loss it makes the step's length independent of the scale of a task's rewards. In an outer loss it makes
-    all tasks count alike, however far they are from solved.
+    In an inner loss this makes the step's length independent of the scale of a task's rewards. In an outer loss it
+    makes all tasks count alike, however far they are from solved.
     """
 
     def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:
@@ -94,46 +87,49 @@ def _magic_box(x: Array) -> Array:
     return jnp.exp(x - jax.lax.stop_gradient(x))
 
 
-def _masked(x: Array, trajectory: Trajectory) -> Array:
+def _ratio(log_prob: Array, trajectory: Trajectory) -> Array:
+    chex.assert_equal_shape([log_prob, trajectory.log_prob])
     # Padding is masked before the exponential: exp of a stray difference could overflow, and inf · 0 is NaN.
-    return jnp.where(trajectory.mask > 0, x, 0.0)
+    return jnp.exp(jnp.where(trajectory.mask > 0, log_prob - trajectory.log_prob, 0.0))
+
+
+def _loss(weight: Array, trajectory: Trajectory) -> Array:
+    chex.assert_equal_shape([weight, trajectory.advantage])
+    return -masked_mean(weight * trajectory.advantage, trajectory.mask)
 
 
 def ratio_surrogate(*, standardise: bool = True) -> Surrogate:
     """The likelihood ratio times the advantage.
 
     Args:
-      standardise: advantages with standard deviation 1 in each task, so that all tasks count alike; else in units of
-        reward, so that a task counts by what is to be gained.
+      standardise: scale advantages to standard deviation 1 in each task, so that all tasks count alike; else they stay
+        in units of reward, and a task counts by how much there is to gain.
     """
     return _scaled(likelihood_ratio, standardise)
 
 
+@extends(ratio_surrogate)
 def score_surrogate(*, standardise: bool = True) -> Surrogate:
-    """The log-probability times the advantage.
-
-    Args:
-      standardise: advantages with standard deviation 1 in each task, else in units of reward.
-    """
+    """The log-probability times the advantage."""
     return _scaled(score_function, standardise)
 
 
+@extends(ratio_surrogate)
 def dice_surrogate(*, trace_decay: float = 1.0, standardise: bool = True) -> Surrogate:
     """DiCE (Foerster et al. 2018), or Loaded DiCE (Farquhar et al. 2019).
 
     Args:
-      trace_decay: λ in [0, 1]; below 1 it is Loaded DiCE.
-      standardise: advantages with standard deviation 1 in each task, else in units of reward.
+      trace_decay: λ in [0, 1], how far back an action gets second-order credit; below 1 it is Loaded DiCE.
     """
     return _scaled(dice(trace_decay), standardise)
 
 
+@extends(ratio_surrogate)
 def clipped_surrogate(*, epsilon: float = 0.2, standardise: bool = True) -> Surrogate:
     """The clipped likelihood ratio of PPO (Schulman et al. 2017).
 
     Args:
-      epsilon: ε > 0.
-      standardise: advantages with standard deviation 1 in each task, else in units of reward.
+      epsilon: ε > 0; the ratio counts between 1 − ε and 1 + ε.
     """
     return _scaled(clipped(epsilon), standardise)
 

@@ -1,7 +1,5 @@
 """TRPO's step: conjugate gradient on the divergence's Hessian, then a line search."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,10 +7,6 @@ from jax.flatten_util import ravel_pytree
 
 from jaxmeta.checks import check_least, check_positive, check_weights
 from jaxmeta.types import Array, Divergence, Outer, Theta
-
-
-class TrustRegionState(NamedTuple):
-    """A trust-region step keeps nothing between iterations."""
 
 
 def trust_region(
@@ -30,12 +24,9 @@ def trust_region(
       max_divergence: bound on the mean divergence of the post-adaptation policies, in nats, > 0.
       cg_iterations: conjugate-gradient iterations, ≥ 1.
       damping: added to the Hessian's diagonal, ≥ 0.
-      curvature_every: the Hessian is that of every n-th time step, ≥ 1; the line search always uses all of the data.
-      backtracks: step sizes tried, ≥ 1.
-      backtrack_ratio: each is the one before times this, in (0, 1).
-
-    Raises:
-      ValueError: an argument out of its range.
+      curvature_every: the Hessian is taken on every n-th time step, ≥ 1; the line search always uses all of the data.
+      backtracks: step sizes that the line search tries at most, ≥ 1.
+      backtrack_ratio: factor from one tried step size to the next, in (0, 1).
     """
     check_least(1, cg_iterations=cg_iterations, curvature_every=curvature_every, backtracks=backtracks)
     check_positive(max_divergence=max_divergence)
@@ -43,17 +34,13 @@ def trust_region(
     if isinstance(backtrack_ratio, (int, float)) and not 0.0 < backtrack_ratio < 1.0:
         raise ValueError(f"backtrack_ratio: got {backtrack_ratio}; must be in (0, 1)")
 
-    def init_fn(theta: Theta) -> TrustRegionState:
-        return TrustRegionState()
-
-    def step_fn(theta: Theta, opt_state: TrustRegionState, objective, divergence: Divergence):
+    def step_fn(theta: Theta, opt_state: tuple[()], objective, divergence: Divergence):
         (loss, info), gradient = jax.value_and_grad(objective, has_aux=True)(theta)
         flat_theta, unravel = ravel_pytree(theta)
         flat_gradient = ravel_pytree(gradient)[0]
 
         def curvature(vector: Array) -> Array:
-            product = divergence.curvature(unravel(vector), curvature_every)
-            return ravel_pytree(product)[0] + damping * vector
+            return ravel_pytree(divergence.curvature(unravel(vector), curvature_every))[0] + damping * vector
 
         direction, cg_residual = conjugate_gradient(curvature, -flat_gradient, cg_iterations)
         # s'Hs from the last residual: H s = b − r, so one product fewer.
@@ -61,7 +48,7 @@ def trust_region(
         full_step = direction * jnp.sqrt(2.0 * max_divergence / jnp.maximum(quadratic, 1e-12))
 
         def try_step(carry):
-            index, _, _, _, _ = carry
+            index = carry[0]
             candidate = flat_theta + backtrack_ratio**index * full_step
             new_loss, _ = objective(unravel(candidate))
             moved = divergence.value(unravel(candidate))
@@ -70,8 +57,7 @@ def trust_region(
             return index + 1, candidate, new_loss, moved, accepted
 
         def keep_trying(carry):
-            index, _, _, _, accepted = carry
-            return (index < backtracks) & ~accepted
+            return (carry[0] < backtracks) & ~carry[-1]
 
         start = (jnp.int32(0), flat_theta, loss, jnp.zeros_like(loss), jnp.bool_(False))
         tried, candidate, new_loss, moved, accepted = jax.lax.while_loop(keep_trying, try_step, start)
@@ -87,7 +73,7 @@ def trust_region(
         }
         return unravel(flat_theta), opt_state, info
 
-    return Outer(init_fn, step_fn)
+    return Outer(lambda theta: (), step_fn)
 
 
 def conjugate_gradient(matvec, b: Array, iterations: int, tolerance: float = 1e-10) -> tuple[Array, Array]:
@@ -111,10 +97,6 @@ def conjugate_gradient(matvec, b: Array, iterations: int, tolerance: float = 1e-
         new_energy = jnp.vdot(residual, residual)
         return count + 1, x, residual, residual + new_energy / energy * search, new_energy
 
-    def unfinished(carry):
-        count, _, _, _, energy = carry
-        return (count < iterations) & (energy > tolerance)
-
     start = (jnp.int32(0), jnp.zeros_like(b), b, b, jnp.vdot(b, b))
-    _, x, residual, _, _ = jax.lax.while_loop(unfinished, body, start)
-    return x, residual
+    unfinished = lambda carry: (carry[0] < iterations) & (carry[-1] > tolerance)  # noqa: E731
+    return jax.lax.while_loop(unfinished, body, start)[1:3]

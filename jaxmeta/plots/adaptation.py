@@ -32,21 +32,16 @@ AXIS = {True: "episode", False: "adaptation steps"}
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     """Return on held-out tasks against adaptation steps, or episodes, with intervals and reference lines.
 
-    Args:
-      evaluation: content of ``evaluation.json``.
-      title: of the figure.
+    ``evaluation`` is the content of ``evaluation.json``.
     """
     figure, axes = subplots(1, 1, (7.2, 3.8))
     ax = axes[0, 0]
     summaries, references = evaluation["summary"], evaluation["references"]
     # Episodes are counted from 1, adaptation steps from 0.
     places = np.arange(len(summaries["sampled"]["iqm"])) + by_episode(evaluation)
-    for name, label, colour in (
-        ("sampled", "sampled policy", AFTER),
-        ("deterministic", "deterministic policy", GREEDY),
-    ):
-        one = summaries[name]
-        ax.errorbar(places, one["iqm"], yerr=margins(one), color=colour, label=label, capsize=3, marker="o")
+    for name, colour in (("sampled", AFTER), ("deterministic", GREEDY)):
+        style = {"color": colour, "label": f"{name} policy", "capsize": 3, "marker": "o"}
+        ax.errorbar(places, summaries[name]["iqm"], yerr=margins(summaries[name]), **style)
     scratch = {"color": BEFORE, "marker": "s", "markersize": 4, "label": "from scratch, same data"}
     ax.plot(places, references["from_scratch"]["iqm"], **scratch)
     draw_references(ax, references)
@@ -67,7 +62,7 @@ def comparison(curves: Curves, *, columns: int = 4) -> Figure:
     families, labels = distinct(family for family, _, _ in curves), distinct(label for _, label, _ in curves)
     palette, columns = colours(labels), min(columns, len(families))
     rows = -(-len(families) // columns)
-    figure, axes = subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows))
+    figure, axes = subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows), used=len(families))
     for ax, family in zip(axes.flat, families, strict=False):
         runs = [(label, evaluation) for one, label, evaluation in curves if one == family]
         for label, evaluation in runs:
@@ -79,11 +74,9 @@ def comparison(curves: Curves, *, columns: int = 4) -> Figure:
         draw_references(ax, references)
         longest = max(len(evaluation["summary"]["sampled"]["iqm"]) for _, evaluation in runs)
         ax.set(title=family, xticks=range(longest))
-    for ax in axes.flat[len(families) :]:
-        ax.axis("off")
-    names = {by_episode(evaluation) for _, _, evaluation in curves}
-    words = {True: "episodes before this one", False: "adaptation steps"}
-    figure.supxlabel(", or ".join(words[name] for name in sorted(names)), fontsize=9)
+    kinds = sorted({by_episode(evaluation) for _, _, evaluation in curves})
+    words = ("adaptation steps", "episodes before this one")
+    figure.supxlabel(", or ".join(words[kind] for kind in kinds), fontsize=9)
     figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     shared_legend(figure, axes)
     return figure
@@ -103,16 +96,17 @@ def adaptation_by_label(curves: Curves) -> Figure:
     stages = stages_of([evaluation for _, _, evaluation in curves])
     figure, axes = subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + 0.8))
     for ax, family in zip(axes.flat, families, strict=True):
-        runs = {label: evaluation for one, label, evaluation in curves if one == family}
-        _draw_row(ax, runs, labels)
+        _draw_row(ax, {label: evaluation for one, label, evaluation in curves if one == family}, labels)
         ax.set(ylabel=family)
-        ax.set_xticks(
-            range(len(labels)), labels if ax is axes.flat[-1] else [""] * len(labels), rotation=40, ha="right"
-        )
+        shown = labels if ax is axes.flat[-1] else [""] * len(labels)
+        ax.set_xticks(range(len(labels)), shown, rotation=40, ha="right")
     later = "after each step, left to right" if stages is STEPS else "each later one, left to right"
-    axes.flat[0].plot([], [], "o", color=BEFORE, markersize=4.5, label=stages.first)
-    axes.flat[0].plot([], [], "o-", color=AFTER, markersize=3.5, label=later)
-    axes.flat[0].plot([], [], "v", color="firebrick", markersize=4.5, label="lower still")
+    for marker, colour, size, label in (
+        ("o", BEFORE, 4.5, stages.first),
+        ("o-", AFTER, 3.5, later),
+        ("v", "firebrick", 4.5, "lower still"),
+    ):
+        axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
     figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
     return figure

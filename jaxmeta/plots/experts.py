@@ -6,16 +6,12 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import subplots
+from jaxmeta.plots.style import heat_map, subplots
 from jaxmeta.runs.evaluate import specialisation
 
 
 def task_numbers(tasks: Any) -> dict[str, np.ndarray]:
-    """The numbers that set tasks apart, by name, each ``[N]``.
-
-    Args:
-      tasks: a pytree, leaves ``[N, ...]``.
-    """
+    """The numbers that set tasks apart, by name, each ``[N]``; ``tasks`` is a pytree, leaves ``[N, ...]``."""
     numbers = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tasks):
         columns = np.asarray(leaf, np.float64).reshape(len(leaf), -1)
@@ -28,12 +24,8 @@ def task_numbers(tasks: Any) -> dict[str, np.ndarray]:
 def telling_order(numbers: dict[str, np.ndarray], use: np.ndarray) -> tuple[str, np.ndarray]:
     """The number by which tasks are best sorted, so that neighbours use experts alike; and that order, ``[N]``.
 
-    It is the one with the smallest mean squared difference between neighbours (von Neumann 1941), which also finds a
-    dependence that is neither linear nor monotonic.
-
-    Args:
-      numbers: of ``task_numbers``.
-      use: of experts, ``[..., N, K]``.
+    It is the one with the smallest mean squared difference of ``use``, ``[..., N, K]``, between neighbours (von Neumann
+    1941), which also finds a dependence that is neither linear nor monotonic.
     """
     orders = {name: np.argsort(column, kind="stable") for name, column in numbers.items()}
     difference = {name: np.mean(np.square(np.diff(use[..., order, :], axis=-2))) for name, order in orders.items()}
@@ -52,15 +44,12 @@ def expert_use(use: np.ndarray, tasks: Any, labels: list[str]) -> Figure:
     name, order = telling_order(task_numbers(tasks), use)
     values = task_numbers(tasks)[name][order]
     figure, axes = subplots(1, len(use), (max(1.9 * len(use) + 1.6, 3.6), 3.8))
-    image = None
     for ax, one, label in zip(axes.flat, use, labels, strict=True):
-        image = ax.imshow(one[order], vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto", interpolation="nearest")
-        ax.grid(visible=False)
+        heat_map(ax, one[order])
         ax.set(xlabel="expert", xticks=range(use.shape[-1]), yticks=[])
         ax.set_title(f"{label}\n{specialisation(one):.2f} of {np.log(use.shape[-1]):.2f} nats", fontsize=8)
     ticks = np.linspace(0, len(order) - 1, 5).astype(int)
     axes[0, 0].set_yticks(ticks, [f"{values[tick]:.2g}" for tick in ticks])
     axes[0, 0].set_ylabel(f"tasks, sorted by {name}")
-    assert image is not None
-    figure.colorbar(image, ax=axes, label="mean probability after adaptation")
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="mean probability after adaptation")
     return figure

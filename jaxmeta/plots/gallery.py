@@ -17,16 +17,11 @@ RESOLUTION = 160
 
 
 def gallery(names: list[str], *, seed: int = 0, steps: int = 10, columns: int = 6) -> Figure:
-    """A sampled task of each of some families, after a few random steps; save it with ``dpi=RESOLUTION``.
+    """A sampled task of each of some families, after a few random steps, or at an episode's end if that comes before.
 
-    Args:
-      names: of the families.
-      seed: draws tasks and actions.
-      steps: random steps before the picture; an episode that ends before is drawn at its end.
-      columns: pictures in a row, at most.
+    Save it with ``dpi=RESOLUTION``. ``seed`` draws tasks and actions; a row has ``columns`` pictures at most.
     """
-    images = {name: pixels(picture(tasks.make(name), seed, steps)) for name in names}
-    return in_grid(images, columns)
+    return in_grid({name: pixels(picture(tasks.make(name), seed, steps)) for name in names}, columns)
 
 
 def picture(family: TaskDistribution, seed: int, steps: int) -> Figure:
@@ -71,15 +66,14 @@ def in_grid(images: dict[str, np.ndarray], columns: int) -> Figure:
     """A grid of images, row by row, with their names above them."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
-    width = max(image.shape[1] for image in images.values()) / RESOLUTION
-    height = max(image.shape[0] for image in images.values()) / RESOLUTION
+    height, width = (max(image.shape[axis] for image in images.values()) / RESOLUTION for axis in (0, 1))
     title = 0.3
-    size = (columns * width, rows * (height + title))
-    figure = Figure(figsize=size)
+    total = rows * (height + title)
+    figure = Figure(figsize=(columns * width, total))
     for index, (name, image) in enumerate(images.items()):
         row, column = divmod(index, columns)
-        bottom = 1.0 - ((row + 1) * (height + title)) / size[1]
-        ax = figure.add_axes((column / columns, bottom, 1.0 / columns, height / size[1]))
+        bottom = 1.0 - ((row + 1) * (height + title)) / total
+        ax = figure.add_axes((column / columns, bottom, 1.0 / columns, height / total))
         ax.imshow(image)
         ax.axis("off")
         ax.set_title(name, fontsize=13, pad=4)

@@ -16,12 +16,8 @@ Rows = list[dict[str, float]]
 def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Figure:
     """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
 
-    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed.
-
-    Args:
-      rows: of one run.
-      title: of the figure.
-      stages: what the two ends of adaptation are called: ``EPISODES`` for learners with a memory.
+    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. The two ends of
+    adaptation are called as ``stages`` says: ``EPISODES`` for learners with a memory.
     """
     figure, axes = subplots(1, 1, (5.6, 3.6))
     ax = axes[0, 0]
@@ -35,9 +31,7 @@ def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Fi
 def sample_efficiency(runs: list[tuple[str, str, Rows]], *, stages: Stages = STEPS) -> Figure:
     """Return after adaptation against all environment steps of several runs: a panel a family, a curve a label.
 
-    Args:
-      runs: (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
-      stages: what the two ends of adaptation are called: ``EPISODES`` for learners with a memory, ``BOTH`` for both.
+    A run is (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
     """
     families, labels = distinct(family for family, _, _ in runs), distinct(label for _, label, _ in runs)
     palette = colours(labels)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, heat_map, subplots
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
@@ -22,7 +22,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
     columns = min(3, len(by_setting))
     lines = -(-len(by_setting) // columns)
-    figure, axes = subplots(lines, columns, (max(3.4 * columns, 5.0), 2.1 * lines))
+    figure, axes = subplots(lines, columns, (max(3.4 * columns, 5.0), 2.1 * lines), used=len(by_setting))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
         others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}
@@ -38,21 +38,16 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         ax.set_yticks(range(len(methods)), labels)
         ax.set_title(setting, fontsize=8 if len(setting) < 40 else 7)
         ax.set(ylim=(-0.6, len(methods) - 0.4))
-    for ax in axes.flat[len(by_setting) :]:
-        ax.axis("off")
     figure.supxlabel("regret of a lifetime (± standard error; dots are seeds)", fontsize=9)
     return figure
 
 
 def arm_pull_shares(expected: np.ndarray, action: np.ndarray) -> np.ndarray:
-    """How often the best arm, the second best, … is pulled at each time, over tasks.
+    """How often the best arm, the second best, … is pulled at each time, over tasks: ``[k, T]``, columns sum to 1.
 
     Args:
       expected: what each arm pays on average, ``[N, k]``.
       action: the arms pulled, ``[N, T]``.
-
-    Returns:
-      ``[k, T]``; each column sums to 1.
     """
     expected, action = np.asarray(expected), np.asarray(action)
     rank = np.argsort(np.argsort(-expected, axis=1, kind="stable"), axis=1)
@@ -63,21 +58,18 @@ def arm_pull_shares(expected: np.ndarray, action: np.ndarray) -> np.ndarray:
 def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
     """Heat maps of ``arm_pull_shares``, one a label."""
     figure, axes = subplots(1, len(shares), (3.6 * len(shares) + 0.8, 2.6))
-    image = None
     for ax, (label, share) in zip(axes.flat, shares.items(), strict=True):
-        image = ax.imshow(share, vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto", interpolation="nearest")
-        ax.grid(visible=False)
+        heat_map(ax, share)
         ax.set(title=label, xlabel="pull", ylabel="arm, best at the top")
         ax.set_yticks([0, share.shape[0] - 1], ["best", "worst"])
-    assert image is not None
-    figure.colorbar(image, ax=axes, label="share of tasks")
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="share of tasks")
     return figure
 
 
 def grid_beliefs(
     learned: np.ndarray, exact: np.ndarray, position: np.ndarray, goal: np.ndarray, times: list[int], horizon: int
 ) -> Figure:
-    """What is believed of the goal in a grid after some steps of a lifetime: learned above, exact below.
+    """Probability that each cell of a grid is the goal, after some steps of a lifetime: learned above, exact below.
 
     Args:
       learned: probability that a cell is the goal, ``[T, size, size]``, after each of ``T`` steps.
@@ -88,14 +80,11 @@ def grid_beliefs(
       horizon: steps in an episode.
     """
     figure, axes = subplots(2, len(times), (1.25 * len(times) + 0.9, 3.2))
-    image = None
     for column, time in enumerate(times):
-        for row, belief in enumerate((learned, exact)):
-            ax = axes[row, column]
+        path = position[time - time % horizon : time + 1]
+        for ax, belief in zip(axes[:, column], (learned, exact), strict=True):
             # A cell is (x, y): x to the right, y upwards.
-            image = ax.imshow(belief[time].T, origin="lower", vmin=0.0, vmax=1.0, cmap="Purples")
-            start = time - time % horizon
-            path = position[start : time + 1]
+            ax.imshow(belief[time].T, origin="lower", vmin=0.0, vmax=1.0, cmap="Purples")
             ax.plot(path[:, 0], path[:, 1], color=BEFORE, linewidth=1.0, alpha=0.7)
             ax.plot(*position[time], "o", color=BEFORE, markersize=5)
             ax.plot(*goal, "*", color=GOAL, markersize=8)
@@ -104,6 +93,5 @@ def grid_beliefs(
         axes[0, column].set_title(f"episode {time // horizon + 1}\nstep {time % horizon}", fontsize=8)
     axes[0, 0].set_ylabel("learned")
     axes[1, 0].set_ylabel("exact")
-    assert image is not None
-    figure.colorbar(image, ax=axes, label="belief that the goal is here", ticks=[0.0, 0.5, 1.0])
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="belief that the goal is here", ticks=[0.0, 0.5, 1.0])
     return figure

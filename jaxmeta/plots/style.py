@@ -13,12 +13,7 @@ STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True
 
 
 class Stages(NamedTuple):
-    """What the two ends of adaptation are called.
-
-    Attributes:
-      first: where nothing has been learned of the task.
-      last: where all has.
-    """
+    """What the two ends of adaptation are called: before anything was learned of the task, and after all was."""
 
     first: str
     last: str
@@ -32,18 +27,20 @@ BOTH = Stages("before adaptation or first episode", "after adaptation or last ep
 """Where methods of both kinds are in one figure."""
 
 
-def subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
-    """A figure in this style, and its axes ``[rows, columns]``.
-
-    Args:
-      rows: of axes.
-      columns: of axes.
-      size: width and height of the figure, in inches.
-    """
+def subplots(rows: int, columns: int, size: tuple[float, float], used: int | None = None) -> tuple[Figure, np.ndarray]:
+    """A figure in this style of a width and height in inches, and its axes ``[rows, columns]``; ``used`` are shown."""
     with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=size, layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
+    for ax in axes.flat[rows * columns if used is None else used :]:
+        ax.axis("off")
     return figure, axes
+
+
+def heat_map(ax: Axes, shares: Any) -> None:
+    """Shares in [0, 1], ``[rows, columns]``, as shades of blue."""
+    ax.imshow(shares, vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto", interpolation="nearest")
+    ax.grid(visible=False)
 
 
 def save(figure: Figure, path: str | Path) -> Path:
@@ -70,11 +67,7 @@ def shared_legend(figure: Figure, axes: np.ndarray) -> None:
 
 
 def margins(interval: dict[str, Any]) -> np.ndarray:
-    """How far an interval reaches below and above its middle, ``[2, ...]``: what ``errorbar`` takes.
-
-    Args:
-      interval: the middle ``iqm``, and ``low`` and ``high``, each ``[...]``.
-    """
+    """How far ``low`` and ``high`` ``[...]`` are from the middle ``iqm``, ``[2, ...]``: what ``errorbar`` takes."""
     middle = np.asarray(interval["iqm"])
     return np.maximum([middle - interval["low"], interval["high"] - middle], 0.0)
 

@@ -13,7 +13,7 @@ from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, GOAL, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, heat_map, subplots
 from jaxmeta.tasks import EpisodeView, LifetimeEnv, Plane, TaskEnvironment, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
@@ -37,23 +37,17 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
     rows, columns = batches.mask.shape[:2]
     figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
     draw = _drawing(tasks, batch, batches)
-    for row in range(rows):
-        for column in range(columns):
-            draw(axes[row, column], batches, row, column, shown, None)
-            if row == 0:
-                axes[row, column].set_title(titles[column])
+    for row, column in np.ndindex(rows, columns):
+        draw(axes[row, column], batches, row, column, shown, None)
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title)
     return figure
 
 
 def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
     """The same episodes as a GIF: tasks side by side, adaptation steps, or a lifetime's episodes, one after another.
 
-    Args:
-      tasks: the family.
-      batch: task parameters, leaves ``[N, ...]``.
-      batches: leaves ``[N, K + 1, E, T, ...]``.
-      path: of the GIF.
-      shown: episodes drawn, at most.
+    The arguments are those of ``trajectories``, and the GIF's path, which is returned.
     """
     tasks, batches, titles = _stages(tasks, batches)
     count, steps = batches.mask.shape[:2]
@@ -97,15 +91,10 @@ def _stages(tasks: TaskDistribution, batches: Trajectory) -> tuple[TaskDistribut
 
 
 def episodes_of_lifetimes(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
-    """Lifetimes as the episodes that they are made of, one after the other.
+    """Lifetimes ``[N, K + 1, E, T, ...]`` as episodes in order: ``[N, (K + 1) * episodes, E, T / episodes, ...]``.
 
-    Args:
-      env: of the lifetimes.
-      batches: leaves ``[N, K + 1, E, T, ...]``.
-
-    Returns:
-      Leaves ``[N, (K + 1) * episodes, E, T / episodes, ...]``, with the wrapped environment's observations. What an
-      episode's last step led to is not among those of a lifetime: ``final_obs`` is the last that was acted on.
+    Observations are the wrapped environment's. What an episode's last step led to is not among those of a lifetime:
+    ``final_obs`` is the last that was acted on.
     """
     parts = env.split_observation(batches.obs)
     ended = np.asarray(parts.episode_end) > 0.5
@@ -171,8 +160,7 @@ def _draw_actions(
     share = np.sum(chosen * mask, axis=0) / np.maximum(np.sum(mask, axis=0), 1)
     if until is not None:
         share[until:] = 0.0
-    ax.imshow(share.T, vmin=0.0, vmax=1.0, cmap="Blues", aspect="auto", interpolation="nearest")
-    ax.grid(visible=False)
+    heat_map(ax, share.T)
     ax.set(xlabel="time step", ylabel="share of each action" if stage == 0 else None, yticks=range(actions))
 
 

@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.data import collect_episodes, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
+from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
@@ -38,9 +41,7 @@ def adaptation_returns(
     phi, greedy = algorithm.learner.begin(theta), []
 
     def act_greedily(key: Key, phi: Phi) -> Array:
-        sizes = {"episodes": 1, "horizon": tasks.horizon}
-        trajectory, _ = collect_episodes(key, tasks.env, task, algorithm.greedy, theta, phi, **sizes)
-        return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
+        return _stage_returns_of_one(key, tasks, task, algorithm.greedy, theta, phi, episodes=1)
 
     batches = lifetime.trajectory.mask.shape[0]
     for step, key_step in enumerate(jax.random.split(key_greedy, batches)):
@@ -51,13 +52,7 @@ def adaptation_returns(
 
 
 def adapted_expert_use(key: Key, algorithm: MetaAlgorithm, theta: Theta, task: Task) -> Array:
-    """Mean probability of each expert over what is collected in one task after adaptation, ``[experts]``.
-
-    Args:
-      key: PRNG key.
-      algorithm: its ``adapt`` decides how much is adapted and collected.
-      theta: slow weights.
-      task: one task.
+    """Mean probability of each expert over what ``algorithm.adapt`` collects in one task at last, ``[experts]``.
 
     Raises:
       ValueError: an algorithm whose policy is a single network.
@@ -90,9 +85,16 @@ def specialisation(use: np.ndarray) -> float:
 
 def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> Array:
     """Mean undiscounted return of an episode of uniformly random actions in one task, a scalar."""
-    learner = uniform_learner(tasks.env)
-    trajectory, _ = collect_episodes(key, tasks.env, task, learner, (), (), episodes=episodes, horizon=tasks.horizon)
-    return jnp.mean(stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory)))
+    return jnp.mean(_stage_returns_of_one(key, tasks, task, uniform_learner(tasks.env), (), (), episodes=episodes))
+
+
+def _stage_returns_of_one(
+    key: Key, tasks: TaskDistribution, task: Task, learner: Learner, theta: Theta, phi: Phi, *, episodes: int
+) -> Array:
+    """``stage_returns`` of one batch of episodes."""
+    sizes = {"episodes": episodes, "horizon": tasks.horizon}
+    trajectory, _ = collect_episodes(key, tasks.env, task, learner, theta, phi, **sizes)
+    return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
 
 
 def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
@@ -103,6 +105,11 @@ def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk:
         return over_tasks(lambda key, task: function(key, theta, task), keys, batch, task_chunk=task_chunk)
 
     return jax.jit(evaluated)
+
+
+def of_each_seed(theta: Theta) -> list[Theta]:
+    """The slow weights of one seed after another, from those of all, leaves ``[S, ...]``."""
+    return [jax.tree.map(lambda x, seed=seed: x[seed], theta) for seed in range(jax.tree.leaves(theta)[0].shape[0])]
 
 
 def interquartile_mean(x: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
@@ -138,12 +145,8 @@ def bootstrap_interval(
     returns = np.asarray(returns)
     generator = np.random.default_rng(seed)
     seeds, tasks = returns.shape[:2]
-    samples = [
-        interquartile_mean(
-            returns[generator.integers(seeds, size=seeds)][:, generator.integers(tasks, size=tasks)], axis=(0, 1)
-        )
-        for _ in range(resamples)
-    ]
+    drawn = lambda count: generator.integers(count, size=count)  # noqa: E731
+    samples = [interquartile_mean(returns[drawn(seeds)][:, drawn(tasks)], axis=(0, 1)) for _ in range(resamples)]
     tail = 100.0 * (1.0 - level) / 2.0
     low, high = np.percentile(samples, [tail, 100.0 - tail], axis=0)
     return low, high
@@ -165,3 +168,63 @@ INTERVAL = {
     "statistic": "interquartile mean over seeds and tasks",
     "method": "percentile bootstrap, 1000 resamples, seeds and tasks each drawn with replacement",
 }
+
+
+def evaluate_run(
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    theta: Any,
+    *,
+    seeds: list[int],
+    task_count: int = 400,
+    task_seed: int = 0,
+    greedy_episodes: int = 10,
+) -> dict[str, Any]:
+    """Evaluate every seed, slow weights ``[S, ...]``, on the same unseen tasks: the content of ``evaluation.json``.
+
+    The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
+    ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``.
+    """
+    check_least(1, tasks=task_count)
+    key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)
+    key_tasks, key_adapt, key_scratch, key_random = jax.random.split(key, 4)
+    batch = held_out_tasks(key_tasks, tasks, task_count)
+
+    def adapt(key: Key, theta: Theta, task: Task) -> dict[str, Array]:
+        return adaptation_returns(key, algorithm, tasks, theta, task, greedy_episodes=greedy_episodes)
+
+    # "From scratch": a fresh initialisation with the same learner, episodes and steps; another one for each task.
+    def from_scratch(key: Key, _: None, task: Task) -> dict[str, Array]:
+        key_init, key_adapt = jax.random.split(key)
+        return adapt(key_adapt, algorithm.learner.init(key_init), task)
+
+    trained = in_tasks(adapt, key_adapt, batch)
+    each = [trained(one) for one in of_each_seed(theta)]
+    returns = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
+    scratch = in_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
+    uniform = in_tasks(lambda key, _, task: random_return(key, tasks, task), key_random, batch)(None)
+    references = {"random_policy": uniform, "from_scratch": scratch}
+    by_episode = isinstance(tasks.env, LifetimeEnv)
+    if tasks.optimum is not None:
+        # A lifetime's optimum is that of all its episodes.
+        episodes = tasks.env.episodes if isinstance(tasks.env, LifetimeEnv) else 1
+        references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
+    leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
+    return {
+        "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
+        "seeds": seeds,
+        "tasks": {
+            "task_seed": task_seed,
+            "count": task_count,
+            "parameters": {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf).tolist() for path, leaf in leaves},
+        },
+        "returns": returns["sampled"].tolist(),
+        "returns_deterministic": returns["deterministic"].tolist(),
+        "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},
+        "interval": INTERVAL,
+        "summary": {name: summary(values) for name, values in returns.items()},
+    }
+
+
+def _reference(returns: np.ndarray) -> dict[str, Any]:
+    return {"returns": returns.tolist(), **summary(returns[None])}

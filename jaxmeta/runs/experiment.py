@@ -70,11 +70,7 @@ def lifetimes(tasks: TaskDistribution, *, lifetime: int = 1) -> TaskDistribution
 
 
 def schema(method: str, family: str) -> Any:
-    """A factory whose settings are all that a run of a method on a family has.
-
-    Raises:
-      RegistryError: a name that nobody registered.
-    """
+    """A factory whose settings are all that a run of a method on a family has."""
     builder = registry.builder(method)
     registry.check("family", family, registry.families())
     settings = {**parts.parameters(run_settings), **parts.parameters(wrapped)}
@@ -100,9 +96,8 @@ class Family:
 
 def descriptions(method: str) -> dict[str, str]:
     """What the docstrings say of each setting of a run."""
-    sources = (registry.builder(method), run_settings, wrapped, lifetimes)
-    found: dict[str, str] = {"family": "the family of tasks"}
-    for each in sources:
+    found = {"family": "the family of tasks"}
+    for each in (registry.builder(method), run_settings, wrapped, lifetimes):
         found = {**parts.descriptions(each), **found}
     return found
 
@@ -110,10 +105,10 @@ def descriptions(method: str) -> dict[str, str]:
 def _takes_lifetimes(builder: Any) -> bool:
     from jaxmeta.tasks import as_lifetime
 
-    return as_lifetime in _metadata(builder)
+    return as_lifetime in _wrappers(builder)
 
 
-def _metadata(builder: Any) -> tuple[Any, ...]:
+def _wrappers(builder: Any) -> tuple[Any, ...]:
     """What the type of a builder's ``tasks`` says is done to the family first."""
     first = next(iter(inspect.signature(builder).parameters.values()))
     annotation = parts.hints(builder).get(first.name)
@@ -163,21 +158,24 @@ class Experiment:
           SettingError: a setting that is not known, or whose value does not fit.
         """
         given = parts.nested({name.replace("__", "."): value for name, value in settings.items()})
-        factory = schema(self.method, self.family)
-        return dataclasses.replace(self, tree=parts.overlay(factory, self.tree, given))
+        return dataclasses.replace(self, tree=parts.overlay(schema(self.method, self.family), self.tree, given))
+
+    def _settings(self) -> Mapping[str, Any]:
+        """All settings, parts as they are to be built."""
+        return parts.as_part(schema(self.method, self.family), self.tree).settings
 
     def part(self, setting: str) -> Part:
         """The part that fills a setting, to be built by ``jaxmeta.built``."""
-        return parts.as_part(schema(self.method, self.family), self.tree).settings[setting]
+        return self._settings()[setting]
 
     def build_tasks(self) -> TaskDistribution:
         """The family of tasks, inside its wrappers."""
-        builder, tree = registry.builder(self.method), self.tree
-        part = parts.as_part(schema(self.method, self.family), tree)
+        tree = self.tree
         with self.located():
-            tasks = parts.built(part.settings["family"])
+            tasks = parts.built(self.part("family"))
             tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
-            for wrapper in _metadata(builder):
+            builder = registry.builder(self.method)
+            for wrapper in _wrappers(builder):
                 tasks = lifetimes(tasks, lifetime=tree["lifetime"]) if _takes_lifetimes(builder) else wrapper(tasks)
         return tasks
 
@@ -200,29 +198,37 @@ class Experiment:
     def _build(self, **overrides: Any) -> tuple[TaskDistribution, MetaAlgorithm]:
         with self.located():
             run_settings(**{name: self.tree[name] for name in parts.parameters(run_settings)})
-        tasks = self.build_tasks()
-        builder = registry.builder(self.method)
+        tasks, builder = self.build_tasks(), registry.builder(self.method)
         known = parts.parameters(builder)
-        part = parts.as_part(schema(self.method, self.family), self.tree)
-        settings = {name: value for name, value in part.settings.items() if name in known}
+        settings = {name: value for name, value in self._settings().items() if name in known}
         with self.located():
             return tasks, builder(tasks, **{**settings, **overrides})
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
-        """Inside the ``with`` block, errors that begin with a setting's name begin with its full path."""
+        """Inside the ``with`` block, errors that begin with a setting's name begin with its full path.
+
+        They say as well where the value is the preset's, and not one that somebody gave.
+        """
         try:
             yield
-        except SettingError:
-            raise
         except ValueError as error:
-            name = str(error).partition(":")[0]
-            inside = [path for path in settings_paths(self.tree) if path.endswith(f".{name}")]
-            paths = [name] if name in self.tree else inside
+            name, colon, rest = str(error).partition(":")
+            paths = [name]
+            if not isinstance(error, SettingError) and name not in self.tree:
+                paths = [path for path in settings_paths(self.tree) if path.endswith(f".{name}")]
             # A name that several parts have says nothing of which is meant.
-            if len(paths) != 1:
+            if len(paths) != 1 or not colon:
                 raise
-            raise SettingError(f"{paths[0]}{str(error).removeprefix(name)}") from error
+            raise SettingError(f"{paths[0]}:{rest}{self._origin(paths[0])}") from error
+
+    def _origin(self, path: str) -> str:
+        """Words for an error where the value of a setting is that of the experiment's preset."""
+        preset = self.preset if self.preset in (None, *presets.names()) else presets.PAIR
+        _, stored = presets.chosen(preset, self.method, self.family, self.tree)
+        here, there = setting_at(self.tree, path), setting_at(stored, path)
+        same = there is not None and here == (tuple(there) if isinstance(there, list) else there)
+        return f"; this value is from the preset {self.preset}" if same else ""
 
     def train(self, directory: str | Path, **how: Any) -> Any:
         """Train, log and save into a directory; ``how`` is handed on to ``start``.
@@ -235,6 +241,13 @@ class Experiment:
         return start(self, Path(directory), **how)
 
 
+def setting_at(tree: Any, path: str) -> Any:
+    """What stands at a setting's full path; ``None`` where there is nothing."""
+    for name in path.split("."):
+        tree = tree.get(name) if isinstance(tree, Mapping) else None
+    return tree
+
+
 def settings_paths(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """The full paths of all settings in a tree."""
     for name, value in tree.items():
@@ -244,12 +257,8 @@ def settings_paths(tree: Mapping[str, Any], path: str = "") -> Iterator[str]:
             yield from settings_paths(value, full)
 
 
-PAIR = "pair"
-"""The preset of a method on a family, whatever its parts are called."""
-
-
 def experiment(
-    method: str | None = None, family: str | None = None, /, *, preset: str | None = PAIR, **settings: Any
+    method: str | None = None, family: str | None = None, /, *, preset: str | None = presets.PAIR, **settings: Any
 ) -> Experiment:
     """An experiment by names and settings: what ``jaxmeta train METHOD FAMILY`` builds.
 
@@ -266,46 +275,23 @@ def experiment(
       RegistryError: a name that nobody registered.
       SettingError: a setting that is not known, or whose value does not fit.
     """
-    base = {} if preset in (None, PAIR, "none") else presets.named(preset)
     settings = parts.nested(settings)
-    own = settings.get("family")
+    named, own = settings.pop(METHOD, None), settings.get("family")
     own = own.get(parts.USE) if isinstance(own, Mapping) else own
-    for what, first, second in (("family", family, own), (METHOD, method, settings.get(METHOD))):
+    for what, first, second in (("family", family, own), (METHOD, method, named)):
         if None not in (first, second) and first != second:
             raise SettingError(f"{what}: got {first!r} and {second!r}; name one")
-    method, name = presets.names_of(method or settings.get(METHOD), family or own, preset)
-    settings = _without_method(settings)
-    given = _without_method(base)
-    stored = given.pop("family", {})
-    stored = {parts.USE: stored} if isinstance(stored, str) else stored
-    if stored.get(parts.USE) == name:
-        given["family"] = stored
-    label = None if preset in (None, "none") else preset
-    factory = schema(method, name)
+    method, family = presets.names_of(method or named, family or own, preset)
+    factory = schema(method, family)
     tree = parts.default_tree(factory)
-    if preset == PAIR:
-        label, given = presets.of_pair(method, name, tree)
-    tree = parts.overlay(factory, tree, given)
+    label, given = presets.chosen(preset, method, family, tree)
+    try:
+        tree = parts.overlay(factory, tree, given)
+    except SettingError as error:
+        raise SettingError(f"preset {label}, for {method} on {family}: {error}") from error
     return Experiment(method, parts.overlay(factory, tree, settings), label)
 
 
-def _without_method(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in parts.nested(config).items() if name != METHOD}
-
-
 def from_config(config: Mapping[str, Any]) -> Experiment:
-    """An experiment from a tree that ``Experiment.config`` made, or a part of one; what is missing is as in signatures.
-
-    Raises:
-      SettingError: something that does not fit a signature.
-      RegistryError: a name that the registry does not know.
-    """
-    given = _without_method(config)
-    method = config.get(METHOD, "maml")
-    family = given.get("family", "navigation")
-    name = family.get(parts.USE, "navigation") if isinstance(family, Mapping) else family
-    for path, value in ((METHOD, method), ("family", name)):
-        if not isinstance(value, str):
-            raise SettingError(f"{path}: got {value!r}; must be a name")
-    factory = schema(method, name)
-    return Experiment(method, parts.overlay(factory, parts.default_tree(factory), given))
+    """An experiment from what ``Experiment.config`` made, or a part of it; the rest is as in the signatures."""
+    return experiment(preset=None, **config)

@@ -1,7 +1,9 @@
-"""Metrics on disk: tidy CSV always, TensorBoard on request."""
+"""Files of a run: metrics as tidy CSV and, on request, for TensorBoard; anything else as JSON."""
 
 import csv
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +13,22 @@ LEADING = ("iteration", "seed", "env_steps", "seconds", "return_pre", "return_po
 def tidy_rows(
     first: int, info: dict[str, np.ndarray], seeds: list[int], env_steps: np.ndarray, seconds: np.ndarray
 ) -> list[dict[str, float]]:
-    """One row per meta-iteration and seed.
+    """One row per meta-iteration and seed, of a chunk before which ``first`` iterations were done.
 
-    Args:
-      first: iterations done before this chunk.
-      info: ``[I, S]`` each.
-      seeds: S names.
-      env_steps: all environment steps so far, adaptation included, ``[I, S]``.
-      seconds: wall-clock seconds of training so far, ``[I]``.
+    ``info`` is ``[I, S]`` each; environment steps ``[I, S]``, adaptation included, and seconds ``[I]`` are all so far.
     """
-    own = sorted(set(info) - set(LEADING))
-    rows = []
-    for i in range(len(seconds)):
-        for s, seed in enumerate(seeds):
-            row = {"iteration": first + i + 1, "seed": seed, "env_steps": int(env_steps[i, s])}
-            row |= {"seconds": round(float(seconds[i]), 4)}
-            row |= {name: float(info[name][i, s]) for name in ("return_pre", "return_post", *own)}
-            rows.append(row)
-    return rows
+    names = ("return_pre", "return_post", *sorted(set(info) - set(LEADING)))
+    return [
+        {
+            "iteration": first + i + 1,
+            "seed": seed,
+            "env_steps": int(env_steps[i, s]),
+            "seconds": round(float(seconds[i]), 4),
+            **{name: float(info[name][i, s]) for name in names},
+        }
+        for i in range(len(seconds))
+        for s, seed in enumerate(seeds)
+    ]
 
 
 class CsvLog:
@@ -84,3 +84,11 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     complete = [row for row in rows if None not in row.values() and "" not in row.values()]
     integers = {"iteration", "seed", "env_steps"}
     return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in complete]
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write a file whole or not at all; nothing where no path is given."""
+    if path is not None:
+        temporary = path.with_suffix(path.suffix + ".tmp")
+        temporary.write_text(json.dumps(content, indent=1) + "\n")
+        temporary.replace(path)

@@ -1,6 +1,5 @@
 """Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -9,7 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
+
+TEST_KEY = 2**31 - 1
+"""Seeds the tasks of evaluation; meta-training draws its own from the run's seeds."""
 
 
 class TrainState(NamedTuple):
@@ -39,13 +42,8 @@ def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
 def meta_iteration(
     algorithm: MetaAlgorithm, tasks: TaskDistribution, meta_batch: int
 ) -> Callable[[TrainState], tuple[TrainState, Info]]:
-    """Draw a meta-batch of tasks and make one meta-step: ``step_fn(state) -> (state, Info)``, pure.
-
-    Raises:
-      ValueError: ``meta_batch`` below 1.
-    """
-    if meta_batch < 1:
-        raise ValueError(f"meta_batch: got {meta_batch}; must be at least 1")
+    """Draw a meta-batch of tasks and make one meta-step: ``step_fn(state) -> (state, Info)``, pure."""
+    check_least(1, meta_batch=meta_batch)
 
     def step_fn(state: TrainState) -> tuple[TrainState, Info]:
         key, key_tasks, key_step = jax.random.split(state.key, 3)
@@ -69,24 +67,17 @@ def meta_train(
 
     Returns:
       The last state, and ``Info`` with leading axis ``[iterations]``.
-
-    Raises:
-      ValueError: a count below 1.
     """
-    if iterations < 1:
-        raise ValueError(f"iterations: got {iterations}; must be at least 1")
+    check_least(1, iterations=iterations)
     step = meta_iteration(algorithm, tasks, meta_batch)
     return jax.lax.scan(lambda state, _: step(state), init_state(key, algorithm), length=iterations)
 
 
 class Chunk(NamedTuple):
-    """What the host sees of a few meta-iterations.
+    """What the host sees of a few meta-iterations, of which ``first`` is the index of the first, counted from 0.
 
-    Attributes:
-      first: index of the first of them, counted from 0.
-      state: the state after the last, leaves ``[S, ...]``, if the chunk ends at a boundary or the run ends.
-      info: diagnostics as numpy arrays, ``[iterations in the chunk, S]``.
-      seconds: wall-clock seconds since the previous chunk was done.
+    The state after the last, leaves ``[S, ...]``, is there if the chunk ends at a boundary or the run ends. Diagnostics
+    are numpy arrays, ``[iterations in the chunk, S]``; seconds are those since the previous chunk was done.
     """
 
     first: int
@@ -96,36 +87,22 @@ class Chunk(NamedTuple):
 
 
 def compiled_chunk(
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    meta_batch: int,
-    longest: int = 64,
-    seed_chunk: int | None = None,
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64
 ) -> jax.stages.Wrapped:
     """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
     run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
     ``Info`` is ``[longest, S]``, valid up to ``count``.
-
-    Args:
-      algorithm: what learns.
-      tasks: the family.
-      meta_batch: tasks in each meta-iteration.
-      longest: most iterations in a call.
-      seed_chunk: seeds that step under one ``vmap``; by default all of them, but one at a time on a CPU.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
-    if seed_chunk is None:
-        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
-        # twice as long as five steps. Elsewhere a wide step is what fills the device.
-        seed_chunk = 1 if jax.default_backend() == "cpu" else sys.maxsize
 
     def step_all(states: TrainState) -> tuple[TrainState, Info]:
-        together = min(seed_chunk, states.iteration.shape[0])
-        # At one seed, a plain map: a batch axis of one makes slower matrix products.
-        return jax.lax.map(step, states, batch_size=together if together > 1 else None)
+        seeds = states.iteration.shape[0]
+        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
+        # twice as long as five steps. Elsewhere a wide step is what fills the device. At one seed, a plain map: a batch
+        # axis of one makes slower matrix products.
+        return jax.lax.map(step, states, batch_size=None if jax.default_backend() == "cpu" or seeds == 1 else seeds)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         def body(index: Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
@@ -150,7 +127,7 @@ def train_in_chunks(
     seconds_per_chunk: float = 1.0,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Chunk]:
-    """Run up to meta-iteration ``iterations`` of every seed, handing over the diagnostics in bulk.
+    """Run up to meta-iteration ``iterations`` of every seed, one ``Chunk`` after another, diagnostics in bulk.
 
     The device is given the next chunk before the host reads the one before, so it never waits for the reader.
 
@@ -162,41 +139,28 @@ def train_in_chunks(
       boundary: a chunk ends at each multiple of this, and only such a chunk, or the last, brings its state.
       seconds_per_chunk: chunks are made about this long once the speed is known, so that a signal is soon heard.
       stop: asked before each chunk whether to end here.
-
-    Yields:
-      One ``Chunk`` after another.
     """
     done = int(states.iteration[0])
     boundary = boundary or iterations
     count, pending, started = 1, None, time.perf_counter()
+
+    def read(first: int, length: int, infos: Info, state: TrainState | None) -> Chunk:
+        nonlocal started
+        info = {name: np.asarray(values)[:length] for name, values in infos.items()}
+        before, started = started, time.perf_counter()
+        return Chunk(first, state, info, started - before)
+
     while done < iterations and not stop():
         count = min(count, longest, iterations - done, boundary - done % boundary)
         states, infos = run(states, jnp.int32(count))
-        launched = Launched(done, count, None, infos)
-        done += count
-        if done % boundary == 0 and done < iterations:
-            launched = launched._replace(state=jax.tree.map(jnp.copy, states))
+        launched, done = (done, count, infos), done + count
+        state = jax.tree.map(jnp.copy, states) if done % boundary == 0 and done < iterations else None
         if pending is not None:
-            chunk, started = _receive(pending, started)
+            chunk = read(*pending)
             yield chunk
-            per_iteration = chunk.seconds / pending.length
+            per_iteration = chunk.seconds / pending[1]
             # A device that was waited for elsewhere, as where a state is copied, seems to have taken no time at all.
             count = min(2 * count, max(1, round(seconds_per_chunk / max(per_iteration, 1e-9))))
-        pending = launched
+        pending = (*launched, state)
     if pending is not None:
-        yield _receive(pending._replace(state=states), started)[0]
-
-
-class Launched(NamedTuple):
-    """A chunk that the device was given, and the host has not yet read."""
-
-    first: int
-    length: int
-    state: TrainState | None
-    infos: Info
-
-
-def _receive(launched: Launched, started: float) -> tuple[Chunk, float]:
-    info = {name: np.asarray(values)[: launched.length] for name, values in launched.infos.items()}
-    now = time.perf_counter()
-    return Chunk(launched.first, launched.state, info, now - started), now
+        yield read(*pending[:-1], states)

@@ -1,18 +1,20 @@
 """A trained run, opened: its configuration, slow weights, and what they do in a task."""
 
 import dataclasses
-import functools
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from jaxmeta import parts
 from jaxmeta.registry import RegistryError
 from jaxmeta.runs.checkpoint import Checkpoints
-from jaxmeta.runs.directory import RunError, write_json
+from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation, evaluate
 from jaxmeta.runs.experiment import Experiment, from_config
+from jaxmeta.runs.logging import write_json
 from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 CONFIG = "config.json"
@@ -43,19 +45,15 @@ class Run:
         place = self.config.seeds.index(self.seed)
         return jax.tree.map(lambda x: x[place], self.thetas)
 
-    @functools.cached_property
-    def _built(self) -> tuple[TaskDistribution, MetaAlgorithm]:
-        return self.config.build()
-
     @property
     def tasks(self) -> TaskDistribution:
         """The family of tasks, inside its wrappers."""
-        return self._built[0]
+        return self.config.build()[0]
 
     @property
     def algorithm(self) -> MetaAlgorithm:
         """The method, as it was trained."""
-        return self._built[1]
+        return self.config.build()[1]
 
     def adapt(self, key: Key, task: Task) -> tuple[Phi, Lifetime]:
         """Adapt to a task: the fast state, and the lifetime that was collected for it."""
@@ -64,10 +62,7 @@ class Run:
     def act(self, key: Key, phi: Phi, obs: Array) -> tuple[Array, Phi]:
         """An action at an observation by the mode of the policy, and the fast state after it.
 
-        Args:
-          key: PRNG key.
-          phi: from ``adapt``, or ``algorithm.learner.begin(theta)``.
-          obs: one observation.
+        The fast state before it is from ``adapt``, or ``algorithm.learner.begin(theta)``.
         """
         action, _, _, phi = self.algorithm.greedy.act(key, self.theta, phi, obs)
         return action, phi
@@ -78,9 +73,6 @@ class Run:
         Args:
           write: whether to write them into the run's directory.
           **protocol: settings of ``Evaluation``: ``steps``, ``episodes``, ``tasks``, ...
-
-        Raises:
-          ValueError: a setting that cannot be meant, or that the method has no use for.
         """
         result = evaluate(self.config, self.thetas, self.iteration, Evaluation(**protocol))
         if write:
@@ -94,6 +86,15 @@ def read_config(directory: str | Path) -> Experiment:
     Raises:
       RunError: no run, one of another version, or one that the registry and the signatures do not fit.
     """
+    return _read(directory)[0]
+
+
+def read_evaluation(directory: str | Path) -> Evaluation:
+    """How a run is evaluated after training, from its ``config.json``; the default where nothing is said of it."""
+    return _read(directory)[1]
+
+
+def _read(directory: str | Path) -> tuple[Experiment, Evaluation]:
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise RunError(f"{directory} holds no run: there is no {CONFIG}")
@@ -106,8 +107,12 @@ def read_config(directory: str | Path) -> Experiment:
             raise RunError(f"{path} was written by jaxmeta {version}, and that version reads it: use a checkout of it")
         if stored.get("format") != FORMAT:
             raise RunError(f"{path} has format {stored.get('format')!r}, and this version reads {FORMAT}")
-        found = from_config(stored["experiment"])
-        return dataclasses.replace(found, preset=stored.get("preset"))
+        found = dataclasses.replace(from_config(stored["experiment"]), preset=stored.get("preset"))
+        types, settings = typing.get_type_hints(Evaluation), stored.get("evaluation", {})
+        for name in settings:
+            parts.check_name(f"evaluation.{name}", types, "an evaluation")
+        protocol = {name: parts.checked(f"evaluation.{name}", value, types[name]) for name, value in settings.items()}
+        return found, Evaluation(**protocol)
     except RunError:
         raise
     except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:

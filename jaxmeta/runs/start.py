@@ -6,27 +6,26 @@ import json
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxmeta.checks import check_least
+from jaxmeta.runs import directory as runs
+from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config
+from jaxmeta.runs.logging import write_json
+from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
 
 DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json")
-FIGURES = (
-    "adaptation_curve.png",
-    "arm_pulls.png",
-    "beliefs.png",
-    "experts.png",
-    "learning_curve.png",
+PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
+OURS = (
+    *DATA,
+    *(f"{name}.tmp" for name in DATA if name.endswith(".json")),
+    *(f"{name}.png" for name in PICTURES),
     "trajectories.gif",
-    "trajectories.png",
 )
-OURS = (*DATA, *(f"{name}.tmp" for name in DATA if name.endswith(".json")), *FIGURES)
 """What we write into a run's directory, and delete when it is overwritten."""
 
 
@@ -63,6 +62,7 @@ def start(
     directory: Path,
     *,
     saving: Saving | None = None,
+    evaluation: Evaluation | None = None,
     overwrite: bool = False,
     resume: bool = False,
     report: Callable[[Any], None] = lambda progress: None,
@@ -74,25 +74,22 @@ def start(
       experiment: what is trained.
       directory: made if it does not exist; it must be empty, or hold a run and ``overwrite`` or ``resume`` be given.
       saving: how often, how many, and what beside.
+      evaluation: how the run is to be evaluated, noted in ``config.json``; by default as is noted there already.
       overwrite: delete the run that the directory holds, once the new one is built.
       resume: go on with the run that the directory holds; only ``iterations`` may differ.
       report: called with a ``Progress`` after each chunk of iterations.
       announce: called with lines worth telling once.
 
-    Returns:
-      The run.
-
     Raises:
       StartError: a directory that cannot be used.
       Stopped: a signal ended it; its state is saved.
-      ValueError: a setting out of its range.
       CheckpointError: a checkpoint that cannot be written or read.
     """
-    from jaxmeta.runs import directory as runs
-
     saving = Saving() if saving is None else saving
     check_saving(saving)
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+    if evaluation is None:
+        evaluation = read_evaluation(directory) if resume else Evaluation()
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
@@ -110,8 +107,9 @@ def start(
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
         if overwrite and not resume:
             clear(directory)
-        content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset, **runs.describe()}
-        runs.write_json(directory / CONFIG, content)
+        content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset}
+        content |= {"evaluation": dataclasses.asdict(evaluation), **runs.describe()}
+        write_json(directory / CONFIG, content)
         outcome = runs.train_run(
             directory,
             algorithm,
@@ -119,18 +117,15 @@ def start(
             seeds=seeds,
             meta_batch=meta_batch,
             iterations=experiment.tree["iterations"],
-            checkpoint_every=saving.checkpoint_every,
-            keep=saving.keep,
+            **dataclasses.asdict(saving),
             resume=resume,
-            tensorboard=saving.tensorboard,
             report=report,
             announce=announce,
             program=program,
         )
     if outcome.skipped:
-        announce(
-            f"warning: {outcome.skipped} updates were not finite and were left out (column 'skipped' of metrics.csv)"
-        )
+        left_out = f"{outcome.skipped} updates were not finite and were left out"
+        announce(f"warning: {left_out} (column 'skipped' of metrics.csv)")
     if outcome.signal is not None:
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
@@ -139,11 +134,7 @@ def start(
 
 @contextlib.contextmanager
 def held(directory: Path) -> Iterator[None]:
-    """Inside the ``with`` block no other process trains in the directory; its end, however it comes, lets go.
-
-    Raises:
-      StartError: another process does.
-    """
+    """Inside the ``with`` block no other process trains in the directory; the lock ends with the process at last."""
     try:
         import fcntl
     except ImportError:  # Not a POSIX system: nobody is kept out.
@@ -163,11 +154,7 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def check_saving(saving: Saving) -> None:
-    """Refuse counts out of their range.
-
-    Raises:
-      ValueError: the message begins with the setting's name.
-    """
+    """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name."""
     check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
 
 
@@ -185,10 +172,10 @@ def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool,
             listed = ", ".join(f"{name} ({there} there, {here} here)" for name, (there, here) in differing.items())
             raise StartError(f"{directory}: the run was made with other settings: {listed}")
         saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+        asked = experiment.tree["iterations"]
         if not saved:
             raise StartError(f"{directory}: holds no complete checkpoint; start the run anew and overwrite it")
-        if max(saved) > experiment.tree["iterations"]:
-            asked = experiment.tree["iterations"]
+        if max(saved) > asked:
             raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {asked}")
         return
     if directory.exists() and not directory.is_dir():
@@ -206,8 +193,7 @@ def _is_run(directory: Path) -> bool:
         stored = json.loads((directory / CONFIG).read_text())
     except (OSError, ValueError):
         return False
-    known = {"experiment", "arguments"}
-    return isinstance(stored, dict) and "versions" in stored and not known.isdisjoint(stored)
+    return isinstance(stored, dict) and "versions" in stored and ("experiment" in stored or "arguments" in stored)
 
 
 def clear(directory: Path) -> None:
@@ -250,17 +236,10 @@ class Display:
     def __init__(self, iterations: int, every: float = 5.0):
         from rich import progress
 
-        columns = (
-            progress.TextColumn("{task.completed}/{task.total}"),
-            progress.BarColumn(bar_width=20),
-            progress.TextColumn("{task.fields[left]} left"),
-            progress.TextColumn("{task.fields[rate]} env steps/s"),
-            progress.TextColumn("return {task.fields[pre]} → {task.fields[post]}"),
-            progress.TextColumn("{task.fields[skipped]}"),
-        )
-        self._bar = progress.Progress(*columns)
+        count, said = (progress.TextColumn(text) for text in ("{task.completed}/{task.total}", "{task.fields[said]}"))
+        self._bar = progress.Progress(count, progress.BarColumn(bar_width=20), said)
         self._live = self._bar.console.is_terminal
-        self._id = self._bar.add_task("", total=iterations, left="-", rate="-", pre="-", post="-", skipped="")
+        self._id = self._bar.add_task("", total=iterations, said="")
         self._every, self._printed = every, 0.0
 
     def __enter__(self) -> "Display":
@@ -279,21 +258,15 @@ class Display:
             print(line, flush=True)
 
     def report(self, progress: Any) -> None:
-        fields: dict[str, Any] = {
-            "left": f"{int(progress.seconds_left) // 60}:{int(progress.seconds_left) % 60:02d}",
-            "rate": f"{progress.steps_per_second / 1e3:,.0f} k",
-            "pre": f"{progress.return_pre:.2f}",
-            "post": f"{progress.return_post:.2f}",
-            "skipped": f"{progress.skipped} skipped" if progress.skipped else "",
-        }
+        minutes, seconds = divmod(int(progress.seconds_left), 60)
+        parts = [
+            f"{minutes}:{seconds:02d} left",
+            f"{progress.steps_per_second / 1e3:,.0f} k env steps/s",
+            f"return {progress.return_pre:.2f} → {progress.return_post:.2f}",
+            *([f"{progress.skipped} skipped"] if progress.skipped else []),
+        ]
         if self._live:
-            self._bar.update(self._id, completed=progress.iteration, **fields)
+            self._bar.update(self._id, completed=progress.iteration, said="  ".join(parts))
         elif time.monotonic() - self._printed >= self._every or progress.iteration == progress.iterations:
             self._printed = time.monotonic()
-            print(
-                f"iteration {progress.iteration}/{progress.iterations}, {fields['left']} left, {fields['rate']} env "
-                f"steps/s, return {fields['pre']} → {fields['post']}"
-                + (f", {fields['skipped']}" if progress.skipped else ""),
-                flush=True,
-                file=sys.stdout,
-            )
+            print(f"iteration {progress.iteration}/{progress.iterations}", *parts, sep=", ", flush=True)

@@ -56,15 +56,7 @@ ESTIMATORS = (*SURROGATES, "first-order")
 
 
 class Problem(NamedTuple):
-    """A task that is known exactly, and the policy to differentiate at.
-
-    Attributes:
-      name: as printed.
-      env: the task's environment.
-      task: its parameters.
-      mdp: the same as an MDP.
-      logits: θ, ``[S, A]``.
-    """
+    """A task of an environment that is known exactly, as an MDP too, and the policy's logits θ ``[S, A]``."""
 
     name: str
     env: Any
@@ -74,15 +66,10 @@ class Problem(NamedTuple):
 
 
 class Estimates(NamedTuple):
-    """Meta-gradients of one problem, after 1, …, K adaptation steps.
-
-    Attributes:
-      exact: ``[K, S, A]``.
-      sampled: R repeats by M estimators, ``[R, M, K, S, A]``.
-    """
+    """Meta-gradients after 1, …, K adaptation steps: exact ``[K, S, A]``, and R repeats by M estimators sampled."""
 
     exact: np.ndarray
-    sampled: np.ndarray
+    sampled: np.ndarray  # [R, M, K, S, A]
 
 
 def bandit_problem(key: Key) -> Problem:
@@ -111,12 +98,7 @@ def problems(key: Key, mdps: int) -> list[Problem]:
 
 
 def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator:
-    """``A_t = Σ_{t' ≥ t} γ^t' r_t' − γ^t b(s_t, t)`` of a discounted objective; states are one-hot observations.
-
-    Args:
-      baseline: b, ``[T, S]``.
-      discount: γ in [0, 1].
-    """
+    """``A_t = Σ_{t' ≥ t} γ^t' r_t' − γ^t b(s_t, t)`` with a baseline b ``[T, S]``; states are one-hot observations."""
     weights = discount ** jnp.arange(baseline.shape[0])
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
@@ -129,17 +111,11 @@ def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator
 
 def learners(step_size: float, names: tuple[str, ...] = ESTIMATORS) -> list[Learner]:
     """Learners of a table of logits by SGD on the named inner surrogates."""
-    policy = Policy(
-        lambda key: jnp.zeros((STATES, ACTIONS)),  # not called: the logits come with the problem
-        lambda params, obs: Categorical(obs @ params),
-    )
-
-    def learner(name: str) -> Learner:
-        inner = SURROGATES.get(name, likelihood_ratio)
-        made = gradient_learner(policy, inner, optax.sgd(step_size))
-        return first_order(made) if name == "first-order" else made
-
-    return [learner(name) for name in names]
+    # The first is not called: the logits come with the problem.
+    policy = Policy(lambda key: jnp.zeros((STATES, ACTIONS)), lambda params, obs: Categorical(obs @ params))
+    surrogates = {**SURROGATES, "first-order": likelihood_ratio}
+    made = {name: gradient_learner(policy, surrogates[name], optax.sgd(step_size)) for name in names}
+    return [first_order(each) if name == "first-order" else each for name, each in made.items()]
 
 
 def sampler(
@@ -154,8 +130,8 @@ def sampler(
 ) -> Callable[..., Array]:
     """A compiled ``sample(keys, logits, task, baseline) -> estimates``, for all problems of the same shape.
 
-    One lifetime of ``steps`` adaptation steps serves every number of steps below: its batch ``k`` was collected by the
-    policy after ``k`` steps.
+    Keys ``[R]`` give ``[R, M, K, S, A]``, for 1, …, K adaptation steps. One lifetime of K steps serves every number of
+    steps below: its batch ``k`` was collected by the policy after ``k`` steps.
 
     Args:
       env: the environment.
@@ -163,11 +139,8 @@ def sampler(
       rate: α > 0, step size on the gradient of the return.
       steps: K ≥ 1, the most adaptation steps.
       episodes: E ≥ 1, in each batch.
-      names: estimators.
+      names: estimators, M.
       together: repeats sampled side by side.
-
-    Returns:
-      The sampler; keys ``[R]`` give ``[R, M, K, S, A]``, for 1, …, K adaptation steps.
     """
     horizon = mdp.horizon
     assert horizon is not None
@@ -249,25 +222,11 @@ def unbiased_p_values(estimates: Estimates) -> np.ndarray:
     return np.array([[p_value(each) for each in per_estimator] for per_estimator in errors])
 
 
-class Effort(NamedTuple):
-    """How much is sampled: the arguments of ``jaxmeta estimators``, where they are described."""
-
-    mdps: int
-    adaptation_steps: int
-    rate: float
-    repeats: int
-    episodes: int
-    batch_repeats: int
-    batch_episodes: int
-    seed: int
-
-
-def measure(effort: Effort, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
+def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
     """Rows of one problem after another, a row for each number of adaptation steps and estimator.
 
-    Args:
-      effort: how much is sampled.
-      level: probability that any unbiased estimator of the whole table is called biased (Bonferroni).
+    How much is sampled is said by the arguments of ``jaxmeta estimators``. ``level`` is the probability that any
+    unbiased estimator of the whole table is called biased (Bonferroni).
     """
     steps = effort.adaptation_steps
     level /= (effort.mdps + 1) * steps * len(ESTIMATORS)
@@ -290,15 +249,9 @@ def measure(effort: Effort, level: float = 0.01) -> Iterator[list[dict[str, Any]
 def rows(name: str, limit: Estimates, batch: Estimates, level: float) -> list[dict[str, Any]]:
     """A row for each number of adaptation steps and estimator, from estimates in the limit and at a usual batch."""
     p_values = unbiased_p_values(limit)
-    columns = {
-        "bias": relative_bias(limit)[0],
-        "noise": relative_bias(limit)[1],
-        "p_value": p_values,
-        "batch_bias": relative_bias(batch)[0],
-        "batch_noise": relative_bias(batch)[1],
-        "batch_deviation": relative_deviation(batch),
-        "batch_cosine": mean_cosine(batch),
-    }
+    columns = dict(zip(("bias", "noise"), relative_bias(limit), strict=True)) | {"p_value": p_values}
+    columns |= dict(zip(("batch_bias", "batch_noise"), relative_bias(batch), strict=True))
+    columns |= {"batch_deviation": relative_deviation(batch), "batch_cosine": mean_cosine(batch)}
     return [
         {
             "problem": name,

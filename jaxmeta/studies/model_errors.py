@@ -13,14 +13,15 @@ from jaxmeta.data import transitions_of
 from jaxmeta.models import OnlineModel, interval_coverage, open_loop, steps_of
 from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
-from jaxmeta.runs.directory import TEST_KEY
+from jaxmeta.runs.evaluate import of_each_seed
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.loop import held_out_tasks
+from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, Trajectory
 
-LEVELS = (0.5, 0.9)
+LEVELS = {"coverage_50": 0.5, "coverage_90": 0.9}
+"""How much of what comes each central interval should hold."""
 PLANNING = ("grbal", "rebal")
 """Methods whose models adapt at each step of a lifetime."""
 
@@ -49,16 +50,12 @@ def model_errors(
       ``steps``, how many predictions of a step were compared, and for ``before`` and ``after`` the errors ``one_step``,
       ``horizon`` and ``reward``, and the shares of next steps' entries inside the central intervals that should hold
       ``coverage_50`` and ``coverage_90`` of them.
-
-    Raises:
-      ValueError: a horizon out of its range, or an environment that is not one of lifetimes.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    if not 1 <= horizon <= trajectories.mask.shape[-1]:
-        raise ValueError(
-            f"horizon: got {horizon}; must be from 1 to the lifetime's {trajectories.mask.shape[-1]} steps"
-        )
+    longest = trajectories.mask.shape[-1]
+    if not 1 <= horizon <= longest:
+        raise ValueError(f"horizon: got {horizon}; must be from 1 to the lifetime's {longest} steps")
     compared = jax.jit(partial(_compared, env, online, params, horizon=horizon))
     each: dict[str, Any] = jax.tree.map(np.asarray, jax.lax.map(compared, trajectories))
     changes, reward = each.pop("changes"), each.pop("reward")
@@ -69,7 +66,7 @@ def model_errors(
         errors = {ahead: _scaled(said[ahead], unit[ahead]) for ahead in ("one_step", "horizon")}
         errors["reward"] = _scaled(said["reward"], reward_unit)
         moving, weight = unit["one_step"] > 0, changes["one_step"][1].sum(axis=1)
-        for name in (f"coverage_{100 * level:.0f}" for level in LEVELS):
+        for name in LEVELS:
             # A lifetime of which nothing counts has no share.
             shares = np.where(weight > 0, said[name][:, moving].mean(axis=1), 0.0)
             errors[name] = float(np.sum(shares * weight) / max(np.sum(weight), 1.0))
@@ -111,10 +108,7 @@ def _compared(
     targets = jnp.concatenate([steps.next_obs - steps.obs, steps.reward[:, None]], axis=-1)
 
     def errors(near: Array, far: Array, outcome: Gaussian) -> dict[str, Any]:
-        covered = {
-            f"coverage_{100 * level:.0f}": interval_coverage(outcome, targets, arrived, level=level)[:-1]
-            for level in LEVELS
-        }
+        covered = {name: interval_coverage(outcome, targets, arrived, level=LEVELS[name])[:-1] for name in LEVELS}
         return {
             "one_step": (jnp.square(near - steps.next_obs), arrived),
             "horizon": (jnp.square(far - later), all_go_on),
@@ -129,9 +123,7 @@ def _compared(
 def _deviation(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Standard deviation of each entry ``[D]`` over tasks and times ``[N, T, D]``; 0 where it is rounding."""
     counted = np.asarray(x, np.float64)[weight > 0]
-    if not counted.size:
-        return np.zeros(x.shape[-1])
-    deviation = counted.std(axis=0)
+    deviation = counted.std(axis=0) if counted.size else np.zeros(x.shape[-1])
     return np.where(deviation > 1e-6, deviation, 0.0)
 
 
@@ -143,11 +135,7 @@ def _scaled(errors: tuple[np.ndarray, np.ndarray], unit: np.ndarray) -> float:
 
 
 def check(trained: Experiment) -> None:
-    """Refuse a run whose method does not plan.
-
-    Raises:
-      ValueError: one line that says so.
-    """
+    """Refuse a run whose method does not plan, by a ``ValueError``."""
     if trained.method not in PLANNING:
         raise ValueError(f"{trained.title}: needed is one of {', '.join(PLANNING)}")
 
@@ -160,9 +148,6 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
       tasks: unseen tasks, with a lifetime without exploration in each, ≥ 1.
       ahead: steps ahead, beside one, ≥ 1.
       task_seed: draws the tasks.
-
-    Raises:
-      ValueError: a run of a method that does not plan, or more steps ahead than a lifetime has.
     """
     check(run.config)
     family, algorithm = run.tasks, run.algorithm
@@ -174,8 +159,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     keys = jax.random.split(key_act, tasks)
     act = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))
     rows = []
-    for index, seed in enumerate(run.config.seeds):
-        theta = jax.tree.map(lambda x, index=index: x[index], run.thetas)
+    for seed, theta in zip(run.config.seeds, of_each_seed(run.thetas), strict=True):
         trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
         found = model_errors(family.env, online, theta, trajectories, horizon=ahead)
         rows.append({"seed": seed, "iteration": run.iteration, **found})

@@ -19,11 +19,16 @@ Row = dict[str, Any]
 class Effort:
     """How much is computed."""
 
-    tasks: int
-    quick: bool
-    seed: int
+    tasks: int = 100_000
+    """Tasks that each method is simulated on."""
+    quick: bool = False
+    """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
     lifetimes: tuple[int, ...] = ()
+    """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
     prior_mean: float = 1.0
+    """Prior mean of the rewards that tabular methods begin with: 1 in the family, 0 in the published tables."""
+    seed: int = 0
+    """Draws the tasks and all that happens in them, the same for every method."""
 
     def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
         """Those lifetimes that are asked for."""
@@ -43,7 +48,6 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
             "gittins": bandits.gittins(n),
             "thompson": bandits.thompson(n),
             "optimistic-thompson": bandits.optimistic_thompson(n),
-            # Twenty times the work of the others: left out where that would be most of the run.
             "likeliest-thompson": bandits.likeliest_thompson(n),
             "ucb1": bandits.ucb1(),
             "epsilon-greedy": bandits.epsilon_greedy(),
@@ -54,6 +58,7 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
             rows = [exact(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
             for method, policy in policies.items():
+                # Twenty times the work of the others: left out where that would be most of the run.
                 if method == "likeliest-thompson" and (effort.quick or k * n > 500):
                     continue
                 key = jax.random.key(effort.seed)
@@ -179,61 +184,39 @@ def text(rows: list[Row]) -> str:
     return "\n".join(f"{head:14s}" + "".join(f"{cell:>{width}s}" for cell in cells) for head, cells in lines)
 
 
-_BANDIT_METHODS: tuple[str, ...] = (
-    "random",
-    "gittins",
-    "thompson",
-    "likeliest-thompson",
-    "ucb1",
-    "epsilon-greedy",
-    "greedy",
-)
-_TABULAR_METHODS: tuple[str, ...] = ("random", "psrl", "optimistic-psrl", "ucrl2", "beb", "epsilon-greedy", "greedy")
+_LEARNED = ("rl2", "snail")
+_BANDIT_METHODS = ("random", "gittins", "thompson", "likeliest-thompson", "ucb1", "epsilon-greedy", "greedy", *_LEARNED)
+_TABULAR_METHODS = ("random", "psrl", "optimistic-psrl", "ucrl2", "beb", "epsilon-greedy", "greedy", *_LEARNED)
 
-# Duan et al. 2016, each a mean over 1,000 tasks; by (problem, the setting's values). What they call optimistic Thompson
-# sampling is ``likeliest-thompson`` here, by their public code.
-PUBLISHED: dict[tuple[str | int, ...], dict[str, float]] = {}
-for n, k, *means in (
-    (10, 5, 5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6),
-    (10, 10, 5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6),
-    (10, 50, 5.1, 6.5, 5.2, 5.5, 6.6, 6.5, 6.5),
-    (100, 5, 49.9, 78.3, 74.7, 77.9, 78.0, 75.4, 74.8),
-    (100, 10, 49.9, 82.8, 76.7, 81.4, 82.4, 77.4, 77.1),
-    (100, 50, 49.8, 85.2, 64.5, 67.7, 84.3, 78.3, 78.0),
-    (500, 5, 249.8, 405.8, 402.0, 406.7, 405.8, 388.2, 380.6),
-    (500, 10, 249.0, 437.8, 429.5, 438.9, 437.1, 408.0, 395.0),
-    (500, 50, 249.6, 463.7, 427.2, 437.6, 457.6, 413.6, 402.8),
-):
-    PUBLISHED["bernoulli-bandit", k, n] = dict(zip(_BANDIT_METHODS, means, strict=True))
-# These methods started from a mean reward of 0, by their public code, where the family's is 1 (``--prior-mean 0``).
-for n, *means in (
-    (10, 100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8),
-    (25, 250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8),
-    (50, 499.7, 904.4, 930.7, 918.9, 917.8, 823.3, 769.3),
-    (75, 749.9, 1417.1, 1449.2, 1427.6, 1422.6, 1293.9, 1172.9),
-    (100, 999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5),
-):
-    PUBLISHED["tabular-mdp", n] = dict(zip(_TABULAR_METHODS, means, strict=True))
+# Duan et al. 2016, and of SNAIL Mishra et al. 2018, each a mean over 1,000 tasks; by (problem, the setting's values).
+# What they call optimistic Thompson sampling is ``likeliest-thompson`` here, by their public code.
+PUBLISHED: dict[tuple[str | int, ...], dict[str, float]] = {
+    ("bernoulli-bandit", k, n): dict(zip(_BANDIT_METHODS, means, strict=True))
+    for n, k, *means in (
+        (10, 5, 5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6, 6.7, 6.6),
+        (10, 10, 5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6, 6.7, 6.7),
+        (10, 50, 5.1, 6.5, 5.2, 5.5, 6.6, 6.5, 6.5, 6.8, 6.7),
+        (100, 5, 49.9, 78.3, 74.7, 77.9, 78.0, 75.4, 74.8, 78.7, 79.1),
+        (100, 10, 49.9, 82.8, 76.7, 81.4, 82.4, 77.4, 77.1, 83.5, 83.5),
+        (100, 50, 49.8, 85.2, 64.5, 67.7, 84.3, 78.3, 78.0, 84.9, 85.1),
+        (500, 5, 249.8, 405.8, 402.0, 406.7, 405.8, 388.2, 380.6, 401.6, 408.1),
+        (500, 10, 249.0, 437.8, 429.5, 438.9, 437.1, 408.0, 395.0, 432.5, 432.4),
+        (500, 50, 249.6, 463.7, 427.2, 437.6, 457.6, 413.6, 402.8, 438.9, 442.6),
+    )
+}
+# The classical ones started from a mean reward of 0, by the public code, where the family's is 1 (``--prior-mean 0``).
+PUBLISHED |= {
+    ("tabular-mdp", n): dict(zip(_TABULAR_METHODS, means, strict=True))
+    for n, *means in (
+        (10, 100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8, 156.2, 159.1),
+        (25, 250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8, 445.7, 447.2),
+        (50, 499.7, 904.4, 930.7, 918.9, 917.8, 823.3, 769.3, 936.1, 942.3),
+        (75, 749.9, 1417.1, 1449.2, 1427.6, 1422.6, 1293.9, 1172.9, 1428.8, 1447.5),
+        (100, 999.4, 1939.5, 1973.9, 1942.1, 1935.1, 1778.2, 1578.5, 1913.7, 1953.1),
+    )
+}
 
-# RL² as published there, and SNAIL (Mishra et al. 2018), each a mean over 1,000 tasks.
-PUBLISHED_LEARNED: dict[tuple[str | int, ...], dict[str, float]] = {}
-for n, k, rl2, snail in (
-    (10, 5, 6.7, 6.6),
-    (10, 10, 6.7, 6.7),
-    (10, 50, 6.8, 6.7),
-    (100, 5, 78.7, 79.1),
-    (100, 10, 83.5, 83.5),
-    (100, 50, 84.9, 85.1),
-    (500, 5, 401.6, 408.1),
-    (500, 10, 432.5, 432.4),
-    (500, 50, 438.9, 442.6),
-):
-    PUBLISHED_LEARNED["bernoulli-bandit", k, n] = {"rl2": rl2, "snail": snail}
-for n, rl2, snail in (
-    (10, 156.2, 159.1),
-    (25, 445.7, 447.2),
-    (50, 936.1, 942.3),
-    (75, 1428.8, 1447.5),
-    (100, 1913.7, 1953.1),
-):
-    PUBLISHED_LEARNED["tabular-mdp", n] = {"rl2": rl2, "snail": snail}
+
+def published_learned(*setting: str | int) -> dict[str, float]:
+    """Published means of methods that learn, in a setting; empty where there are none."""
+    return {name: mean for name, mean in PUBLISHED.get(setting, {}).items() if name in _LEARNED}

@@ -1,13 +1,32 @@
 """Runs with a memory beside exact and classical methods, on very many tasks that are the same for all of them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta.data import collect_episodes
 from jaxmeta.over_tasks import over_tasks
+from jaxmeta.references import (
+    bandit_returns,
+    bandits,
+    bernoulli_value,
+    estimate,
+    gridnavi as exact_gridnavi,
+    mdp_optima,
+    mdp_returns,
+    tabular,
+)
+from jaxmeta.runs.evaluate import of_each_seed
 from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.loop import sample_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.studies import reference_tables
+from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits, common_mdps
 
 Row = dict[str, Any]
 
@@ -38,18 +57,19 @@ class Problem:
 
 
 def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
-    import numpy as np
-
-    from jaxmeta.references import bandit_returns, bandits, bernoulli_value
-    from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits
-
     if tasks.env.episodes != 1:
         raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
     arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
     batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
+    policies = {
+        "gittins": bandits.gittins(pulls),
+        "ucb1": bandits.ucb1(),
+        "thompson": bandits.thompson(pulls),
+        "greedy": bandits.greedy(),
+    }
 
-    def simulated(policy: Any) -> Callable[[], Any]:
-        return lambda: bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
+    def returns_of(policy: Any) -> Any:
+        return bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
 
     return Problem(
         setting={"problem": "bernoulli-bandit", "k": arms, "n": pulls},
@@ -57,24 +77,14 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
         batch=batch,
         value=lambda task, trajectory: task.probability[trajectory.action[0]].sum(keepdims=True),
         optimum=pulls * np.max(np.asarray(batch.probability, np.float64), axis=1),
-        methods={
-            "gittins": simulated(bandits.gittins(pulls)),
-            "ucb1": simulated(bandits.ucb1()),
-            "thompson": simulated(bandits.thompson(pulls)),
-            "greedy": simulated(bandits.greedy()),
-        },
+        methods={name: functools.partial(returns_of, policy) for name, policy in policies.items()},
         # The exact values that fit into memory: any number of arms at n = 10.
         exact={"bayes-optimal": [bernoulli_value(arms, pulls)]} if pulls <= 10 else {},
-        published=reference_tables.PUBLISHED_LEARNED.get(("bernoulli-bandit", arms, pulls), {}),
+        published=reference_tables.published_learned("bernoulli-bandit", arms, pulls),
     )
 
 
 def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
-    import jax.numpy as jnp
-
-    from jaxmeta.references import mdp_optima, mdp_returns, tabular
-    from jaxmeta.tasks import common_mdps
-
     noise = float(tasks.sample(key).noise)
     if noise != 1.0:
         raise ValueError(f"family.noise {noise:g} of the run: the other methods are simulated at noise 1 only")
@@ -85,9 +95,12 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
         state = jnp.argmax(trajectory.obs[0, :, :states], axis=-1)
         return task.reward[state, trajectory.action[0]].reshape(episodes, -1).sum(axis=1)
 
-    def simulated(planner: Any) -> Callable[[], Any]:
-        return lambda: mdp_returns(key, planner, episodes=episodes, **sizes)
-
+    planners = {
+        "mean-plus-bonus": tabular.mean_plus_bonus(),
+        "optimistic-psrl": tabular.optimistic_psrl(episodes * sizes["horizon"]),
+        "psrl": tabular.psrl(episodes * sizes["horizon"]),
+    }
+    simulate = functools.partial(mdp_returns, key, episodes=episodes, **sizes)
     published = (states, sizes["actions"], sizes["horizon"]) == (10, 5, 10)
     return Problem(
         setting={"problem": "tabular-mdp", "n": episodes, **{name: sizes[name] for name in sizes if name != "tasks"}},
@@ -95,33 +108,23 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
         batch=common_mdps(key, **sizes),
         value=value,
         optimum=episodes * mdp_optima(key, **sizes),
-        methods={
-            "mean-plus-bonus": simulated(tabular.mean_plus_bonus()),
-            "optimistic-psrl": simulated(tabular.optimistic_psrl(episodes * sizes["horizon"])),
-            "psrl": simulated(tabular.psrl(episodes * sizes["horizon"])),
-        },
+        methods={name: functools.partial(simulate, planner) for name, planner in planners.items()},
         exact={},
-        published=reference_tables.PUBLISHED_LEARNED.get(("tabular-mdp", episodes), {}) if published else {},
+        published=reference_tables.published_learned("tabular-mdp", episodes) if published else {},
     )
 
 
 def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
-    import jax
-    import numpy as np
-
-    from jaxmeta.references import gridnavi as exact
-    from jaxmeta.runs.loop import sample_tasks
-
     episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
     batch = sample_tasks(key_tasks, tasks, count)
     known = (size, horizon) == (5, 15) and episodes <= 4
 
     def sampling() -> Any:
-        simulate = jax.jit(jax.vmap(exact.posterior_sampling))
+        simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
         return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
 
-    best = exact.bayes_optimal(episodes=episodes).returns.tolist() if known else []
+    best = exact_gridnavi.bayes_optimal(episodes=episodes).returns.tolist() if known else []
     return Problem(
         setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
         env=tasks.env,
@@ -142,14 +145,9 @@ PROBLEMS: dict[str, Callable[[Any, Any, int], Problem]] = {
 
 
 def check(trained: Experiment) -> None:
-    """Refuse a run that cannot be set beside the other methods.
-
-    Raises:
-      ValueError: one line that says why.
-    """
+    """Refuse a run that cannot be set beside the other methods, by a ``ValueError``."""
     if not trained.has("lifetime") or trained.family not in PROBLEMS:
-        needed = f"a method with a memory on {' or '.join(PROBLEMS)}"
-        raise ValueError(f"{trained.title}: needed is {needed}")
+        raise ValueError(f"{trained.title}: needed is a method with a memory on {' or '.join(PROBLEMS)}")
     tree = trained.tree
     if tree["observed"]:
         raise ValueError("observed of the run: it cannot be set beside methods that see everything")
@@ -172,18 +170,9 @@ def compare(
 
     Returns:
       Rows: the mean of the run's seeds, each seed, and each method; and what they are of.
-
-    Raises:
-      ValueError: a run that cannot be set beside the other methods.
     """
-    check(run.config)
     trained, count = run.config, tasks
-    import jax
-    import numpy as np
-
-    from jaxmeta.data import collect_episodes
-    from jaxmeta.references import estimate
-
+    check(trained)
     family, algorithm = run.tasks, run.algorithm
     key = jax.random.key(task_seed)
     problem = PROBLEMS[trained.family](key, family, count)
@@ -192,9 +181,8 @@ def compare(
     learner = algorithm.greedy if deterministic or trained.method == "r2d2" else algorithm.learner
 
     def lifetime(theta: Any, key: Any, task: Any) -> Any:
-        phi = learner.begin(theta)
-        sizes = {"episodes": 1, "horizon": family.horizon}
-        trajectory, _ = collect_episodes(key, problem.env, task, learner, theta, phi, **sizes)
+        start, sizes = (theta, learner.begin(theta)), {"episodes": 1, "horizon": family.horizon}
+        trajectory, _ = collect_episodes(key, problem.env, task, learner, *start, **sizes)
         return problem.value(task, trajectory)
 
     @jax.jit
@@ -203,7 +191,7 @@ def compare(
         return over_tasks(lambda key, task: lifetime(theta, key, task), *inputs, task_chunk=1000)
 
     seeds = trained.seeds
-    returns = np.stack([np.asarray(act(jax.tree.map(lambda x, s=s: x[s], run.thetas))) for s in range(len(seeds))])
+    returns = np.stack([np.asarray(act(theta)) for theta in of_each_seed(run.thetas)])
     ours = returns.mean(axis=0)
 
     def row(method: str, values: np.ndarray, **more: Any) -> Row:
@@ -211,16 +199,8 @@ def compare(
         numbers: dict[str, Any] = {"tasks": count}
         for name, each in (("mean", total), ("regret", problem.optimum - total), ("behind", ours.sum(axis=1) - total)):
             numbers[name], numbers[f"{name}_stderr"] = estimate(each)
-        by_episode = values.mean(axis=0).tolist()
-        return {
-            **problem.setting,
-            "run": run.directory.name,
-            "method": method,
-            "deterministic": deterministic,
-            **more,
-            **numbers,
-            "by_episode": by_episode,
-        }
+        acted = {"run": run.directory.name, "method": method, "deterministic": deterministic}
+        return {**problem.setting, **acted, **more, **numbers, "by_episode": values.mean(axis=0).tolist()}
 
     rows = [row(trained.method, ours, seeds=len(seeds))]
     rows += [row(trained.method, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]
@@ -239,9 +219,8 @@ def table(rows: list[Row], problem: Problem) -> str:
     lines.append(f"{'':28s}{'return':>20s}{'regret':>20s}{'behind the run':>20s}")
     for row in rows:
         cells = [f"{row[name]:.3f} ± {row[f'{name}_stderr']:.3f}" for name in ("mean", "regret", "behind")]
-        which = (
-            f", seed {row['seed']}" if "seed" in row else f", mean of {row['seeds']} seeds" if "seeds" in row else ""
-        )
+        which = f", mean of {row['seeds']} seeds" if "seeds" in row else ""
+        which = f", seed {row['seed']}" if "seed" in row else which
         lines.append(f"{row['method'] + which:28s}" + "".join(f"{cell:>20s}" for cell in cells))
     lines += [f"{name + ', published':28s}{value:>20.1f}" for name, value in problem.published.items()]
     return "\n".join(lines)

@@ -85,16 +85,14 @@ def test_bonuses_fall_to_nothing_and_novelty_counts_by_its_recent_mean(lifetimes
 
 def test_a_bonus_is_learned_from_as_a_reward(lifetimes, settings):
     """A bonus that undoes the rewards leaves what a critic's own values give, as if nothing had been paid."""
-    undone = jaxmeta.algorithms.Exploration(
-        lambda theta, lifetime: -lifetime.trajectory.reward[-1, 0], lambda theta, lifetime: (jnp.zeros(()), {})
-    )
+    undone = lambda theta, lifetime: -lifetime.trajectory.reward[-1, 0]  # noqa: E731
     estimator = jaxmeta.data.critic_baseline(discount=1.0, trace_decay=1.0)
 
     def unpaid(trajectory):
         return estimator(trajectory._replace(reward=jnp.zeros_like(trajectory.reward)))
 
     moved = []
-    for more in ({"exploration": undone, "estimator": estimator}, {"estimator": unpaid}, {"estimator": estimator}):
+    for more in ({"bonus": undone, "estimator": estimator}, {"estimator": unpaid}, {"estimator": estimator}):
         _, new, info = stepped(jaxmeta.varibad(lifetimes, **more, **settings), lifetimes)
         moved.append(new.theta["policy"])
     same, other = (optax.global_norm(jax.tree.map(jnp.subtract, moved[0], each)) for each in moved[1:])

@@ -53,7 +53,7 @@ def test_steps_are_told_to_parts_of_the_way_of_the_target(capsys):
 def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path):
     shutil.copy(tiny_run / "config.json", tmp_path)
     for argv, message in (
-        ((), "RUNS: name the directory of at least one evaluated run"),
+        ((), "RUNS: name the directory of at least one run"),
         ((tmp_path,), f"{tmp_path} has no evaluation.json; make it with jaxmeta evaluate {tmp_path}"),
         ((tmp_path, "--out", tmp_path / "no" / "a.png"), f"--out: {tmp_path / 'no'} is not a directory"),
         ((tmp_path, "--columns", "0"), "--columns: got 0; must be at least 1"),

@@ -62,7 +62,8 @@ def test_a_bandit_row_agrees_with_its_exact_value():
     ("argv", "message"),
     [
         (["--only", "tabular-mpd"], "--only: unknown name 'tabular-mpd'; did you mean tabular-mdp?"),
-        (["--tasks", "1"], "--tasks, --seed, --lifetimes: must be at least 2, 0 and 1"),
+        (["--tasks", "1"], "--tasks: got 1; must be at least 2"),
+        (["--lifetimes", "10", "0"], "--lifetimes: got 0; must be at least 1"),
         (["--json", "no/such/folder/rows.json"], "--json: no/such/folder is not a directory"),
     ],
 )

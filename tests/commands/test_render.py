@@ -4,8 +4,8 @@ import jax
 import numpy as np
 
 import jaxmeta
+from jaxmeta import plots
 from jaxmeta.commands import render
-from jaxmeta.plots import memory as memory_plots
 from jaxmeta.runs import Run
 from jaxmeta.runs.directory import seed_states
 
@@ -37,7 +37,7 @@ def test_bad_arguments_are_one_line(refused, tiny_run, tmp_path):
 
 def test_beliefs_are_drawn_by_cell_in_whatever_unit_cells_are_seen(monkeypatch):
     """From 0 to 4, or scaled to [-1, 1]."""
-    monkeypatch.setattr(memory_plots, "grid_beliefs", lambda learned, exact, position, *others: position)
+    monkeypatch.setattr(plots, "grid_beliefs", lambda learned, exact, position, *others: position)
     family = jaxmeta.tasks.make("gridnavi", horizon=6)
     for each, unit in (
         (family, lambda seen: seen),

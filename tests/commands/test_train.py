@@ -116,7 +116,7 @@ def test_a_finished_run_is_described(finished):
     directory, out = finished
     assert "env steps/s" in out
     assert "left" in out
-    assert "preset: gradient" in out
+    assert "preset: pair (gradient" in out
     config = json.loads((directory / "config.json").read_text())
     assert config["experiment"]["family"] == {"use": "navigation", "horizon": 10, "goal_range": 0.5}
     assert config["experiment"]["policy"]["hidden"] == [8]
@@ -139,7 +139,15 @@ def test_a_finished_run_is_described(finished):
         ("maml navigation pendulum", "pendulum: unknown argument"),
         ("maml navigation --outer adm", "--outer: got 'adm'; did you mean adam? Known: adam, sgd, trust-region"),
         ("maml navigation --policy tabular", "--policy: got 'tabular'. Known: mlp"),
-        ("maml navigation --inner-rate fast", "--inner-rate: could not convert string to float: 'fast'"),
+        ("maml navigation --inner-rate fast", "--inner-rate: got 'fast'; must be a number"),
+        ("maml navigation --iterations 1.5", "--iterations: got '1.5'; must be a whole number"),
+        ("maml navigation --eval.episodes 1.5", "--eval.episodes: got '1.5'; must be a whole number or none"),
+        ("maml navigation --outer.rate-end x", "--outer.rate-end: got 'x'; must be a number or none"),
+        ("maml navigation --policy.hidden 8 x", "--policy.hidden: got '8', 'x'; must be a list of whole numbers"),
+        ("maml navigation --iterations 1.5 --iterations 3", "--iterations: given twice; give it once"),
+        ("maml navigation --inner-rate=1 --inner_rate 2", "--inner_rate: given twice; give it once"),
+        ("maml navigation --evaluate --no-evaluate", "--no-evaluate: given twice; give it once"),
+        ("--preset none --preset pair", "--preset: given twice; give it once"),
         ("maml navigation --iterations", "Missing value for argument '--iterations'"),
         ("maml navigation --family.horizon 0", "--family.horizon: got 0; must be at least 1"),
         ("maml navigation --iterations 0", "--iterations: got 0; must be at least 1"),
@@ -173,6 +181,42 @@ def test_bad_arguments_are_one_line_and_nothing_is_written(refused, tmp_path, ar
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        # Four minibatches are the signature's, 8 are the preset's.
+        ("rl2 navigation --preset none --meta-batch 3", "--outer.minibatches: got 4; must divide the 3 tasks"),
+        (
+            "--preset rl2-bandit-100 --meta-batch 3 --family.horizon 5 --policy.size 2",
+            "--outer.minibatches: got 8; must divide the 3 tasks of the meta-batch; this value is from the preset "
+            "rl2-bandit-100",
+        ),
+        ("maml --preset rl2-bandit-100", "preset rl2-bandit-100, for maml on bernoulli-bandit: policy.cell: unknown"),
+        ("--preset gradient", "preset: unknown name 'gradient'. Known: cavia-2019"),
+    ],
+)
+def test_a_preset_s_value_is_not_taken_for_the_user_s(refused, tmp_path, argv, message):
+    got = refused(train.main, *argv.split(), "--out", tmp_path / "run")
+    assert got.startswith(f"error: {message}")
+    assert ("from the preset" in got) == ("got 8" in message)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_evaluation_is_noted_where_a_run_begins_and_is_that_of_the_resumed_run(refused, tmp_path):
+    run = str(tmp_path / "run")
+    protocol = ["--eval.tasks", "5", "--eval.greedy-episodes", "1", "--eval.episodes", "2", "--eval.steps", "1"]
+    assert train.main([*SMALL, *protocol, "--iterations", "1", "--no-evaluate", "--out", run]) == 0
+    assert train.main(["--resume", run, "--iterations", "2", "--eval.tasks", "4"]) == 0
+    done = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert done["protocol"]["tasks"] == len(done["returns"][0]) == 4
+    assert [done["protocol"][name] for name in ("greedy_episodes", "episodes", "steps")] == [1, 2, 1]
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["evaluation"]["tasks"], config["evaluation"]["rate_decay"]) == (4, 0.5)
+    config["evaluation"]["taks"] = 3
+    (tmp_path / "run" / "config.json").write_text(json.dumps(config))
+    assert "evaluation.taks: unknown setting; did you mean tasks" in refused(train.main, "--resume", run)
+
+
 def test_a_run_that_is_not_there_is_not_resumed(refused):
     assert refused(train.main, "--resume", "nowhere") == "error: nowhere holds no run: there is no config.json"
     assert refused(train.main, "promp", "--resume", "nowhere").startswith("error: METHOD and --resume: give one")
@@ -203,13 +247,13 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "kept").write_text("")
-    first = ["multi-task", *SMALL[1:], "--no-evaluate", "--iterations", "2", "--out", str(run)]
-    assert train.main(first) == 0
+    flags = ["multi-task", *SMALL[1:], "--no-evaluate", "--out", str(run)]
+    assert train.main([*flags, "--iterations", "2"]) == 0
     for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
         (run / name).write_text("")
     (run / "checkpoints" / "own.txt").write_text("")
     (run / "tensorboard").symlink_to(elsewhere)
-    assert train.main([*first, "--overwrite", "--iterations", "1"]) == 0
+    assert train.main([*flags, "--overwrite", "--iterations", "1"]) == 0
     left = {path.name for path in run.iterdir()}
     assert left == {"notes.md", "thesis.png", "config.json", "metrics.csv", "checkpoints"}
     assert {path.name for path in (run / "checkpoints").iterdir()} == {"1", "own.txt"}

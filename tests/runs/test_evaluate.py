@@ -9,7 +9,8 @@ from scipy import stats
 
 import jaxmeta
 from jaxmeta import plots
-from jaxmeta.runs import directory as runs, evaluate
+from jaxmeta.runs import evaluate
+from jaxmeta.runs.directory import seed_states
 
 
 def test_interquartile_mean_is_the_trimmed_mean():
@@ -39,8 +40,8 @@ def test_one_seed_still_has_an_interval_over_tasks():
 @pytest.fixture(scope="module")
 def evaluation(navigation, policy):
     algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
-    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
-    return runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+    theta = seed_states(algorithm, [0, 1]).meta.theta
+    return evaluate.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
 
 
 def test_evaluation_names_its_axes_and_everything_in_them(evaluation):
@@ -64,8 +65,8 @@ def test_no_policy_beats_the_optimum(evaluation):
 
 def test_the_same_call_gives_the_same_numbers(navigation, policy, evaluation):
     algorithm = jaxmeta.maml(navigation, policy=policy, adaptation_steps=2, episodes=4)
-    theta = runs.seed_states(algorithm, [0, 1]).meta.theta
-    again = runs.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
+    theta = seed_states(algorithm, [0, 1]).meta.theta
+    again = evaluate.evaluate_run(algorithm, navigation, theta, seeds=[0, 1], task_count=6, greedy_episodes=2)
     assert again == evaluation
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.runs import directory as runs, evaluation
+from jaxmeta.runs import evaluate, evaluation
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.loop import held_out_tasks
 
@@ -59,7 +59,7 @@ def test_unseen_tasks_may_be_drawn_as_those_of_training(monkeypatch):
     def evaluated(algorithm, tasks, theta, **settings):
         raise Enough(tasks)
 
-    monkeypatch.setattr(runs, "evaluate_run", evaluated)
+    monkeypatch.setattr(evaluate, "evaluate_run", evaluated)
     trained = jaxmeta.experiment("rl2", "cartpole", family={"horizon": 3}, policy={"size": 4})
     known = jaxmeta.sample_tasks(jax.random.key(0), jaxmeta.tasks.make("cartpole"), 4000)
     outside = []

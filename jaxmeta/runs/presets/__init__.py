@@ -14,6 +14,10 @@ from typing import Any
 from jaxmeta import registry
 
 NAMED = "named.toml"
+PAIR = "pair"
+"""The preset of a method on a family, whatever its parts are called."""
+NONE = "none"
+"""No preset: the signatures' own defaults."""
 
 
 @functools.cache
@@ -31,50 +35,45 @@ def names() -> list[str]:
 
 
 def named(name: str) -> dict[str, Any]:
-    """A preset by name: a tree of settings with its ``method`` and ``family``.
-
-    Raises:
-      RegistryError: an unknown name, with the near ones.
-    """
-    registry.check("preset", name, names())
+    """A preset by name, which must be known: a tree of settings with its ``method`` and ``family``."""
+    registry.check("preset", name, [*names(), PAIR, NONE])
     return _files()[NAMED][name]
 
 
 def names_of(method: str | None, family: str | None, preset: str | None) -> tuple[str, str]:
     """The method and the family that a run is of, where a preset or the defaults name what is left out."""
-    base = {} if preset in (None, "pair", "none") else named(preset)
+    base = {} if preset in (None, PAIR, NONE) else named(preset)
     stored = base.get("family", "navigation")
     stored = stored["use"] if isinstance(stored, Mapping) else stored
     return method or base.get("method", "maml"), family or stored
 
 
-def of_pair(method: str, family: str, known: Container[str]) -> tuple[str | None, dict[str, Any]]:
-    """The preset of a method on a family.
+def chosen(preset: str | None, method: str, family: str, known: Container[str]) -> tuple[str | None, dict[str, Any]]:
+    """What a preset is called in full, and what it says of a method on a family; a run of both has ``known`` settings.
 
-    Args:
-      method: a registered name.
-      family: likewise.
-      known: settings that a run of both has.
-
-    Returns:
-      Its name, ``None`` where there is none, and its settings.
+    ``"pair"`` is the preset of the two; ``None`` and ``"none"`` are no preset.
     """
-    layers: list[tuple[str, Mapping[str, Any]]] = []
-    for name, file in sorted(_files().items()):
-        if name != NAMED and method in file["methods"]:
-            stem = name.removesuffix(".toml")
-            layers += [
+    if preset in (None, NONE):
+        return None, {}
+    if preset != PAIR:
+        # Settings of another family are of no use.
+        left_out = ("method",) if names_of(None, None, preset)[1] == family else ("method", "family")
+        return preset, {name: value for name, value in named(preset).items() if name not in left_out}
+    merged: dict[str, Any] = {}
+    used = []
+    for file_name, file in sorted(_files().items()):
+        if file_name != NAMED and method in file["methods"]:
+            stem = file_name.removesuffix(".toml")
+            for name, layer in (
                 (stem, file.get("all", {})),
                 (f"{stem}/{family}", file.get("family", {}).get(family, {})),
                 (method, file.get("method", {}).get(method, {})),
                 (f"{method}/{family}", file.get("pair", {}).get(method, {}).get(family, {})),
-            ]
-    merged: dict[str, Any] = {}
-    layers = [(name, {key: value for key, value in layer.items() if key in known}) for name, layer in layers]
-    for _, layer in layers:
-        merged = laid_over(merged, layer)
-    used = [name for name, layer in layers if layer]
-    return (" + ".join(used) or None), merged
+            ):
+                fitting = {setting: value for setting, value in layer.items() if setting in known}
+                merged = laid_over(merged, fitting)
+                used += [name] if fitting else []
+    return (f"{PAIR} ({' + '.join(used)})" if used else None), merged
 
 
 def laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
