@@ -48,9 +48,6 @@ def empty_buffer(item: PyTree, capacity: int) -> Buffer:
     Args:
       item: one item, or its shapes and types.
       capacity: ≥ 1.
-
-    Raises:
-      ValueError: ``capacity`` below 1.
     """
     if capacity < 1:
         raise ValueError(f"capacity: got {capacity}; must be at least 1")

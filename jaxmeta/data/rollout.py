@@ -142,9 +142,6 @@ def collect_lifetimes(
 
     Returns:
       The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
-
-    Raises:
-      ValueError: a count out of its range.
     """
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, task_chunk=task_chunk)

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import registry
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -26,12 +28,9 @@ class Cell(NamedTuple):
 
 
 def gru(size: int) -> Cell:
-    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
+    """Gated recurrent unit (Cho et al. 2014) of ``size`` H ≥ 1, the reset gate applied after the recurrent product.
 
     Its features start with memories of 2 to 101 steps, evenly on a logarithmic scale (Tallec and Ollivier 2018).
-
-    Args:
-      size: H ≥ 1.
     """
 
     def init_fn(key: Key, inputs: int) -> PyTree:
@@ -49,12 +48,9 @@ def gru(size: int) -> Cell:
 
 
 def lstm(size: int) -> Cell:
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers et al. 2000).
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) of ``size`` H ≥ 1 with a forget gate (Gers et al. 2000).
 
     Its features start with memories of 2 to 101 steps, as those of ``gru``.
-
-    Args:
-      size: H ≥ 1.
     """
 
     def init_fn(key: Key, inputs: int) -> PyTree:
@@ -140,9 +136,6 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
       context: inputs that are remembered, ≥ 1: at least the length of a lifetime.
       layers: ≥ 1.
       heads: of attention, ≥ 1.
-
-    Raises:
-      ValueError: ``size`` is not a multiple of ``heads``.
     """
     if size % heads:
         raise ValueError(f"size: got {size}; must be a multiple of the {heads} attention heads")
@@ -195,24 +188,21 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
 CELLS = ("gru", "lstm", "linear", "transformer")
 
 
-def cell_for(name: str, size: int, context: int) -> Cell:
-    """A cell by its name in ``CELLS``.
+def cell_for(cell: str | Cell, size: int, context: int) -> Cell:
+    """A cell by its name in ``CELLS``; a ``Cell`` is given back as it is.
 
     Args:
-      name: of the cell.
+      cell: its name.
       size: H ≥ 1.
       context: longest sequence from the start, ≥ 1; only the transformer needs it.
-
-    Raises:
-      ValueError: an unknown name, or a size out of its range.
     """
-    if name not in CELLS:
-        raise ValueError(f"cell: unknown name {name!r}. Known: {', '.join(CELLS)}")
-    if size < 1:
-        raise ValueError(f"size: got {size}; must be at least 1")
-    if name == "transformer":
+    if isinstance(cell, Cell):
+        return cell
+    registry.check("cell", cell, CELLS)
+    check_least(1, size=size)
+    if cell == "transformer":
         return transformer(size, context)
-    return {"gru": gru, "lstm": lstm, "linear": linear_recurrence}[name](size)
+    return {"gru": gru, "lstm": lstm, "linear": linear_recurrence}[cell](size)
 
 
 def _gated(init: Callable[[Key, int], PyTree], start: Callable[[], PyTree], advance: Callable) -> Cell:

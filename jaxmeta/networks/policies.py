@@ -92,9 +92,6 @@ def from_module(
       head: ``head(params) -> pytree of bool``, which parameters are the output layer's.
       context_size: length of the context, ≥ 0.
       gate: probabilities of the module's experts, if it has any.
-
-    Raises:
-      ValueError: ``context_size`` below 0.
     """
     if context_size < 0:
         raise ValueError(f"context_size: got {context_size}; must be at least 0")

@@ -17,12 +17,7 @@ from jaxmeta.references.exact import (
 )
 from jaxmeta.references.gittins import gittins_index as gittins_index, gittins_table as gittins_table
 from jaxmeta.references.gridnavi import goal_posterior as goal_posterior
-from jaxmeta.references.point_robots import (
-    dense_optimum as dense_optimum,
-    indicator_optimum as indicator_optimum,
-    smallest_distances as smallest_distances,
-    sparse_optimum as sparse_optimum,
-)
+from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular_simulation import (
     draw_mdps as draw_mdps,
     mdp_optima as mdp_optima,

@@ -83,9 +83,6 @@ def enumerated_value(arms: int, pulls: int, *, most_states: int = MOST_STATES) -
       arms: k ≥ 1; those beyond n change nothing, as they are never pulled.
       pulls: n ≥ 1.
       most_states: beliefs after the same number of pulls, at most.
-
-    Raises:
-      ValueError: there are more.
     """
     # An arm's state is coded by its place in the triangle of (pulls, successes).
     tried, paid = np.tril_indices(pulls + 1)

@@ -52,11 +52,7 @@ def greedy() -> IndexPolicy:
 
 
 def epsilon_greedy(epsilon: float = 0.02) -> IndexPolicy:
-    """A uniformly random arm with probability ``epsilon``, else the greedy one.
-
-    Raises:
-      ValueError: ``epsilon`` outside [0, 1].
-    """
+    """A uniformly random arm with probability ``epsilon``, else the greedy one."""
     if not 0.0 <= epsilon <= 1.0:
         raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
 
@@ -73,9 +69,6 @@ def ucb1(bonus: float = 0.2) -> IndexPolicy:
 
     Two pulls, one of which paid, stand for the prior. Auer's proof has c = 1; Duan et al. 2016 tuned it, and 0.2 is
     the value in their public code.
-
-    Raises:
-      ValueError: ``bonus`` negative.
     """
     if bonus < 0:
         raise ValueError(f"bonus: got {bonus}; must not be negative")
@@ -111,9 +104,6 @@ def likeliest_thompson(pulls: int, *, samples: int = 20) -> IndexPolicy:
     Args:
       pulls: the lifetime, at most.
       samples: joint draws, ≥ 1.
-
-    Raises:
-      ValueError: ``samples`` below 1.
     """
     if samples < 1:
         raise ValueError(f"samples: got {samples}; must be at least 1")
@@ -166,9 +156,6 @@ def bandit_returns(
 
     Returns:
       ``[N]``, float32.
-
-    Raises:
-      ValueError: a count below 1.
     """
     for name, value in (("arms", arms), ("pulls", pulls), ("tasks", tasks), ("task_chunk", task_chunk)):
         if value < 1:

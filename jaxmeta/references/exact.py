@@ -59,9 +59,6 @@ def random_mdp(key: Key, states: int, actions: int, *, discount: float = 0.95, h
       actions: A ≥ 1; there 4.
       discount: γ in [0, 1].
       horizon: T ≥ 1, or ``None`` for an infinite one.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     for name, value in (("states", states), ("actions", actions)):
         if value < 1:
@@ -126,9 +123,6 @@ def policy_gradient(logits: Array, mdp: MDP) -> Array:
 
     Returns:
       ``[S, A]``; each state's entries sum to 0, because a softmax does not notice a shift of its logits.
-
-    Raises:
-      ValueError: as for ``policy_value``.
     """
     return jax.grad(policy_value)(logits, mdp)
 
@@ -145,9 +139,6 @@ def adapted_logits(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> 
 
     Returns:
       Logits after ``k`` steps, ``[S, A]``.
-
-    Raises:
-      ValueError: ``steps`` below 0, or as for ``policy_value``.
     """
     if steps < 0:
         raise ValueError(f"steps: got {steps}; must be at least 0")
@@ -170,9 +161,6 @@ def meta_value(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> Arra
 
     Returns:
       A scalar.
-
-    Raises:
-      ValueError: as for ``adapted_logits``.
     """
     return policy_value(adapted_logits(logits, mdp, rate, steps), mdp)
 
@@ -191,9 +179,6 @@ def meta_gradient(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> A
 
     Returns:
       ``[S, A]``; each state's entries sum to 0.
-
-    Raises:
-      ValueError: as for ``adapted_logits``.
     """
     return jax.grad(meta_value)(logits, mdp, rate, steps)
 

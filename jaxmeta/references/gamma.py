@@ -25,9 +25,6 @@ def gamma_table(largest: int) -> Array:
 
     Returns:
       ``[largest, 241]``.
-
-    Raises:
-      ValueError: ``largest`` below 1.
     """
     if largest < 1:
         raise ValueError(f"largest: got {largest}; must be at least 1")

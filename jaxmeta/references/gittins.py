@@ -28,9 +28,6 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
 
     Returns:
       A flat array of ``n (n + 1) (n + 2) / 6`` indices, float32: read it through ``gittins_index``.
-
-    Raises:
-      ValueError: an argument out of its range.
     """
     for name, value, least in (("pulls", pulls, 1), ("levels", levels, 2)):
         if value < least:

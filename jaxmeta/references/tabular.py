@@ -103,11 +103,7 @@ def greedy() -> Planner:
 
 
 def epsilon_greedy(epsilon: float = 0.05) -> Planner:
-    """The greedy plan, with a uniformly random action at each step with probability ``epsilon``.
-
-    Raises:
-      ValueError: ``epsilon`` outside [0, 1].
-    """
+    """The greedy plan, with a uniformly random action at each step with probability ``epsilon``."""
     if not 0.0 <= epsilon <= 1.0:
         raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
     return Planner((), _plan_mean(lambda belief: jnp.zeros_like(belief.reward_sum)), epsilon)
@@ -117,20 +113,13 @@ def beb(bonus: float = 0.7) -> Planner:
     """Bayesian exploration bonus ``β / (1 + n)`` on the posterior mean (Kolter and Ng 2009).
 
     The proof wants β = 2 H²; like Duan et al. 2016 we tune it. ``n`` counts visits; the prior is not counted.
-
-    Raises:
-      ValueError: ``bonus`` negative.
     """
     _check_scale("bonus", bonus)
     return Planner((), _plan_mean(lambda belief: bonus / (1.0 + belief.visits)))
 
 
 def mean_plus_bonus(deviations: float = 0.75) -> Planner:
-    """The posterior mean plus ``deviations`` posterior standard deviations of the mean reward, ``1 / √(1 + n)``.
-
-    Raises:
-      ValueError: ``deviations`` negative.
-    """
+    """The posterior mean plus ``deviations`` posterior standard deviations of the mean reward, ``1 / √(1 + n)``."""
     _check_scale("deviations", deviations)
     return Planner((), _plan_mean(lambda belief: deviations / jnp.sqrt(1.0 + belief.visits)))
 
@@ -145,9 +134,6 @@ def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
     Args:
       scale: c ≥ 0.
       confidence: δ in (0, 1).
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     _check_scale("scale", scale)
     if not 0.0 < confidence < 1.0:
@@ -208,9 +194,6 @@ def optimistic_psrl(steps: int, *, samples: int = 4) -> Planner:
     Args:
       steps: steps of a lifetime, at most: episodes times H.
       samples: MDPs drawn for each episode, ≥ 1.
-
-    Raises:
-      ValueError: a count below 1.
     """
     for name, value in (("steps", steps), ("samples", samples)):
         if value < 1:

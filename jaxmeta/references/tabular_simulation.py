@@ -42,9 +42,6 @@ def mdp_returns(
 
     Returns:
       ``[N, n]``, float32. Sums over the first episodes are the returns of shorter lifetimes: no method looks ahead.
-
-    Raises:
-      ValueError: a count below 1.
     """
     counts = {"episodes": episodes, "tasks": tasks, "states": states, "actions": actions, "horizon": horizon}
     for name, value in {**counts, "task_chunk": task_chunk}.items():

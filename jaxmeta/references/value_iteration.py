@@ -17,9 +17,6 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
 
     Returns:
       Q-values ``[H, S, A]`` and state values ``[H, S]``, the first row with all H steps to go.
-
-    Raises:
-      ValueError: ``horizon`` below 1.
     """
     if horizon < 1:
         raise ValueError(f"horizon: got {horizon}; must be at least 1")

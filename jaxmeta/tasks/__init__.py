@@ -1,4 +1,4 @@
-"""Task families, by name."""
+"""Task families, by name. A setting outside the range that its description gives is a ``ValueError`` of one line."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,12 +77,9 @@ def register(name: str, family: Callable[..., TaskDistribution], summary: str = 
     """Make a family known by name, to ``make`` and to the command line.
 
     Args:
-      name: the family's.
+      name: not yet taken, or a ``RegistryError`` is raised.
       family: a factory; its keyword-only parameters are the family's settings.
       summary: one line.
-
-    Raises:
-      RegistryError: the name is taken. It is a ``ValueError``.
     """
     registry.family(name, family, summary)
 
@@ -95,8 +92,7 @@ def make(name: str, **settings: Any) -> TaskDistribution:
       **settings: some of the family's settings, the keyword-only parameters of its factory.
 
     Raises:
-      ValueError: an unknown name, with the near ones; an unknown setting, with those there are; a setting of the wrong
-        type, or out of its range.
+      ValueError: an unknown name or setting; a setting of the wrong type, or out of its range.
     """
     family = registry.family_factory(name)
     known, tree = parts.parameters(family), parts.default_tree(family)

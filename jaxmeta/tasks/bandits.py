@@ -4,7 +4,6 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
-import gymnax
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -12,13 +11,9 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, Task, TaskDistribution
-
-
-@struct.dataclass
-class BanditState(environment.EnvState):
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -41,28 +36,21 @@ class GaussianParams(environment.EnvParams):
 class Bandit(DiscreteEnvironment):
     """What bandits share: a pull is a step, nothing terminates, and the observation is the constant 1."""
 
+    episode_view = EpisodeView.ACTIONS
+
     def __init__(self, *, arms: int = 5):
         check_least(2, arms=arms)
-        self.arms = arms
+        self.arms = self.actions = arms
 
     @abc.abstractmethod
     def expected_rewards(self, params: Any) -> Array:
         """What the arms pay on average, ``[..., k]``."""
 
-    @property
-    def num_actions(self) -> int:
-        return self.arms
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
-
     def arm_rewards(self, params) -> Array | None:
         return self.expected_rewards(params)
 
-    def reset_env(self, key, params):
-        state = BanditState(time=jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> TimedState:
+        return TimedState(time=jnp.zeros((), jnp.int32))
 
     def get_obs(self, state, params=None, key=None):
         return jnp.ones(1, jnp.float32)
@@ -75,6 +63,7 @@ class Bandit(DiscreteEnvironment):
         return drawing.figure(drawing.bars, self.expected_rewards(params), what="expected reward")
 
 
+@registered
 class BernoulliBandit(Bandit):
     """Arm ``a`` pays 1 with probability ``probability[a]``, else 0."""
 
@@ -84,12 +73,13 @@ class BernoulliBandit(Bandit):
 
     def transition(self, key, state, action, params):
         paid = jax.random.bernoulli(key, params.probability[action])
-        return BanditState(time=state.time + 1), paid.astype(jnp.float32)
+        return TimedState(time=state.time + 1), paid.astype(jnp.float32)
 
     def expected_rewards(self, params):
         return params.probability
 
 
+@registered
 class GaussianBandit(Bandit):
     """Arm ``a`` pays ``mean[a] + noise · ε``, ε standard normal."""
 
@@ -99,33 +89,22 @@ class GaussianBandit(Bandit):
 
     def transition(self, key, state, action, params):
         reward = params.mean[action] + params.noise * jax.random.normal(key)
-        return BanditState(time=state.time + 1), reward
+        return TimedState(time=state.time + 1), reward
 
     def expected_rewards(self, params):
         return params.mean
 
 
-gymnax.register("BernoulliBandit-jaxmeta", BernoulliBandit)
-gymnax.register("GaussianBandit-jaxmeta", GaussianBandit)
-
-
 def bandit_family(env: Bandit, sample: Callable[[Key], Task], horizon: int) -> TaskDistribution:
-    """The family of a bandit's tasks; its optimum pulls the best arm, of each context where there are several.
+    """The family of a bandit's tasks. Its optimum pulls the best arm.
 
-    Args:
-      env: the bandit; contexts, where there are any, are the leading axis of its expected rewards, equally likely.
-      sample: ``sample(key) -> task``.
-      horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: ``horizon`` below 1.
+    Where there are contexts, they are equally likely and lead the axes of the expected rewards; each has its best arm.
     """
-    check_least(1, horizon=horizon)
 
     def optimum_fn(task: Task) -> Array:
         return horizon * jnp.mean(jnp.max(env.expected_rewards(task), axis=-1))
 
-    return TaskDistribution(env, sample, horizon, optimum_fn)
+    return from_gymnax(env, sample, horizon=horizon, optimum=optimum_fn)
 
 
 def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
@@ -134,13 +113,10 @@ def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     Args:
       arms: k ≥ 2.
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
 
     def sample_fn(key: Key) -> BernoulliParams:
-        return _bernoulli_task(jax.random.uniform(key, (arms,)), horizon)
+        return BernoulliParams(probability=jax.random.uniform(key, (arms,)), max_steps_in_episode=horizon)
 
     return bandit_family(BernoulliBandit(arms=arms), sample_fn, horizon)
 
@@ -157,15 +133,13 @@ def gaussian_bandit(
       horizon: pulls in a lifetime, n ≥ 1.
       mean_std: standard deviation of the arms' means, > 0.
       noise: standard deviation of a reward around its arm's mean, ≥ 0.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     check_positive(mean_std=mean_std)
     check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> GaussianParams:
-        return _gaussian_task(mean_std * jax.random.normal(key, (arms,)), noise, horizon)
+        mean = mean_std * jax.random.normal(key, (arms,))
+        return GaussianParams(mean=mean, noise=noise, max_steps_in_episode=horizon)
 
     return bandit_family(GaussianBandit(arms=arms), sample_fn, horizon)
 
@@ -180,9 +154,6 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
       level: ``p₁`` is drawn from U[0, 1] (``uniform``), or is one of two values, equally likely: 0.1 and 0.9
         (``easy``), 0.25 and 0.75 (``medium``), 0.4 and 0.6 (``hard``).
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     if level != "uniform" and level not in DEPENDENT_LEVELS:
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
@@ -192,7 +163,7 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
             first = jax.random.uniform(key)
         else:
             first = jax.random.choice(key, jnp.array(DEPENDENT_LEVELS[level], jnp.float32))
-        return _bernoulli_task(jnp.stack([first, 1.0 - first]), horizon)
+        return BernoulliParams(probability=jnp.stack([first, 1.0 - first]), max_steps_in_episode=horizon)
 
     return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon)
 
@@ -206,22 +177,11 @@ def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
 
     Args:
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: ``horizon`` below 1.
     """
 
     def sample_fn(key: Key) -> GaussianParams:
         target = jax.random.randint(key, (), 0, 10)
-        mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0)
-        return _gaussian_task(mean.at[10].set(0.1 * (target + 1)), 0.0, horizon)
+        mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0).at[10].set(0.1 * (target + 1))
+        return GaussianParams(mean=mean, noise=0.0, max_steps_in_episode=horizon)
 
     return bandit_family(GaussianBandit(arms=11), sample_fn, horizon)
-
-
-def _bernoulli_task(probability: Array, horizon: int) -> BernoulliParams:
-    return BernoulliParams(probability=probability, max_steps_in_episode=jnp.int32(horizon))
-
-
-def _gaussian_task(mean: Array, noise: float, horizon: int) -> GaussianParams:
-    return GaussianParams(mean=mean, noise=jnp.float32(noise), max_steps_in_episode=jnp.int32(horizon))

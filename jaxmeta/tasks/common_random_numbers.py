@@ -12,13 +12,14 @@ from flax import struct
 from gymnax.environments import spaces
 
 from jaxmeta.references import draw_mdps, task_keys
-from jaxmeta.tasks.bandits import BanditState, BernoulliBandit, BernoulliParams
+from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
+from jaxmeta.tasks.environments import TimedState
 from jaxmeta.tasks.tabular import TabularParams
 from jaxmeta.types import Array, Key
 
 
 @struct.dataclass
-class CommonBanditState(BanditState):
+class CommonBanditState(TimedState):
     """``pulls`` of each arm so far, ``[k]``."""
 
     pulls: Array
@@ -38,10 +39,8 @@ class CommonBandit(BernoulliBandit):
     def default_params(self) -> CommonBanditParams:
         return CommonBanditParams(probability=jnp.linspace(0.1, 0.9, self.arms))
 
-    def reset_env(self, key, params):
-        zero = jnp.zeros((), jnp.int32)
-        state = CommonBanditState(pulls=jnp.zeros(self.arms, jnp.int32), time=zero)
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> CommonBanditState:
+        return CommonBanditState(pulls=jnp.zeros(self.arms, jnp.int32), time=jnp.zeros((), jnp.int32))
 
     def transition(self, key, state, action, params):
         which = action * params.max_steps_in_episode + state.pulls[action]

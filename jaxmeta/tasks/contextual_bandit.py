@@ -1,6 +1,7 @@
 """A contextual bandit: the observation says which of several Bernoulli bandits is played next."""
 
-import gymnax
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -8,12 +9,13 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.bandits import Bandit, BanditState, bandit_family
+from jaxmeta.tasks.bandits import Bandit, bandit_family
+from jaxmeta.tasks.environments import TimedState, registered
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
-class ContextualState(BanditState):
+class ContextualState(TimedState):
     context: Array
 
 
@@ -25,6 +27,7 @@ class ContextualParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
+@registered
 class ContextualBandit(Bandit):
     """Before each pull a context is drawn uniformly; the observation is its one-hot. Nothing terminates."""
 
@@ -40,14 +43,12 @@ class ContextualBandit(Bandit):
     def transition(self, key, state, action, params):
         key_reward, key_context = jax.random.split(key)
         paid = jax.random.bernoulli(key_reward, params.probability[state.context, action])
-        return self._state(key_context, state.time + 1), paid.astype(jnp.float32)
+        next_state = self.first_state(key_context, params).replace(time=state.time + 1)
+        return next_state, paid.astype(jnp.float32)
 
-    def reset_env(self, key, params):
-        state = self._state(key, jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
-
-    def _state(self, key: Key, time: Array) -> ContextualState:
-        return ContextualState(context=jax.random.randint(key, (), 0, self.contexts), time=time)
+    def first_state(self, key, params) -> Any:
+        context = jax.random.randint(key, (), 0, self.contexts)
+        return ContextualState(context=context, time=jnp.zeros((), jnp.int32))
 
     def expected_rewards(self, params):
         return params.probability
@@ -67,12 +68,8 @@ class ContextualBandit(Bandit):
 
     def render(self, state, params):
         """A figure of one state in one task: the expected rewards, and the context framed."""
-        return drawing.figure(
-            drawing.heat_map, params.probability, row=state.context, what="expected reward", rows="context"
-        )
-
-
-gymnax.register("ContextualBandit-jaxmeta", ContextualBandit)
+        title = "expected reward"
+        return drawing.figure(drawing.heat_map, params.probability, row=state.context, what=title, rows="context")
 
 
 def _default_probability(contexts: int, arms: int) -> Array:
@@ -84,21 +81,17 @@ def _default_probability(contexts: int, arms: int) -> Array:
 def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     """Bernoulli arms whose probabilities depend on an observed context; all are drawn from U[0, 1], independently.
 
-    Our own definition, the smallest with an exact optimum: contexts are uniform, independent of the past, and of the
-    actions, so the best policy that knows the task pulls each context's best arm and earns
-    ``horizon · mean_c max_a probability[c, a]`` in expectation.
+    This family is our own. Contexts are uniform, and independent of past contexts and actions. So the best policy that
+    knows the task pulls each context's best arm: it earns ``horizon · mean_c max_a probability[c, a]`` on average.
 
     Args:
       contexts: number of contexts, ≥ 1.
       arms: k ≥ 2.
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
 
     def sample_fn(key: Key) -> ContextualParams:
         probability = jax.random.uniform(key, (contexts, arms))
-        return ContextualParams(probability=probability, max_steps_in_episode=jnp.int32(horizon))
+        return ContextualParams(probability=probability, max_steps_in_episode=horizon)
 
     return bandit_family(ContextualBandit(contexts=contexts, arms=arms), sample_fn, horizon)

@@ -1,6 +1,5 @@
 """FourRooms with the goal in its parameters: gymnax draws it at a reset or fixes it for good, and shows it."""
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,11 +7,12 @@ from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import rooms as gymnax_rooms
 
-from jaxmeta.checks import check_action, check_least
+from jaxmeta.checks import check_action
 from jaxmeta.references import reaching_probability
-from jaxmeta.tasks.environments import EpisodeView, Plane
+from jaxmeta.tasks.environments import EpisodeView, Plane, registered, typed
 from jaxmeta.tasks.generic import from_gymnax
-from jaxmeta.tasks.mazes import HiddenGoalMaze, any_of, typed_state
+from jaxmeta.tasks.grids import any_of
+from jaxmeta.tasks.mazes import HiddenGoalMaze
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -25,6 +25,7 @@ class FourRoomsParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
+@registered
 class FourRooms(HiddenGoalMaze):
     """gymnax's FourRooms (Sutton, Precup and Singh 1999) with a goal that stays for the whole task, hidden.
 
@@ -32,6 +33,8 @@ class FourRooms(HiddenGoalMaze):
     ``fail_prob`` it goes one of the three ways that it did not choose. Reaching the goal is rewarded by 1 and
     terminates the episode. Actions: up, right, down, left.
     """
+
+    episode_view = EpisodeView.PATH
 
     def __init__(self):
         rooms = gymnax_rooms.FourRooms()
@@ -45,13 +48,11 @@ class FourRooms(HiddenGoalMaze):
         check_action(self, action)
         action = jnp.asarray(action, jnp.int32)
         _, next_state, reward, terminated, info = self.env.step_env(key, state, action, self.inner_params(params))
-        next_state = typed_state(next_state)
-        return self.get_obs(next_state), next_state, reward, terminated, info
+        return self.get_obs(next_state), typed(next_state), reward, terminated, info
 
     def reset_env(self, key, params):
         _, state = self.env.reset_env(key, self.inner_params(params))
-        state = typed_state(state.replace(goal=params.goal))
-        return self.get_obs(state), state
+        return self.get_obs(state), typed(state.replace(goal=params.goal))
 
     def get_obs(self, state, params=None, key=None):
         return state.pos.astype(jnp.float32)
@@ -62,10 +63,6 @@ class FourRooms(HiddenGoalMaze):
     def inner_params(self, params):
         return gymnax_rooms.EnvParams(fail_prob=params.fail_prob, max_steps_in_episode=params.max_steps_in_episode)
 
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.PATH
-
     def plane(self, params) -> Plane:
         return Plane(self.points(self.cells[self.start]), self.points(params.goal)[None])
 
@@ -75,20 +72,13 @@ class FourRooms(HiddenGoalMaze):
         return np.stack([column, len(self.walls) - 1 - row], axis=-1)
 
 
-gymnax.register("FourRooms-jaxmeta", FourRooms)
-
-
 def four_rooms(*, horizon: int = 100, fail_prob: float = 1.0 / 3) -> TaskDistribution:
     """Goals uniform over the 103 open cells other than the start.
 
     Args:
       horizon: steps in an episode at most, ≥ 1; gymnax's own is 500.
       fail_prob: probability of a way that was not chosen, in [0, 0.75].
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
     if not 0.0 <= fail_prob <= 0.75:
         raise ValueError(f"fail_prob: got {fail_prob}; must be in [0, 0.75]")
     env = FourRooms()

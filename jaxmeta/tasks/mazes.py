@@ -3,14 +3,13 @@
 import abc
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import EpisodeView
 from jaxmeta.tasks.wrappers import Wrapper
-from jaxmeta.types import Array, Key, PyTree
+from jaxmeta.types import Array
 
 MOVES = np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])
 """What the actions up, right, down and left add to ``(row, column)``, in gymnax's order."""
@@ -19,34 +18,29 @@ MOVES = np.array([[-1, 0], [0, 1], [1, 0], [0, -1]])
 class HiddenGoalMaze(Wrapper):
     """A gymnax maze whose goal is ``params.goal``, and stays for the whole task. Actions: up, right, down, left.
 
-    Args:
-      env: the maze.
-      start: the cell that episodes begin in.
-
     Attributes:
       cells: those without a wall, ``[C, 2]``.
       start: which of them episodes begin in.
       neighbours: which of them each action leads to, ``[C, 4]``; the same cell where there is a wall.
     """
 
+    episode_view = EpisodeView.ACTIONS
+
     def __init__(self, env: Any, start: Any):
         super().__init__(env)
-        self.walls = np.asarray(env.occupied_map)
-        self.cells = np.asarray(env.coords)
+        self.walls, self.cells = np.asarray(env.occupied_map), np.asarray(env.coords)
         self.start = int(np.flatnonzero(np.all(self.cells == np.asarray(start), axis=-1))[0])
-        self.neighbours = _neighbours(self.cells)
-
-    @abc.abstractmethod
-    def inner_params(self, params: Any) -> Any:
-        """The parameters of gymnax's maze."""
+        number = {tuple(cell): index for index, cell in enumerate(self.cells.tolist())}
+        reached = (self.cells[:, None] + MOVES).tolist()
+        self.neighbours = np.array([[number.get(tuple(to), i) for to in ways] for i, ways in enumerate(reached)])
 
     @property
     def name(self) -> str:
         return f"{type(self).__name__}-jaxmeta"
 
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
+    @abc.abstractmethod
+    def inner_params(self, params: Any) -> Any:
+        """The parameters of gymnax's maze."""
 
     def observe(self, key, state, action, params):
         return self.get_obs(state, params)
@@ -61,20 +55,3 @@ class HiddenGoalMaze(Wrapper):
     def render(self, state, params):
         """A figure of one state in one task."""
         return drawing.figure(drawing.grid, self.walls, {"G": params.goal, "A": state.pos})
-
-
-def typed_state(state: PyTree) -> PyTree:
-    """A state whose every leaf is a strongly typed array: gymnax resets counters to Python numbers."""
-    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), state)
-
-
-def any_of(key: Key, cells: np.ndarray) -> Array:
-    """One of some cells ``[C, 2]``, uniformly, ``[2]``."""
-    return jnp.asarray(cells, jnp.int32)[jax.random.randint(key, (), 0, len(cells))]
-
-
-def _neighbours(cells: np.ndarray) -> np.ndarray:
-    rows = {tuple(cell): row for row, cell in enumerate(cells.tolist())}
-    return np.array(
-        [[rows.get(tuple((cell + move).tolist()), row) for move in MOVES] for row, cell in enumerate(cells)]
-    )

@@ -1,16 +1,17 @@
 """MetaMaze with the goal in its parameters: gymnax draws a new one at every reset, which would be another task."""
 
-import gymnax
 import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 from gymnax.environments.misc import meta_maze as gymnax_maze
 
-from jaxmeta.checks import check_action, check_least
+from jaxmeta.checks import check_action
 from jaxmeta.references import optimal_return
+from jaxmeta.tasks.environments import registered, typed
 from jaxmeta.tasks.generic import from_gymnax
-from jaxmeta.tasks.mazes import HiddenGoalMaze, any_of, typed_state
+from jaxmeta.tasks.grids import any_of
+from jaxmeta.tasks.mazes import HiddenGoalMaze
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -24,6 +25,7 @@ class MetaMazeParams(environment.EnvParams):
     max_steps_in_episode: int = 200
 
 
+@registered
 class MetaMaze(HiddenGoalMaze):
     """gymnax's MetaMaze (Miconi et al. 2019, Backpropamine) with a goal that stays for the whole task.
 
@@ -48,14 +50,14 @@ class MetaMaze(HiddenGoalMaze):
     def step_env(self, key, state, action, params):
         check_action(self, action)
         obs, next_state, reward, _, info = self.env.step_env(key, state, action, self.inner_params(params))
-        next_state = typed_state(next_state)
         # gymnax terminates when the random cell happens to be the goal; the paper's episodes go on.
-        return obs.astype(jnp.float32), next_state, jnp.asarray(reward, jnp.float32), jnp.zeros((), bool), info
+        no_end = jnp.zeros((), bool)
+        return obs.astype(jnp.float32), typed(next_state), jnp.asarray(reward, jnp.float32), no_end, info
 
     def reset_env(self, key, params):
         _, state = self.env.reset_env(key, self.inner_params(params))
         # −1 has no one-hot: gymnax's 0 would say that the agent had gone up.
-        state = typed_state(state.replace(goal=params.goal, last_action=jnp.int32(-1)))
+        state = typed(state.replace(goal=params.goal, last_action=jnp.int32(-1)))
         return self.get_obs(state, params), state
 
     def get_obs(self, state, params=None, key=None):
@@ -82,20 +84,13 @@ class MetaMaze(HiddenGoalMaze):
         )
 
 
-gymnax.register("MetaMaze-jaxmeta", MetaMaze)
-
-
 def meta_maze(*, maze_size: int = 9, horizon: int = 200) -> TaskDistribution:
     """Goals uniform over the maze's open cells.
 
     Args:
       maze_size: cells along a side, odd and ≥ 3.
       horizon: steps in an episode, ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
     env = MetaMaze(maze_size)
 
     def sample_fn(key: Key) -> MetaMazeParams:

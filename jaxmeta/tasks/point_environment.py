@@ -9,14 +9,13 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment
+from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, TimedState
 from jaxmeta.types import Array
 
 
 @struct.dataclass
-class PointState(environment.EnvState):
+class PointState(TimedState):
     position: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -60,17 +59,12 @@ class PointRobot(TaskEnvironment):
 
     The observation is the position: goal, wind and angle are hidden. The reward depends on the distance to the goal
     after the move.
-
-    Args:
-      name: the environment's name.
-      reward: ``reward(distance, params)``.
-      default: the default parameters.
     """
 
+    episode_view = EpisodeView.PATH
+
     def __init__(self, name: str, reward: Reward, default: PointParams):
-        self._name = name
-        self._reward = reward
-        self._default = default
+        self._name, self.reward, self._default = name, reward, default
 
     @property
     def default_params(self) -> PointParams:
@@ -82,7 +76,7 @@ class PointRobot(TaskEnvironment):
         cos, sin = jnp.cos(params.rotation), jnp.sin(params.rotation)
         move = jnp.stack([cos * force[0] - sin * force[1], sin * force[0] + cos * force[1]])
         position = (state.position + move + params.wind).astype(jnp.float32)
-        reward = self._reward(jnp.linalg.norm(position - params.goal), params)
+        reward = self.reward(jnp.linalg.norm(position - params.goal), params)
         next_state = PointState(position=position, time=state.time + 1)
         terminated = self.is_terminated(next_state, params)
         return position, next_state, reward, terminated, {"discount": self.discount(next_state, params)}
@@ -100,10 +94,6 @@ class PointRobot(TaskEnvironment):
     @property
     def name(self) -> str:
         return self._name
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.PATH
 
     def plane(self, params) -> Plane:
         return Plane(np.zeros(2), np.asarray(params.goal)[None])
@@ -125,12 +115,10 @@ class PointRobot(TaskEnvironment):
 
     def state_space(self, params=None) -> spaces.Dict:
         params = params or self.default_params
-        return spaces.Dict(
-            {"position": self.observation_space(params), "time": spaces.Discrete(params.max_steps_in_episode + 1)}
-        )
+        time = spaces.Discrete(params.max_steps_in_episode + 1)
+        return spaces.Dict({"position": self.observation_space(params), "time": time})
 
     def render(self, state, params):
         """A figure of one state in one task."""
-        semicircle = self._default.goal_tolerance == 0.0
-        radius = float(params.goal_radius)
-        return drawing.figure(drawing.plane, state.position, params.goal, radius=radius, semicircle=semicircle)
+        looks = {"radius": float(params.goal_radius), "semicircle": self._default.goal_tolerance == 0.0}
+        return drawing.figure(drawing.plane, state.position, params.goal, **looks)

@@ -1,7 +1,7 @@
 """Families of point robots: navigation, under winds and with turned actions too, and goals on a half circle.
 
-All are one environment, ``PointRobot``, with another reward and another distribution over its parameters. Each family's
-``optimum`` is exact (``jaxmeta/references/point_robots.py``).
+All are one environment, ``PointRobot``, with other rewards and other distributions over its parameters. Each family's
+``optimum`` is exact: the sum of the rewards at the ``smallest_distances`` of ``jaxmeta.references``.
 """
 
 import functools
@@ -11,9 +11,11 @@ from typing import Any
 import gymnax
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxmeta.checks import check_least, check_positive
-from jaxmeta.references import point_robots as references
+from jaxmeta.checks import check_positive, check_share
+from jaxmeta.references import smallest_distances
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.point_environment import (
     PointParams,
     PointRobot,
@@ -22,10 +24,9 @@ from jaxmeta.tasks.point_environment import (
     indicator_reward,
     sparse_reward,
 )
-from jaxmeta.tasks.wrappers import scale_actions
 from jaxmeta.types import Array, Key, TaskDistribution
 
-_NAVIGATION = {"goal": (0.3, 0.3), "goal_tolerance": 0.01}
+_NAVIGATION = {"goal": np.full(2, 0.3, np.float32), "goal_tolerance": 0.01}
 _ROBOTS: dict[str, tuple[Reward, dict[str, Any]]] = {
     "SemicircleDense": (dense_reward, {}),
     "SemicircleSparse": (sparse_reward, {"goal_radius": 0.2}),
@@ -40,10 +41,7 @@ _ROBOTS: dict[str, tuple[Reward, dict[str, Any]]] = {
 def point_robot(name: str) -> PointRobot:
     """The environment of a family, by its name in ``gymnax`` without ``-jaxmeta``."""
     reward, fields = _ROBOTS[name]
-    arrays: dict[str, Any] = {
-        field: jnp.array(value, jnp.float32) for field, value in fields.items() if isinstance(value, tuple)
-    }
-    return PointRobot(f"{name}-jaxmeta", reward, PointParams(**(fields | arrays)))
+    return PointRobot(f"{name}-jaxmeta", reward, PointParams(**fields))
 
 
 for _name in _ROBOTS:
@@ -59,11 +57,8 @@ def navigation(*, horizon: int = 100, goal_range: float = 0.5) -> TaskDistributi
     Args:
       horizon: steps in an episode at most, ≥ 1.
       goal_range: half the side of the square of goals, > 0, in the plane's units.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    return _navigation_family(point_robot("Navigation"), horizon, goal_range)
+    return _navigation_family("Navigation", horizon, goal_range)
 
 
 def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
@@ -75,12 +70,8 @@ def semicircle_dense(*, horizon: int = 100) -> TaskDistribution:
 
     Args:
       horizon: steps in an episode, ≥ 1.
-
-    Raises:
-      ValueError: a horizon below 1.
     """
-    check_least(1, horizon=horizon)
-    return _semicircle(point_robot("SemicircleDense"), horizon, references.dense_optimum)
+    return _semicircle("SemicircleDense", horizon)
 
 
 def semicircle_sparse(*, horizon: int = 100, goal_radius: float = 0.2) -> TaskDistribution:
@@ -92,14 +83,9 @@ def semicircle_sparse(*, horizon: int = 100, goal_radius: float = 0.2) -> TaskDi
     Args:
       horizon: steps in an episode, ≥ 1.
       goal_radius: in (0, 1], in the plane's units.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
-    _check_radius(goal_radius)
-    optimum = lambda distances: references.sparse_optimum(distances, goal_radius)  # noqa: E731
-    return _semicircle(point_robot("SemicircleSparse"), horizon, optimum, goal_radius)
+    check_share(goal_radius=goal_radius)
+    return _semicircle("SemicircleSparse", horizon, goal_radius)
 
 
 def dorfman_semicircle(*, horizon: int = 60, goal_radius: float = 0.2) -> TaskDistribution:
@@ -112,14 +98,9 @@ def dorfman_semicircle(*, horizon: int = 60, goal_radius: float = 0.2) -> TaskDi
     Args:
       horizon: steps in an episode, ≥ 1.
       goal_radius: in (0, 1], in the plane's units.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
-    _check_radius(goal_radius)
-    optimum = lambda distances: references.indicator_optimum(distances, goal_radius)  # noqa: E731
-    return _semicircle(point_robot("DorfmanSemicircle"), horizon, optimum, goal_radius)
+    check_share(goal_radius=goal_radius)
+    return _semicircle("DorfmanSemicircle", horizon, goal_radius)
 
 
 def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float = 0.05) -> TaskDistribution:
@@ -132,9 +113,6 @@ def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float 
       horizon: steps in an episode at most, ≥ 1.
       goal_range: half the side of the square of goals, > 0.
       wind: largest drift along a coordinate, in [0, 0.08], so that the point can hold still at the goal.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     if not 0.0 <= wind <= 0.08:
         raise ValueError(f"wind: got {wind}; must be in [0, 0.08]")
@@ -142,7 +120,7 @@ def navigation_wind(*, horizon: int = 100, goal_range: float = 0.5, wind: float 
     def vary(key: Key) -> dict[str, Array]:
         return {"wind": jax.random.uniform(key, (2,), jnp.float32, -wind, wind)}
 
-    return _navigation_family(point_robot("NavigationWind"), horizon, goal_range, vary)
+    return _navigation_family("NavigationWind", horizon, goal_range, vary)
 
 
 def navigation_rotated(
@@ -157,9 +135,6 @@ def navigation_rotated(
       horizon: steps in an episode at most, ≥ 1.
       goal_range: half the side of the square of goals, > 0.
       angle: in [0, π], rad.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     if not 0.0 <= angle <= 3.1416:
         raise ValueError(f"angle: got {angle}; must be in [0, π]")
@@ -167,52 +142,39 @@ def navigation_rotated(
     def vary(key: Key) -> dict[str, Array]:
         return {"rotation": jax.random.uniform(key, (), jnp.float32, -angle, angle)}
 
-    return _navigation_family(point_robot("NavigationRotated"), horizon, goal_range, vary)
+    return _navigation_family("NavigationRotated", horizon, goal_range, vary)
 
 
 def _navigation_family(
-    env: PointRobot, horizon: int, goal_range: float, vary: Callable[[Key], dict[str, Array]] | None = None
+    name: str, horizon: int, goal_range: float, vary: Callable[[Key], dict[str, Array]] | None = None
 ) -> TaskDistribution:
-    check_least(1, horizon=horizon)
     check_positive(goal_range=goal_range)
 
-    def goal(key: Key) -> Array:
-        return jax.random.uniform(key, (2,), jnp.float32, -goal_range, goal_range)
+    def vary_fn(key: Key) -> dict[str, Any]:
+        key_goal, key_vary = (key, key) if vary is None else jax.random.split(key)
+        goal = jax.random.uniform(key_goal, (2,), jnp.float32, -goal_range, goal_range)
+        return {"goal": goal, **({} if vary is None else vary(key_vary))}
 
-    def sample_fn(key: Key) -> PointParams:
-        if vary is None:
-            return _task(env.default_params, horizon, goal=goal(key))
-        key_goal, key_vary = jax.random.split(key)
-        return _task(env.default_params, horizon, goal=goal(key_goal), **vary(key_vary))
-
-    def optimum_fn(task: PointParams) -> Array:
-        distances = references.smallest_distances(task.goal, horizon, rotation=task.rotation, wind=task.wind)
-        return references.dense_optimum(distances)
-
-    return TaskDistribution(scale_actions(env), sample_fn, horizon, optimum_fn)
+    return _family(name, horizon, vary_fn)
 
 
-def _semicircle(
-    env: PointRobot, horizon: int, optimum: Callable[[Array], Array], goal_radius: float = 0.0
-) -> TaskDistribution:
-    def sample_fn(key: Key) -> PointParams:
+def _semicircle(name: str, horizon: int, goal_radius: float = 0.0) -> TaskDistribution:
+    def vary_fn(key: Key) -> dict[str, Any]:
         angle = jax.random.uniform(key, (), jnp.float32, 0.0, jnp.pi)
-        goal = jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-        return _task(env.default_params, horizon, goal=goal, goal_radius=jnp.float32(goal_radius))
+        return {"goal": jnp.stack([jnp.cos(angle), jnp.sin(angle)]), "goal_radius": goal_radius}
+
+    return _family(name, horizon, vary_fn)
+
+
+def _family(name: str, horizon: int, vary: Callable[[Key], dict[str, Any]]) -> TaskDistribution:
+    """Tasks whose parameters are the default ones, but for those that ``vary`` draws."""
+    env = point_robot(name)
+
+    def sample_fn(key: Key) -> PointParams:
+        return PointParams(**{**vars(env.default_params), **vary(key), "max_steps_in_episode": horizon})
 
     def optimum_fn(task: PointParams) -> Array:
-        return optimum(references.smallest_distances(task.goal, horizon))
+        distances = smallest_distances(task.goal, horizon, rotation=task.rotation, wind=task.wind)
+        return jnp.sum(env.reward(distances, task))
 
-    return TaskDistribution(scale_actions(env), sample_fn, horizon, optimum_fn)
-
-
-def _task(default: PointParams, horizon: int, **varied: Array) -> PointParams:
-    fixed = ("rotation", "max_force", "goal_radius", "goal_tolerance")
-    # Strongly typed leaves: a compiled step would retrace at the second call otherwise.
-    fields = {name: jnp.float32(getattr(default, name)) for name in fixed} | varied
-    return default.replace(**fields, max_steps_in_episode=jnp.int32(horizon))  # pyright: ignore[reportAttributeAccessIssue]
-
-
-def _check_radius(goal_radius: float) -> None:
-    if not 0.0 < goal_radius <= 1.0:
-        raise ValueError(f"goal_radius: got {goal_radius}; must be in (0, 1]")
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)

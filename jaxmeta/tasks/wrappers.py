@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,47 +12,44 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, figures_of
+from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of
 from jaxmeta.types import Array, Task, TaskDistribution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def _that_of(path: str) -> Any:
+    """An attribute of a wrapper that is the one at ``path``."""
+    return property(operator.attrgetter(path))
+
+
 class Wrapper(TaskEnvironment):
     """The wrapped environment unchanged; a wrapper says only what it changes. The raw one is at ``env``."""
+
+    action_space = _that_of("env.action_space")
+    observation_space = _that_of("env.observation_space")
+    state_space = _that_of("env.state_space")
+    reset_env = _that_of("env.reset_env")
+    observe = _that_of("env.observe")
+    get_obs = _that_of("env.get_obs")
+    is_terminated = _that_of("env.is_terminated")
+    is_truncated = _that_of("env.is_truncated")
+    render = _that_of("env.render")
+    episode_view = _that_of("figures.episode_view")
+    plane = _that_of("figures.plane")
+    points = _that_of("figures.points")
+    arm_rewards = _that_of("figures.arm_rewards")
+    goal_belief = _that_of("figures.goal_belief")
+    has_goal_belief: Any = property(lambda self: self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH)
 
     def __init__(self, env: environment.Environment):
         self.env = env
         self.figures = figures_of(env)
 
     @property
-    def unwrapped(self) -> Any:
-        """The environment under all wrappers, with the attributes of its own class."""
-        return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
-
-    @property
-    def default_params(self):
+    def default_params(self) -> Any:
         return self.env.default_params
-
-    def step_env(self, key, state, action, params):
-        check_action(self, action)
-        return self.env.step_env(key, state, action, params)
-
-    def reset_env(self, key, params):
-        return self.env.reset_env(key, params)
-
-    def observe(self, key, state, action, params):
-        return self.env.observe(key, state, action, params)
-
-    def get_obs(self, state, params=None, key=None):
-        return self.env.get_obs(state, params, key)
-
-    def is_terminated(self, state, params):
-        return self.env.is_terminated(state, params)
-
-    def is_truncated(self, state, params):
-        return self.env.is_truncated(state, params)
 
     @property
     def name(self) -> str:
@@ -61,38 +59,14 @@ class Wrapper(TaskEnvironment):
     def num_actions(self) -> int:
         return self.env.num_actions
 
-    def action_space(self, params=None):
-        return self.env.action_space(params)
-
-    def observation_space(self, params=None):
-        return self.env.observation_space(params)
-
-    def state_space(self, params=None):
-        return self.env.state_space(params)
-
-    def render(self, state, params) -> Figure:
-        """A figure of one state in one task."""
-        return self.env.render(state, params)  # pyright: ignore[reportAttributeAccessIssue]
-
     @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
+    def unwrapped(self) -> Any:
+        """The environment under all wrappers, with the attributes of its own class."""
+        return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
 
-    def plane(self, params) -> Plane:
-        return self.figures.plane(params)
-
-    def points(self, obs: Any) -> np.ndarray:
-        return self.figures.points(obs)
-
-    def arm_rewards(self, params) -> Array | None:
-        return self.figures.arm_rewards(params)
-
-    @property
-    def has_goal_belief(self) -> bool:
-        return self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH
-
-    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        return self.figures.goal_belief(arrived, goal)
+    def step_env(self, key, state, action, params):
+        check_action(self, action)
+        return self.env.step_env(key, state, action, params)
 
 
 class ScaledActions(Wrapper):
@@ -109,11 +83,7 @@ class ScaledActions(Wrapper):
 
 
 def scale_actions(env: environment.Environment) -> ScaledActions:
-    """Wrap an environment with bounded continuous actions so that a policy acts in ``[−1, 1]``.
-
-    Raises:
-      ValueError: the action space is not a ``Box``.
-    """
+    """Wrap an environment with bounded continuous actions so that a policy acts in ``[−1, 1]``."""
     space = env.action_space(env.default_params)
     if not isinstance(space, spaces.Box):
         raise ValueError(f"env: {env.name} has action space {space}; scale_actions needs a Box")
@@ -121,14 +91,13 @@ def scale_actions(env: environment.Environment) -> ScaledActions:
 
 
 class Rendered(Wrapper):
-    """The same environment, with a way to draw a state: ``draw(state, params) -> Figure``."""
+    """The same environment, with a way to draw a state: ``render(state, params) -> Figure``."""
 
-    def __init__(self, env: environment.Environment, draw: Callable[..., Figure]):
+    def __init__(self, env: environment.Environment, render: Callable[..., Figure]):
         super().__init__(env)
-        self.draw = draw
+        self.figure_of = render
 
-    def render(self, state, params) -> Figure:
-        return self.draw(state, params)
+    render = _that_of("figure_of")
 
 
 class ChangedObservations(Wrapper):
@@ -208,31 +177,28 @@ class RepeatedActions(Wrapper):
         self.times = times
 
     def step_env(self, key, state, action, params):
-        def advance(carry, key):
-            last, over = carry
-            step = self.env.step_env(key, last[1], action, params)
-            new = (step[0], step[1], last[2] + step[2], step[3])
-            kept = jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last)
-            return (kept, kept[3] | self.env.is_truncated(kept[1], params)), None
+        def advance(last, key):
+            over = last[3] | self.env.is_truncated(last[1], params)
+            obs, state, reward, terminated, _ = self.env.step_env(key, last[1], action, params)
+            new = (obs, state, last[2] + reward, terminated)
+            return jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last), None
 
         first, *others = jax.random.split(key, self.times)
-        *start, info = self.env.step_env(first, state, action, params)
-        start = jax.tree.map(jnp.asarray, tuple(start))
-        carry = (start, start[3] | self.env.is_truncated(start[1], params))
+        *step, info = self.env.step_env(first, state, action, params)
+        step = jax.tree.map(jnp.asarray, tuple(step))
         if others:
-            carry, _ = jax.lax.scan(advance, carry, jnp.stack(others))
-        return *carry[0], info
+            step, _ = jax.lax.scan(advance, step, jnp.stack(others))
+        return *step, info
 
 
 def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
-    """The family in which an action lasts: what is tried at random then goes somewhere (Mnih et al. 2015's frame skip).
+    """The family in which each action is taken several steps in a row (the frame skip of Mnih et al. 2015).
+
+    Random actions then explore further. A step's reward is the sum of those of the environment's steps.
 
     Args:
       tasks: a family.
-      times: steps of the environment that an action is taken for, ≥ 1; returns stay those of the environment's steps.
-
-    Raises:
-      ValueError: ``times`` below 1.
+      times: steps of the environment that an action is taken for, ≥ 1.
     """
     check_least(1, times=times)
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
@@ -263,11 +229,7 @@ class ScaledObservations(ChangedObservations):
 
 
 def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
-    """The family whose bounded observations are seen in ``[−1, 1]``, such as a velocity of at most 0.07.
-
-    Args:
-      tasks: a family with flat or discrete observations.
-    """
+    """The family whose bounded observations are scaled to ``[−1, 1]``, such as a velocity of at most 0.07."""
     return tasks._replace(env=ScaledObservations(tasks.env))
 
 
@@ -275,11 +237,8 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
     """The family of which only some entries of the observation are seen, such as positions without velocities.
 
     Args:
-      tasks: a family with flat or discrete observations.
-      observed: the entries, in the order in which they are shown.
-
-    Raises:
-      ValueError: no entry, or one that the observation does not have.
+      tasks: a family with flat or discrete observations ``[D]``.
+      observed: the entries, from 0 to D − 1, at least one, in the order in which they are shown.
     """
     size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     if not observed or not all(0 <= entry < size for entry in observed):
@@ -288,18 +247,11 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
 
 
 def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | None = None) -> TaskDistribution:
-    """The family as an oracle sees it: each observation ends in features of the task.
+    """The family as an oracle sees it: observations are ``[D + F]``, the last F entries features of the task.
 
     Args:
       tasks: a family with flat or discrete observations.
-      features: ``features(task) -> [F]``, float32; ``None`` takes every number of the task's pytree that varies between
-        16 tasks drawn from ``tasks.sample``, integers among them, in the pytree's order.
-
-    Returns:
-      The family, its environment's observations ``[D + F]``.
-
-    Raises:
-      ValueError: observations that are not a ``Box`` or ``Discrete``; features that are not of rank 1.
+      features: ``features(task) -> [F]``, float32; by default ``varying_features(tasks)``.
     """
     features = varying_features(tasks) if features is None else features
     flat_bounds(tasks.env.observation_space(tasks.env.default_params))
@@ -310,11 +262,7 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
 
 
 def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
-    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space.
-
-    Raises:
-      ValueError: a space of another kind.
-    """
+    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space."""
     if isinstance(space, spaces.Discrete):
         return jnp.zeros(space.n), jnp.ones(space.n), space.n
     if not isinstance(space, spaces.Box):
@@ -333,9 +281,9 @@ def flat_observation(obs: Array, space: spaces.Space) -> Array:
 
 
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
-    """``features(task) -> [F]``: all numbers of a task that are not the same in 16 tasks of the family.
+    """``features(task) -> [F]``: the numbers of a task, in the pytree's order, that vary between tasks of the family.
 
-    Which ones is a property of the family, found once, from tasks that nobody trains on.
+    Which ones do is found once, from 16 tasks that are drawn by a fixed key.
     """
     batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
     varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
@@ -348,4 +296,4 @@ def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
 
 
 Revealed = Annotated[TaskDistribution, reveal_task]
-"""The type of ``tasks`` for methods that are told the task: a run puts it into the observation first."""
+"""The type of ``tasks`` for methods whose policy sees the task: a run applies ``reveal_task`` first."""
