@@ -44,11 +44,9 @@ def collect_episodes(
       The trajectory, leaves ``[E, T, ...]``, its advantages zero; and the fast state after the last step.
 
     Raises:
-      ValueError: ``episodes`` or ``horizon`` below 1, or a fast state moved by parallel episodes.
+      ValueError: ``act`` changes the fast state of parallel episodes.
     """
-    for name, value in (("episodes", episodes), ("horizon", horizon)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, episodes=episodes, horizon=horizon)
 
     def advance(key, phi, state, obs, alive):
         key_act, key_env = jax.random.split(key)
@@ -64,7 +62,6 @@ def collect_episodes(
     # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
     # layer's matrix product into E small ones.
     advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
-
     empty = jnp.zeros((episodes, 0))
 
     def scan_step(carry, inputs):
@@ -123,10 +120,9 @@ def collect_lifetimes(
     horizon: int,
     task_chunk: int = 1,
 ) -> tuple[Phi, Lifetime]:
-    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, no gradient kept.
+    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, without gradients.
 
-    All tasks act together; they absorb ``task_chunk`` at a time, because the activations of a large batch would leave
-    the cache.
+    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache.
 
     Args:
       keys: PRNG keys, ``[N]``.
@@ -180,21 +176,17 @@ def collect_lifetime(
     estimator: Estimator,
     **sizes: int,
 ) -> tuple[Phi, Lifetime]:
-    """``collect_lifetimes`` of one task: ``key`` and ``task`` without the leading axis, and the results likewise."""
+    """``collect_lifetimes`` of one task: ``key``, ``task`` and the results have no leading axis."""
     one_key, one_task = jax.tree.map(lambda x: jnp.asarray(x)[None], (key, task))
     results = collect_lifetimes(one_key, env, one_task, learner, theta, estimator, **sizes)
     return jax.tree.map(lambda x: x[0], results)
 
 
 def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array:
-    """Mean undiscounted return at each stage of learning in one task, ``[stages]``.
+    """Mean undiscounted return at each stage of learning in one task, ``[stages]``, from leaves ``[K + 1, E, T, ...]``.
 
     The stages are the batches of episodes, each after one more adaptation step; or, in a ``LifetimeEnv``, the episodes
     of the batches' lifetimes, one after the other.
-
-    Args:
-      env: a gymnax environment.
-      trajectory: leaves ``[K + 1, E, T, ...]``.
     """
     if not isinstance(env, LifetimeEnv):
         return jnp.mean(episode_returns(trajectory), axis=-1)
@@ -220,12 +212,6 @@ def next_observations(trajectory: Trajectory) -> Array:
 def transitions_of(trajectory: Trajectory) -> Transitions:
     """All steps of a trajectory, ``[..., E, T, ...]``, one after the other, leaves ``[M, ...]``."""
     lead = trajectory.mask.ndim
-    stored = Transitions(
-        trajectory.obs,
-        trajectory.action,
-        trajectory.reward,
-        next_observations(trajectory),
-        trajectory.terminated,
-        trajectory.mask,
-    )
+    own = {name: getattr(trajectory, name) for name in Transitions._fields if name != "next_obs"}
+    stored = Transitions(**own, next_obs=next_observations(trajectory))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), stored)
