@@ -1,4 +1,7 @@
-"""Exact and Bayes-optimal answers to measure learners against, and classical methods."""
+"""Exact and Bayes-optimal answers to measure learners against, and classical methods.
+
+Every function raises a ``ValueError`` of one line on an argument outside the range that its description gives.
+"""
 
 from jaxmeta.references import bandits as bandits, gridnavi as gridnavi, tabular as tabular
 from jaxmeta.references.bandit_values import bernoulli_value as bernoulli_value

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array
 
 _BLOCK = 50
@@ -23,11 +24,9 @@ def bernoulli_value(arms: int, pulls: int) -> float:
       pulls: n ≥ 1.
 
     Raises:
-      ValueError: an argument below 1, or too many beliefs.
+      ValueError: too many beliefs.
     """
-    for name, value in (("arms", arms), ("pulls", pulls)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, arms=arms, pulls=pulls)
     return two_armed_value(pulls) if arms == 2 else enumerated_value(arms, pulls)
 
 
@@ -35,9 +34,6 @@ def two_armed_value(pulls: int) -> float:
     """Two arms: ``V_t(n₁, s₁, s₂)`` on a dense grid, ``n₁ ≤ t / 2`` being the pulls of the arm tried less often.
 
     About ``n⁴ / 16`` updates and ``n³`` bytes; float32, which at n = 120 is off by 1.4e-7 of the value.
-
-    Args:
-      pulls: n ≥ 1.
     """
     value, last = None, pulls - 1
     while last >= 0:
@@ -79,10 +75,8 @@ def _two_armed_layers(value: Array, first: int, last: int) -> Array:
 def enumerated_value(arms: int, pulls: int, *, most_states: int = MOST_STATES) -> float:
     """Any number of arms: beliefs are multisets of (successes, failures), because arms are exchangeable. float64.
 
-    Args:
-      arms: k ≥ 1; those beyond n change nothing, as they are never pulled.
-      pulls: n ≥ 1.
-      most_states: beliefs after the same number of pulls, at most.
+    Arms beyond the number of pulls change nothing. After no number of pulls may there be more than ``most_states``
+    beliefs.
     """
     # An arm's state is coded by its place in the triangle of (pulls, successes).
     tried, paid = np.tril_indices(pulls + 1)
@@ -102,9 +96,8 @@ def enumerated_value(arms: int, pulls: int, *, most_states: int = MOST_STATES) -
         layers.append((layer, child.reshape(children.shape[:3])))
         layer = rows[position]
         if len(layer) > most_states:
-            raise ValueError(
-                f"arms, pulls: got {arms}, {pulls}; more than {most_states} beliefs after {done + 1} pulls"
-            )
+            many = f"more than {most_states} beliefs after {done + 1} pulls"
+            raise ValueError(f"arms, pulls: got {arms}, {pulls}; {many}")
     value = np.zeros(len(layer))
     for layer, child in reversed(layers):
         p = mean[layer]

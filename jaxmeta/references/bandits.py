@@ -1,7 +1,7 @@
 """Classical methods on Bernoulli bandits with U[0, 1] priors, simulated on common random numbers.
 
-A method is an index policy: it scores the arms and pulls the first of the highest. Arms are exchangeable, so that
-breaking ties by their order costs nothing.
+A method is an index policy: it scores the arms and pulls the first of the highest. Arms are exchangeable, so it costs
+nothing to break ties by their order.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least, check_unit, check_weights
 from jaxmeta.references.gamma import gamma_draw, gamma_table
 from jaxmeta.references.gittins import gittins_index, gittins_table
 from jaxmeta.types import Array, Key, PyTree
@@ -53,8 +54,7 @@ def greedy() -> IndexPolicy:
 
 def epsilon_greedy(epsilon: float = 0.02) -> IndexPolicy:
     """A uniformly random arm with probability ``epsilon``, else the greedy one."""
-    if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
+    check_unit(epsilon=epsilon)
 
     def score_fn(data, key, successes, failures, done):
         key_whether, key_arm = jax.random.split(key)
@@ -70,8 +70,7 @@ def ucb1(bonus: float = 0.2) -> IndexPolicy:
     Two pulls, one of which paid, stand for the prior. Auer's proof has c = 1; Duan et al. 2016 tuned it, and 0.2 is
     the value in their public code.
     """
-    if bonus < 0:
-        raise ValueError(f"bonus: got {bonus}; must not be negative")
+    check_weights(bonus=bonus)
 
     def score_fn(data, key, successes, failures, done):
         width = jnp.sqrt(2.0 * jnp.log(done + 1.0) / (successes + failures + 2.0))
@@ -105,8 +104,7 @@ def likeliest_thompson(pulls: int, *, samples: int = 20) -> IndexPolicy:
       pulls: the lifetime, at most.
       samples: joint draws, ≥ 1.
     """
-    if samples < 1:
-        raise ValueError(f"samples: got {samples}; must be at least 1")
+    check_least(1, samples=samples)
 
     def score_fn(table, key, successes, failures, done):
         drawn = jax.vmap(lambda key: _beta_draw(table, key, successes, failures, done))(jax.random.split(key, samples))
@@ -130,21 +128,17 @@ def gittins(pulls: int, *, levels: int = 256) -> IndexPolicy:
 
     Optimal for one arm against a certain payment; for several arms in finite time nearly so, but not exactly.
     """
-
-    def score_fn(table, key, successes, failures, done):
-        return gittins_index(table, pulls, successes, failures, done)
-
-    return IndexPolicy(gittins_table(pulls, levels=levels), score_fn)
+    table = gittins_table(pulls, levels=levels)
+    return IndexPolicy(table, lambda table, key, *counts: gittins_index(table, pulls, *counts))
 
 
 def bandit_returns(
     key: Key, policy: IndexPolicy, *, arms: int, pulls: int, tasks: int, task_chunk: int = 1000
 ) -> np.ndarray:
-    """Total *expected* reward of a method in each of many tasks: the sum of the pulled arms' probabilities.
+    """Total *expected* reward of a method in each of many tasks, ``[N]``: the sum of the pulled arms' probabilities.
 
     It has the same mean as the total reward, and less variance. With the same key, every method meets the same tasks,
-    and the i-th pull of an arm pays alike whichever method makes it, so that differences between methods are sharper
-    than either mean.
+    and the i-th pull of an arm pays the same. So differences between methods have less variance than either mean.
 
     Args:
       key: PRNG key.
@@ -152,14 +146,9 @@ def bandit_returns(
       arms: k ≥ 1.
       pulls: n ≥ 1.
       tasks: N ≥ 1.
-      task_chunk: tasks simulated side by side.
-
-    Returns:
-      ``[N]``, float32.
+      task_chunk: tasks simulated side by side, ≥ 1.
     """
-    for name, value in (("arms", arms), ("pulls", pulls), ("tasks", tasks), ("task_chunk", task_chunk)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, arms=arms, pulls=pulls, tasks=tasks, task_chunk=task_chunk)
 
     def lifetime(data: PyTree, key: Key) -> Array:
         key_task, key_reward, key_policy = task_keys(key)
@@ -170,15 +159,12 @@ def bandit_returns(
             arm = jnp.argmax(policy.score(data, jax.random.fold_in(key_policy, done), successes, failures, done))
             times = successes[arm] + failures[arm]
             # Keyed by the arm and how often it was pulled, not by time: the common random numbers.
-            uniform = jax.random.uniform(jax.random.fold_in(key_reward, arm * pulls + times))
-            paid = uniform < probability[arm]
+            paid = jax.random.uniform(jax.random.fold_in(key_reward, arm * pulls + times)) < probability[arm]
             here = jnp.arange(arms) == arm
-            carry = (successes + (here & paid), failures + (here & ~paid), total + probability[arm])
-            return carry, None
+            return (successes + (here & paid), failures + (here & ~paid), total + probability[arm]), None
 
-        start = (jnp.zeros(arms, jnp.int32), jnp.zeros(arms, jnp.int32), jnp.float32(0.0))
-        (_, _, total), _ = jax.lax.scan(pull, start, jnp.arange(pulls))
-        return total
+        zeros = jnp.zeros(arms, jnp.int32)
+        return jax.lax.scan(pull, (zeros, zeros, jnp.float32(0.0)), jnp.arange(pulls))[0][2]
 
     @jax.jit
     def simulate(data: PyTree, keys: Array) -> Array:
@@ -189,8 +175,7 @@ def bandit_returns(
 
 def task_keys(key: Key) -> tuple[Key, Key, Key]:
     """Keys of a task's arms, of what their pulls pay, and of the method's own choices."""
-    key_task, key_reward, key_policy = jax.random.split(key, 3)
-    return key_task, key_reward, key_policy
+    return tuple(jax.random.split(key, 3))
 
 
 def estimate(returns: np.ndarray) -> Estimate:

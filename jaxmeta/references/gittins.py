@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array
 
 _BLOCK = 32
@@ -29,9 +30,8 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
     Returns:
       A flat array of ``n (n + 1) (n + 2) / 6`` indices, float32: read it through ``gittins_index``.
     """
-    for name, value, least in (("pulls", pulls, 1), ("levels", levels, 2)):
-        if value < least:
-            raise ValueError(f"{name}: got {value}; must be at least {least}")
+    check_least(1, pulls=pulls)
+    check_least(2, levels=levels)
     layers, gain = [], jnp.zeros((pulls + 1, pulls + 1, levels + 1), jnp.float32)
     for first in range(1, pulls + 1, _BLOCK):
         # With r pulls left an arm has at most n − r behind it: the triangle shrinks, block by block.
@@ -39,8 +39,7 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
         length = min(_BLOCK, size)
         gain, block = _backward(gain[: size + 1, : size + 1], length)
         for layer, left in zip(np.asarray(block), range(first, first + length), strict=True):
-            done = pulls - left
-            layers.append(layer[np.tril_indices(done + 1)])
+            layers.append(layer[np.tril_indices(pulls - left + 1)])
     return jnp.asarray(np.concatenate(layers))
 
 
@@ -64,7 +63,7 @@ def _backward(gain: Array, length: int) -> tuple[Array, Array]:
 
 
 def gittins_index(table: Array, pulls: int, successes: Array, failures: Array, done: Array) -> Array:
-    """Look up indices.
+    """Indices ``[k]`` of arms.
 
     Args:
       table: ``gittins_table(pulls)``.

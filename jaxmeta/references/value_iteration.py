@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array
 
 
@@ -18,8 +19,7 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
     Returns:
       Q-values ``[H, S, A]`` and state values ``[H, S]``, the first row with all H steps to go.
     """
-    if horizon < 1:
-        raise ValueError(f"horizon: got {horizon}; must be at least 1")
+    check_least(1, horizon=horizon)
     states, actions = reward.shape
     chex.assert_shape(transition, (states, actions, states))
 
@@ -34,12 +34,11 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
 
 def optimal_return(transition: Array, reward: Array, horizon: int, *, start: int = 0) -> Array:
     """Return of the best policy in H steps from a state of a known MDP; arguments as of ``value_iteration``."""
-    _, values = value_iteration(transition, reward, horizon)
-    return values[0, start]
+    return value_iteration(transition, reward, horizon)[1][0, start]
 
 
 def reaching_probability(transition: Array, goal: Array, ongoing: Array, horizon: int, *, start: int = 0) -> Array:
-    """Probability of the best policy to reach a goal in H steps, which ends the episode: the return where that pays 1.
+    """Probability that the best policy reaches a goal in H steps: the return where a goal pays 1 and ends the episode.
 
     Args:
       transition: ``P(s' | s, a)``, ``[S, A, S]``, of states that an episode goes on from.
