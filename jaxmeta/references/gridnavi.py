@@ -30,7 +30,8 @@ import numpy as np
 
 from jaxmeta.types import Array, Key
 
-_MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
+"""What the actions stay, up, right, down and left add to ``(x, y)``, in VariBAD's order."""
 
 
 class Plan(NamedTuple):
@@ -75,7 +76,7 @@ class _Search:
         cells, goals = np.stack(np.divmod(np.arange(size**2), size), axis=-1), goal_cells(size)
         self.horizon, self.episodes, self.cells = horizon, episodes, size**2
         number = np.array([size, 1])
-        self.following = np.clip(cells[:, None] + np.array(_MOVES), 0, size - 1) @ number
+        self.following = np.clip(cells[:, None] + MOVES, 0, size - 1) @ number
         self.goal_of = np.full(size**2, -1)
         self.goal_of[goals @ number] = np.arange(len(goals))
         self.bit = np.where(self.goal_of >= 0, np.int64(1) << np.maximum(self.goal_of, 0), 0)
@@ -122,7 +123,7 @@ class _Search:
         state, value, layers = np.array([visited * self.cells]), np.zeros(1, np.int64), []
         for t in range(1, self.horizon + 1):
             position = self.following[state % self.cells].ravel()
-            parent = np.repeat(np.arange(len(state)), len(_MOVES))
+            parent = np.repeat(np.arange(len(state)), len(MOVES))
             sets, bit, goal = (state // self.cells)[parent], self.bit[position], self.goal_of[position]
             found = (bit > 0) & (sets & bit == 0)
             value = value[parent] + np.where(found, self.gain[episode, goal, t - 1], 0)
@@ -143,13 +144,9 @@ class _Search:
     def _gain(self, goal: int, episode: int) -> list[int]:
         """The value of finding a goal at steps 1, …, H of an episode."""
         later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
-        values = []
-        for t in range(1, self.horizon + 1):
-            here = 11 * (self.horizon - t + 1)
-            total = here + (self.episodes - 1 - episode) * later
-            shares = here * self.places[episode] + sum(later * place for place in self.places[episode + 1 :])
-            values.append(total * self.unit + shares)
-        return values
+        # What later episodes bring, and what a gain in this one counts, as digits of a value.
+        rest = later * ((self.episodes - 1 - episode) * self.unit + sum(self.places[episode + 1 :]))
+        return [11 * left * (self.unit + self.places[episode]) + rest for left in range(self.horizon, 0, -1)]
 
     def _bound(self, episode: int, sets: np.ndarray) -> np.ndarray:
         """At least the value of what may still be found from ``episode`` on, for each visited set.

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmeta import parts, registry
+from jaxmeta.references.gridnavi import MOVES as MOVES
 from jaxmeta.tasks.bandits import (
     BernoulliBandit as BernoulliBandit,
     BernoulliParams as BernoulliParams,
     bernoulli_bandit as bernoulli_bandit,
+    contextual_bandit as contextual_bandit,
     dependent_bandit as dependent_bandit,
     gaussian_bandit as gaussian_bandit,
     informative_bandit as informative_bandit,
@@ -24,25 +26,23 @@ from jaxmeta.tasks.common_random_numbers import (
     common_bandits as common_bandits,
     common_mdps as common_mdps,
 )
-from jaxmeta.tasks.contextual_bandit import contextual_bandit as contextual_bandit
 from jaxmeta.tasks.environments import (
     EpisodeView as EpisodeView,
     Plane as Plane,
     TaskEnvironment as TaskEnvironment,
     figures_of as figures_of,
 )
-from jaxmeta.tasks.four_rooms import four_rooms as four_rooms
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax
-from jaxmeta.tasks.grids import MOVES as MOVES, gridnavi as gridnavi
+from jaxmeta.tasks.grids import gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (
     LifetimeEnv as LifetimeEnv,
     LifetimeObservation as LifetimeObservation,
     Lifetimes as Lifetimes,
     as_lifetime as as_lifetime,
 )
+from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
-from jaxmeta.tasks.meta_maze import meta_maze as meta_maze
 from jaxmeta.tasks.point_environment import PointParams as PointParams, PointRobot as PointRobot
 from jaxmeta.tasks.point_robots import (
     dorfman_semicircle as dorfman_semicircle,

@@ -89,7 +89,8 @@ def mountain_car(
     def task_fn(gravity, force, goal) -> gymnax_car.EnvParams:
         return gymnax_car.EnvParams(gravity=gravity, force=force, goal_position=goal, max_steps_in_episode=horizon)
 
-    return _cars(gymnax_car.MountainCar(), task_fn, gravity, force, goal, horizon, beyond)
+    ranges = {"gravity": gravity, "force": force, "goal": goal}
+    return _cars(gymnax_car.MountainCar(), task_fn, ranges, horizon, beyond)
 
 
 def mountain_car_continuous(
@@ -116,8 +117,9 @@ def mountain_car_continuous(
         values = {"gravity": gravity, "power": force, "goal_position": goal}
         return gymnax_continuous_car.EnvParams(**values, max_steps_in_episode=horizon)
 
+    ranges = {"gravity": gravity, "force": force, "goal": goal}
     env = WalledCar(gymnax_continuous_car.ContinuousMountainCar())
-    return _cars(env, task_fn, gravity, force, goal, horizon, beyond)
+    return _cars(env, task_fn, ranges, horizon, beyond)
 
 
 def acrobot(
@@ -240,15 +242,10 @@ def _family(
 
 
 def _cars(
-    env: environment.Environment,
-    task_fn: Callable[..., Task],
-    gravity: Range,
-    force: Range,
-    goal: Range,
-    horizon: int,
-    beyond: float,
+    env: environment.Environment, task_fn: Callable[..., Task], ranges: dict[str, Range], horizon: int, beyond: float
 ) -> TaskDistribution:
     """Tasks of a car on the hill; the goals stay on its track."""
+    goal = ranges["goal"]
     if not 0.0 < goal[0] <= goal[1] <= 0.57:
         raise ValueError(f"goal: got {goal}; must be 0 < low <= high <= 0.57")
     if not 0.0 < beyond <= 0.05:
@@ -258,5 +255,4 @@ def _cars(
         low, high = params.min_position, params.max_position
         return drawing.figure(drawing.hill, state.position, goal=params.goal_position, low=low, high=high)
 
-    ranges = {"gravity": gravity, "force": force, "goal": goal}
     return _family(Rendered(env, draw), task_fn, ranges, horizon, beyond)

@@ -11,14 +11,11 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
 from jaxmeta.references import goal_posterior
-from jaxmeta.references.gridnavi import goal_cells
+from jaxmeta.references.gridnavi import MOVES, goal_cells
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane, TimedState, registered
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
-
-MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
-"""What the actions stay, up, right, down and left add to ``(x, y)``, in VariBAD's order."""
 
 
 class Grid(DiscreteEnvironment):

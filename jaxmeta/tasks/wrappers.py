@@ -101,11 +101,29 @@ class Rendered(Wrapper):
 
 
 class ChangedObservations(Wrapper):
-    """The same environment seen otherwise: ``changed(obs, params)`` takes a flat observation, and gives another."""
+    """The same environment seen otherwise.
 
-    def __init__(self, env: environment.Environment, changed: Callable[[Array, Task], Array]):
+    Args:
+      env: the environment.
+      changed: ``changed(obs, params)`` takes a flat observation, and gives another one.
+      bounds: ``bounds(low, high)`` are those of the new observation, from those of the old one.
+      restored: ``restored(obs)`` gives the old observation of points in the plane; ``None`` where they cannot be told.
+    """
+
+    def __init__(
+        self,
+        env: environment.Environment,
+        changed: Callable[[Array, Task], Array],
+        bounds: Callable[[Array, Array], tuple[Array, Array]],
+        restored: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
         super().__init__(env)
-        self.changed = changed
+        self.changed, self.bounds, self.restored = changed, bounds, restored
+
+    def observation_space(self, params=None) -> spaces.Box:
+        params = self.default_params if params is None else params
+        low, high = self.bounds(*flat_bounds(self.env.observation_space(params))[:2])
+        return spaces.Box(low, high, low.shape, jnp.float32)
 
     def step_env(self, key, state, action, params):
         obs, next_state, reward, terminated, info = self.env.step_env(key, state, action, params)
@@ -126,47 +144,12 @@ class ChangedObservations(Wrapper):
 
     @property
     def episode_view(self) -> EpisodeView:
-        # What is observed may be points of a plane no more.
         view = self.figures.episode_view
-        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH else view
-
-
-class RevealedTask(ChangedObservations):
-    """The observation, followed by features of the task."""
-
-    def __init__(self, env: environment.Environment, features: Callable[[Task], Array]):
-        super().__init__(env, lambda obs, params: jnp.concatenate([obs, features(params)]))
-        self.features = features
-
-    def observation_space(self, params=None) -> spaces.Box:
-        params = self.default_params if params is None else params
-        low, high, size = flat_bounds(self.env.observation_space(params))
-        revealed = jax.eval_shape(self.features, params).shape[0]
-        # Any real number may be a feature: its range belongs to the family, which an environment does not know.
-        limit = jnp.full(revealed, jnp.finfo(jnp.float32).max)
-        low, high = jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
-        return spaces.Box(low, high, (size + revealed,), jnp.float32)
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
+        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH and self.restored is None else view
 
     def points(self, obs: Any) -> np.ndarray:
-        size = flat_bounds(self.env.observation_space(self.env.default_params))[2]
-        return self.figures.points(obs[..., :size])
-
-
-class PartlyObserved(ChangedObservations):
-    """Some entries of the observation."""
-
-    def __init__(self, env: environment.Environment, observed: tuple[int, ...]):
-        super().__init__(env, lambda obs, params: obs[jnp.array(observed)])
-        self.observed = observed
-
-    def observation_space(self, params=None) -> spaces.Box:
-        low, high, _ = flat_bounds(self.env.observation_space(params))
-        entries = jnp.array(self.observed)
-        return spaces.Box(low[entries], high[entries], entries.shape, jnp.float32)
+        assert self.restored is not None
+        return self.figures.points(self.restored(np.asarray(obs)))
 
 
 class RepeatedActions(Wrapper):
@@ -204,33 +187,23 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
 
 
-class ScaledObservations(ChangedObservations):
-    """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
-
-    def __init__(self, env: environment.Environment):
-        low, high, _ = flat_bounds(env.observation_space(env.default_params))
-        # gymnax writes the largest number where there is no bound.
-        bounded = (low > -1e6) & (high < 1e6) & (high > low)
-        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
-        super().__init__(env, lambda obs, params: (obs - middle) / half)
-        self.middle, self.half = np.asarray(middle), np.asarray(half)
-        limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
-        self.space = spaces.Box(-limit, limit, limit.shape, jnp.float32)
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
-
-    def points(self, obs: Any) -> np.ndarray:
-        return self.figures.points(np.asarray(obs) * self.half + self.middle)
-
-    def observation_space(self, params=None) -> spaces.Box:
-        return self.space
-
-
 def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
-    """The family whose bounded observations are scaled to ``[−1, 1]``, such as a velocity of at most 0.07."""
-    return tasks._replace(env=ScaledObservations(tasks.env))
+    """The family whose bounded observations are scaled to ``[−1, 1]``, such as a velocity of at most 0.07.
+
+    Entries of the observation without bounds stay as they are.
+    """
+    low, high, _ = flat_bounds(tasks.env.observation_space(tasks.env.default_params))
+    # gymnax writes the largest number where there is no bound.
+    bounded = (low > -1e6) & (high < 1e6) & (high > low)
+    middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+    limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
+    scaled = ChangedObservations(
+        tasks.env,
+        lambda obs, params: (obs - middle) / half,
+        lambda low, high: (-limit, limit),
+        lambda obs: obs * np.asarray(half) + np.asarray(middle),
+    )
+    return tasks._replace(env=scaled)
 
 
 def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
@@ -243,7 +216,11 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
     size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     if not observed or not all(0 <= entry < size for entry in observed):
         raise ValueError(f"observed: got {tuple(observed)}; must be some of the entries 0 to {size - 1}")
-    return tasks._replace(env=PartlyObserved(tasks.env, tuple(observed)))
+    entries = np.array(observed)
+    env = ChangedObservations(
+        tasks.env, lambda obs, params: obs[entries], lambda low, high: (low[entries], high[entries])
+    )
+    return tasks._replace(env=env)
 
 
 def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | None = None) -> TaskDistribution:
@@ -254,11 +231,20 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
       features: ``features(task) -> [F]``, float32; by default ``varying_features(tasks)``.
     """
     features = varying_features(tasks) if features is None else features
-    flat_bounds(tasks.env.observation_space(tasks.env.default_params))
+    size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     shape = jax.eval_shape(features, tasks.env.default_params).shape
     if len(shape) != 1:
         raise ValueError(f"features: return shape {shape}; must be of rank 1")
-    return tasks._replace(env=RevealedTask(tasks.env, features))
+
+    def bounds(low: Array, high: Array) -> tuple[Array, Array]:
+        # Any real number may be a feature: its range belongs to the family, which an environment does not know.
+        limit = jnp.full(shape, jnp.finfo(jnp.float32).max)
+        return jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
+
+    def changed(obs: Array, params: Task) -> Array:
+        return jnp.concatenate([obs, features(params)])
+
+    return tasks._replace(env=ChangedObservations(tasks.env, changed, bounds, lambda obs: obs[..., :size]))
 
 
 def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
