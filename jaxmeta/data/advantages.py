@@ -77,11 +77,7 @@ def standardise(x: Array, mask: Array) -> Array:
 def linear_features(obs: Array) -> Array:
     """The features of Duan et al. 2016 (benchmark, appendix 2): ``[o, o², t, t², t³, 1]`` with ``t`` in hundreds.
 
-    Args:
-      obs: ``[E, T, O]`` with trailing observation axes of any rank.
-
-    Returns:
-      ``[E, T, 2 O + 4]``.
+    ``[E, T, 2 O + 4]`` of observations ``[E, T, O]``, or of ones with more axes, which are flattened.
     """
     chex.assert_rank(obs, {3, 4, 5})
     flat = jnp.clip(obs.reshape(*obs.shape[:2], -1).astype(jnp.float32), -10.0, 10.0)

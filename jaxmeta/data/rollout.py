@@ -56,13 +56,13 @@ def collect_episodes(
         # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
         next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_state, state)
         next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
-        step = (obs, action, log_prob, value, reward, terminated, truncated, alive)
+        # The last three are filled in below: they have no time axis, or are not known yet.
+        step = Trajectory(obs, action, log_prob, value, reward, terminated, truncated, alive, *[jnp.zeros(0)] * 3)
         return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
 
     # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
     # layer's matrix product into E small ones.
     advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
-    empty = jnp.zeros((episodes, 0))
 
     def scan_step(carry, inputs):
         phi, state, obs, alive = carry
@@ -70,21 +70,12 @@ def collect_episodes(
         phi_next, state, obs, alive, step = advance_all(jax.random.split(key_time, episodes), phi, state, obs, alive)
         if episodes == 1:
             phi_next = jax.tree.map(lambda x: x[0], phi_next)
-        obs_t, action, log_prob, value, reward, terminated, truncated, mask = step
-        mask = mask.astype(jnp.float32)
-        stored = Trajectory(
-            obs=obs_t,
-            action=action,
-            log_prob=log_prob,
-            value=value,
-            reward=reward.astype(jnp.float32) * mask,
-            terminated=terminated * mask,
-            truncated=jnp.maximum(truncated, last & ~terminated) * mask,
+        mask = step.mask.astype(jnp.float32)
+        stored = step._replace(
+            reward=step.reward.astype(jnp.float32) * mask,
+            terminated=step.terminated * mask,
+            truncated=jnp.maximum(step.truncated, last & ~step.terminated) * mask,
             mask=mask,
-            # Filled in below: they have no time axis, or are not known yet.
-            final_obs=empty,
-            advantage=empty,
-            value_target=empty,
         )
         return (phi_next, state, obs, alive), stored
 
@@ -126,7 +117,7 @@ def collect_lifetimes(
 
     Args:
       keys: PRNG keys, ``[N]``.
-      env: a gymnax environment.
+      env: as for ``collect_episodes``; so are ``learner`` and ``theta``.
       tasks: the environment's parameters, leaves ``[N, ...]``.
       learner: acts and absorbs.
       theta: slow weights.
@@ -154,8 +145,7 @@ def collect_lifetimes(
 
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
-        absorb = functools.partial(learner.absorb, theta)
-        return over_tasks(absorb, phi, trajectory, task_chunk=task_chunk), trajectory
+        return over_tasks(functools.partial(learner.absorb, theta), phi, trajectory, task_chunk=task_chunk), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])

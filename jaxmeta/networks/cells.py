@@ -83,16 +83,10 @@ def linear_recurrence(size: int, layers: int = 2) -> Cell:
 
     def init_fn(key: Key, inputs: int) -> PyTree:
         key_in, *keys = jax.random.split(key, 1 + layers)
-        return {"input": _dense(key_in, inputs, size), "layers": [init_layer(key) for key in keys]}
-
-    def init_layer(key: Key) -> PyTree:
-        keys = jax.random.split(key, 4)
-        return {
-            "gate": {**_dense(keys[0], size, size), "bias": -_memories(size)},
-            "candidate": _dense(keys[1], size, size),
-            "norm": _norm(size),
-            "mix": _init_mix(jnp.stack(keys[2:]), size),
-        }
+        stack = [_layer(key, size, gate=size, candidate=size) for key in keys]
+        for layer in stack:
+            layer["gate"]["bias"] = -_memories(size)
+        return {"input": _dense(key_in, inputs, size), "layers": stack}
 
     def gates(layer: PyTree, x: Array) -> tuple[Array, Array]:
         x = _normalised(layer["norm"], x)
@@ -145,17 +139,8 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
         return {
             "input": _dense(key_in, inputs, size),
             "place": 0.02 * jax.random.normal(key_place, (context, size)),
-            "layers": [init_layer(key) for key in keys],
+            "layers": [_layer(key, size, attend=3 * size, merge=size) for key in keys],
             "norm": _norm(size),
-        }
-
-    def init_layer(key: Key) -> PyTree:
-        keys = jax.random.split(key, 4)
-        return {
-            "attend": _dense(keys[0], size, 3 * size),
-            "merge": _dense(keys[1], size, size),
-            "norm": _norm(size),
-            "mix": _init_mix(jnp.stack(keys[2:]), size),
         }
 
     def sequence_fn(params: PyTree, carry: Cache, xs: Array) -> tuple[Cache, Array]:
@@ -245,8 +230,12 @@ def _apply(dense: dict[str, Array], x: Array) -> Array:
     return x @ dense["kernel"] + dense["bias"]
 
 
-def _init_mix(keys: Key, size: int) -> PyTree:
-    return {"in": _dense(keys[0], size, 2 * size), "out": _dense(keys[1], 2 * size, size), "norm": _norm(size)}
+def _layer(key: Key, size: int, **outputs: int) -> PyTree:
+    """A layer's parameters: two dense ones by name, with these numbers of outputs, and a two-layer network ``mix``."""
+    *keys, key_in, key_out = jax.random.split(key, 2 + len(outputs))
+    parts = {name: _dense(key, size, count) for key, (name, count) in zip(keys, outputs.items(), strict=True)}
+    mix = {"in": _dense(key_in, size, 2 * size), "out": _dense(key_out, 2 * size, size), "norm": _norm(size)}
+    return {**parts, "norm": _norm(size), "mix": mix}
 
 
 def _mix(params: PyTree, x: Array) -> Array:

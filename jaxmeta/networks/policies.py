@@ -85,14 +85,11 @@ def from_module(
     context_size: int = 0,
     gate: Callable[..., Array] | None = None,
 ) -> Policy:
-    """A ``Policy`` from a flax linen module that maps observations to a distribution.
+    """A ``Policy`` from a flax linen module; ``head``, ``context_size`` ≥ 0 and ``gate`` are the policy's own.
 
     Args:
-      module: called with observations, and with a context if there is one.
+      module: maps observations, and a context if there is one, to a distribution.
       observation_shape: of one observation.
-      head: ``head(params) -> pytree of bool``, which parameters are the output layer's.
-      context_size: length of the context, ≥ 0.
-      gate: probabilities of the module's experts, if it has any.
     """
     check_least(0, context_size=context_size)
     inputs = (jnp.zeros(tuple(observation_shape)), *([jnp.zeros(context_size)] if context_size else []))

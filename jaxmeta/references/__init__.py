@@ -22,6 +22,7 @@ from jaxmeta.references.gittins import gittins_index as gittins_index, gittins_t
 from jaxmeta.references.gridnavi import goal_posterior as goal_posterior
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular_simulation import (
+    draw_mdp as draw_mdp,
     draw_mdps as draw_mdps,
     mdp_optima as mdp_optima,
     mdp_returns as mdp_returns,

@@ -144,7 +144,7 @@ class _Search:
     def _gain(self, goal: int, episode: int) -> list[int]:
         """The value of finding a goal at steps 1, …, H of an episode."""
         later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
-        # What later episodes bring, and what a gain in this one counts, as digits of a value.
+        # What later episodes add to the value's digits.
         rest = later * ((self.episodes - 1 - episode) * self.unit + sum(self.places[episode + 1 :]))
         return [11 * left * (self.unit + self.places[episode]) + rest for left in range(self.horizon, 0, -1)]
 

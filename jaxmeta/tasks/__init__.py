@@ -43,8 +43,9 @@ from jaxmeta.tasks.lifetimes import (
 )
 from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
-from jaxmeta.tasks.point_environment import PointParams as PointParams, PointRobot as PointRobot
 from jaxmeta.tasks.point_robots import (
+    PointParams as PointParams,
+    PointRobot as PointRobot,
     dorfman_semicircle as dorfman_semicircle,
     navigation as navigation,
     navigation_rotated as navigation_rotated,

@@ -1,7 +1,7 @@
-"""The tasks that classical methods are simulated on, for learners: in bandits with common random numbers.
+"""The tasks that classical methods are simulated on, for learners to play.
 
-A learner and a classical method then meet the same tasks, and the i-th pull of an arm pays alike whichever of them
-makes it. Differences between them are sharper than either mean.
+A learner and a classical method then meet the same tasks. In bandits the i-th pull of an arm also pays both the same
+(common random numbers), so the difference between them has less variance than either mean.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from gymnax.environments import spaces
 
 from jaxmeta.references import draw_mdps, task_keys
 from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
-from jaxmeta.tasks.environments import TimedState
+from jaxmeta.tasks.environments import TimedState, typed
 from jaxmeta.tasks.tabular import TabularParams
 from jaxmeta.types import Array, Key
 
@@ -57,10 +57,8 @@ def common_bandits(key: Key, *, arms: int, pulls: int, tasks: int) -> CommonBand
 
     def task(key: Key) -> CommonBanditParams:
         key_task, key_reward, _ = task_keys(key)
-        probability = jax.random.uniform(key_task, (arms,))
-        outcomes = jax.random.key_data(key_reward)
-        sizes: dict[str, Any] = {"max_steps_in_episode": jnp.int32(pulls)}
-        return CommonBanditParams(probability=probability, outcomes=outcomes, **sizes)
+        probability, outcomes = jax.random.uniform(key_task, (arms,)), jax.random.key_data(key_reward)
+        return typed(CommonBanditParams(probability=probability, outcomes=outcomes, max_steps_in_episode=pulls))
 
     return jax.vmap(task)(jax.random.split(key, tasks))
 

@@ -53,18 +53,18 @@ class FrozenLake(Wrapper):
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
-        position, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
-        return self._one_hot(position), typed(next_state), reward, terminated, info
+        _, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
+        return self.get_obs(next_state), typed(next_state), reward, terminated, info
 
     def reset_env(self, key, params):
-        position, state = self._on(params).reset_env(key, params)
-        return self._one_hot(position), typed(state)
+        _, state = self._on(params).reset_env(key, params)
+        return self.get_obs(state), typed(state)
 
     def observe(self, key, state, action, params):
-        return self._one_hot(state.position)
+        return self.get_obs(state)
 
     def get_obs(self, state, params=None, key=None):
-        return self._one_hot(state.position)
+        return jax.nn.one_hot(state.position, self.size**2, dtype=jnp.float32)
 
     def is_terminated(self, state, params):
         return self._on(params).is_terminated(state, params)
@@ -86,9 +86,6 @@ class FrozenLake(Wrapper):
         env = copy.copy(self.env)
         env.desc = params.tiles  # pyright: ignore[reportAttributeAccessIssue]
         return env
-
-    def _one_hot(self, position):
-        return jax.nn.one_hot(position, self.size**2, dtype=jnp.float32)
 
 
 def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, horizon: int = 100) -> TaskDistribution:

@@ -63,7 +63,7 @@ class LifetimeEnv(Wrapper):
 
     def reset_env(self, key, params):
         obs, inner = self.env.reset_env(key, params)
-        inner, action = jax.tree.map(jnp.asarray, inner), self._no_action(params)
+        inner, action = jax.tree.map(jnp.asarray, inner), self._encoded(None, params)
         count, number, no = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), jnp.zeros((), bool)
         last = {"action": action, "reward": number, "ended": number, "over": no}
         state = LifetimeState(time=count, inner=inner, inner_obs=obs, inner_time=count, episode=count, **last)
@@ -84,7 +84,7 @@ class LifetimeEnv(Wrapper):
             inner_obs=inner_obs.astype(state.inner_obs.dtype),
             inner_time=jnp.where(ended, 0, inner_time),
             episode=state.episode + ended,
-            action=self._encode(action, params),
+            action=self._encoded(action, params),
             reward=jnp.asarray(reward, jnp.float32),
             ended=ended.astype(jnp.float32),
             over=terminated & (state.episode + 1 >= self.episodes),
@@ -126,7 +126,7 @@ class LifetimeEnv(Wrapper):
                 "inner_obs": self.env.observation_space(params),
                 "inner_time": spaces.Discrete(self.horizon),
                 "episode": spaces.Discrete(self.episodes + 1),
-                "action": spaces.Box(-limit, limit, self._no_action(params).shape, jnp.float32),
+                "action": spaces.Box(-limit, limit, self._encoded(None, params).shape, jnp.float32),
                 "reward": spaces.Box(-limit, limit, (), jnp.float32),
                 "ended": spaces.Box(0.0, 1.0, (), jnp.float32),
                 "over": spaces.Discrete(2),
@@ -147,7 +147,7 @@ class LifetimeEnv(Wrapper):
     def split_observation(self, obs: Array) -> LifetimeObservation:
         """The parts of observations ``[..., O]``."""
         space = self.env.action_space(self.env.default_params)
-        size = self._no_action(self.env.default_params).shape[0]
+        size = self._encoded(None, self.env.default_params).shape[0]
         inner, action = obs[..., : -size - 2], obs[..., -size - 2 : -2]
         if isinstance(space, spaces.Discrete):
             has_action, action = 1.0 - action[..., -1], jnp.argmax(action[..., :-1], axis=-1).astype(jnp.int32)
@@ -157,7 +157,7 @@ class LifetimeEnv(Wrapper):
 
     def first_observation(self, obs: Array) -> Array:
         """The observation ``[O]``, as if a lifetime began with it."""
-        no_action = self._no_action(self.env.default_params)
+        no_action = self._encoded(None, self.env.default_params)
         return jnp.concatenate([self.split_observation(obs).obs, no_action, jnp.zeros(2)])
 
     def points(self, obs: Any) -> np.ndarray:
@@ -166,16 +166,13 @@ class LifetimeEnv(Wrapper):
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _no_action(self, params) -> Array:
+    def _encoded(self, action: Array | None, params) -> Array:
+        """An action as the next observation shows it; ``None`` before the first one."""
         space = self.env.action_space(params)
         if isinstance(space, spaces.Discrete):
-            return jax.nn.one_hot(space.n, space.n + 1, dtype=jnp.float32)
-        return jnp.zeros(flat_bounds(space)[2] + 1, jnp.float32)
-
-    def _encode(self, action, params) -> Array:
-        space = self.env.action_space(params)
-        if isinstance(space, spaces.Discrete):
-            return jax.nn.one_hot(action, space.n + 1, dtype=jnp.float32)
+            return jax.nn.one_hot(space.n if action is None else action, space.n + 1, dtype=jnp.float32)
+        if action is None:
+            return jnp.zeros(flat_bounds(space)[2] + 1, jnp.float32)
         return jnp.append(jnp.ravel(jnp.asarray(action, jnp.float32)), 1.0)
 
 

@@ -53,6 +53,11 @@ class HiddenGoalMaze(Wrapper):
     def inner_params(self, params: Any) -> Any:
         """The parameters of gymnax's maze."""
 
+    def reset_env(self, key, params):
+        _, state = self.env.reset_env(key, self.inner_params(params))
+        state = typed(state.replace(goal=params.goal))
+        return self.get_obs(state, params), state
+
     def observe(self, key, state, action, params):
         return self.get_obs(state, params)
 
@@ -101,10 +106,6 @@ class FourRooms(HiddenGoalMaze):
         action = jnp.asarray(action, jnp.int32)
         _, next_state, reward, terminated, info = self.env.step_env(key, state, action, self.inner_params(params))
         return self.get_obs(next_state), typed(next_state), reward, terminated, info
-
-    def reset_env(self, key, params):
-        _, state = self.env.reset_env(key, self.inner_params(params))
-        return self.get_obs(state), typed(state.replace(goal=params.goal))
 
     def get_obs(self, state, params=None, key=None):
         return state.pos.astype(jnp.float32)
@@ -190,9 +191,9 @@ class MetaMaze(HiddenGoalMaze):
         return obs.astype(jnp.float32), typed(next_state), jnp.asarray(reward, jnp.float32), no_end, info
 
     def reset_env(self, key, params):
-        _, state = self.env.reset_env(key, self.inner_params(params))
+        _, state = super().reset_env(key, params)
         # −1 has no one-hot: gymnax's 0 would say that the agent had gone up.
-        state = typed(state.replace(goal=params.goal, last_action=jnp.int32(-1)))
+        state = state.replace(last_action=jnp.int32(-1))
         return self.get_obs(state, params), state
 
     def get_obs(self, state, params=None, key=None):

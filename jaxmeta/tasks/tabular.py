@@ -6,7 +6,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references import optimal_return
+from jaxmeta.references import draw_mdp, optimal_return
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
 from jaxmeta.tasks.generic import from_gymnax
@@ -76,27 +76,19 @@ def _cycle(states: int, actions: int) -> Array:
 def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise: float = 1.0) -> TaskDistribution:
     """Rewards N(μ_sa, ``noise``²) with μ_sa from N(1, 1), transitions from a flat Dirichlet (Duan et al. 2016).
 
+    The optimum is the exact finite-horizon value of state 0.
+
     Args:
       states: S ≥ 1.
       actions: A ≥ 1.
       horizon: steps in an episode, H ≥ 1.
       noise: standard deviation of a reward around its mean, ≥ 0.
-
-    Returns:
-      The family; its optimum is the exact finite-horizon value of state 0.
     """
     check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> TabularParams:
-        key_transition, key_reward = jax.random.split(key)
-        # Exponential variables, normalised, are a flat Dirichlet draw; compiling them takes a tenth of the time.
-        exponential = jax.random.exponential(key_transition, (states, actions, states))
-        return TabularParams(
-            transition=exponential / jnp.sum(exponential, axis=-1, keepdims=True),
-            reward=1.0 + jax.random.normal(key_reward, (states, actions)),
-            noise=noise,
-            max_steps_in_episode=horizon,
-        )
+        transition, reward = draw_mdp(key, states, actions)
+        return TabularParams(transition=transition, reward=reward, noise=noise, max_steps_in_episode=horizon)
 
     def optimum_fn(task: TabularParams) -> Array:
         return optimal_return(task.transition, task.reward, horizon)

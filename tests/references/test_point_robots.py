@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 
 from jaxmeta import references, tasks
-from jaxmeta.tasks.point_environment import PointParams, indicator_reward, sparse_reward
+from jaxmeta.tasks.point_robots import PointParams, indicator_reward, sparse_reward
 
 POINTS = [
     "semicircle-dense",
