@@ -10,15 +10,9 @@ from jaxmeta.types import Array, Key, PyTree
 
 
 class Transitions(NamedTuple):
-    """Steps of one task, each with where it led; leaves ``[M, ...]``, in no order that counts.
+    """Steps of one task in any order, leaves ``[M, ...]``: the fields of a ``Trajectory``, and where each step led.
 
-    Attributes:
-      obs: observations before each action, ``[M, O]``.
-      action: ``[M, ...]``.
-      reward: after each action, ``[M]``.
-      next_obs: observations after each action, ``[M, O]``.
-      terminated: 1 where the environment ended, ``[M]``.
-      mask: 1 for a real step, 0 for padding, ``[M]``.
+    ``next_obs`` holds the observations after each action, ``[M, O]``.
     """
 
     obs: Array
@@ -67,15 +61,10 @@ def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
 
 
 def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
-    """Draw items in proportion to their priorities, with replacement, one from each of ``count`` equal strata.
+    """Draw items in proportion to their priorities, with replacement, one from each of ``count`` ≥ 1 equal strata.
 
-    Args:
-      key: PRNG key.
-      buffer: must hold at least one item.
-      count: ≥ 1.
-
-    Returns:
-      The items, leaves ``[count, ...]``; their places ``[count]``; and the probability of each place ``[count]``.
+    The buffer must hold at least one item. Returned are the items, leaves ``[count, ...]``; their places ``[count]``;
+    and the probability of each place ``[count]``.
     """
     total = jnp.cumsum(buffer.priority)
     places = places_at((jnp.arange(count) + jax.random.uniform(key, (count,))) / count, total)

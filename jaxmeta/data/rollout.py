@@ -117,14 +117,11 @@ def collect_lifetimes(
 
     Args:
       keys: PRNG keys, ``[N]``.
-      env: as for ``collect_episodes``; so are ``learner`` and ``theta``.
+      env: a gymnax environment; ``learner``, ``theta`` and ``horizon`` too are those of ``collect_episodes``.
       tasks: the environment's parameters, leaves ``[N, ...]``.
-      learner: acts and absorbs.
-      theta: slow weights.
       estimator: fills in the advantages of each batch of episodes.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1, in each of the ``K + 1`` batches.
-      horizon: T ≥ 1, in environment steps.
       task_chunk: tasks that absorb together, ≥ 1.
 
     Returns:

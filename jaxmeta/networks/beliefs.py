@@ -168,12 +168,11 @@ def telling_tasks(
     The targets are the features that vary between tasks (``varying_features``), standardised over 1,024 tasks. They are
     predicted linearly: a policy then generalises to tasks that it can only infer by exclusion.
 
+    ``error(params, latent, task)`` is half the sum of the features' squared errors.
+
     Args:
       model: the networks.
       tasks: a family of lifetimes, not all of the same task.
-
-    Returns:
-      The model, and ``error(params, latent, task)``: half the sum of the features' squared errors.
     """
     with jax.ensure_compile_time_eval():
         features = varying_features(tasks)

@@ -1,7 +1,7 @@
 """Networks that infer a task from transitions in any order, and an actor and critics that are given what they infer."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -134,10 +134,8 @@ def latent_model_for(
         return call(params, "actor", obs, latent, method="probabilities")
 
     def values_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> Array:
-        def one(critic: Any) -> Array:
-            return call({"critics": critic}, "critics", obs, action, latent)[..., 0]
-
-        return jax.vmap(one)(params["critics"])
+        value = lambda critic: call({"critics": critic}, "critics", obs, action, latent)[..., 0]  # noqa: E731
+        return jax.vmap(value)(params["critics"])
 
     gate = gate_fn if isinstance(networks["actor"], Mixture) else None
     return LatentModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)

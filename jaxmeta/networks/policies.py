@@ -108,6 +108,8 @@ def policy_for(
 ) -> Policy:
     """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
 
+    Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
+
     Args:
       env: a gymnax environment.
       context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
@@ -118,9 +120,6 @@ def policy_for(
         mean far outside leaves noise without effect, and exploration ends.
       experts: K ≥ 1 networks. Above 1 the mean, or the logits, are their sum, weighted by a gate: one more network,
         which also sees the context and, where weights adapt, adapts as they do.
-
-    Returns:
-      The policy. Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
     """
     module = policy_module(env, hidden, activation_for(activation), initial_log_std, bounded_mean, experts)
     shape = env.observation_space(env.default_params).shape

@@ -109,14 +109,9 @@ def with_memory(
     judge: Callable[[PyTree, Array, Array], tuple[Distribution, Array]],
     gate: Callable[[PyTree, Array, Array], Array] | None,
 ) -> RecurrentPolicy:
-    """The policy whose memory is a cell's.
+    """The policy whose memory is a cell's: ``advance(mode, params, memory, obs) -> (memory, features)``.
 
-    Args:
-      cell: gives features of what was seen so far.
-      init: ``init(key) -> params``.
-      advance: ``advance(mode, params, memory, obs) -> (memory, features)``, by one of the cell's modes.
-      judge: ``judge(params, features, obs) -> (distribution, value)``.
-      gate: ``gate(params, features, obs) -> [..., K]`` of an actor of K experts; ``None`` of one network.
+    ``judge(params, features, obs) -> (distribution, value)``; the ``gate`` of K experts gives ``[..., K]`` likewise.
     """
 
     def output(mode: Mode, of_features: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
@@ -132,9 +127,8 @@ def with_memory(
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
 
     gate_fn = gate and output(cell.sequence, lambda *features: (gate(*features),))
-    return RecurrentPolicy(
-        init, lambda params: cell.start(), output(cell.step, decide), output(cell.sequence, decide), gate_fn
-    )
+    step_fn, sequence_fn = output(cell.step, decide), output(cell.sequence, decide)
+    return RecurrentPolicy(init, lambda params: cell.start(), step_fn, sequence_fn, gate_fn)
 
 
 def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:

@@ -79,7 +79,11 @@ def state_values(logits: Array, mdp: MDP) -> Array:
       ``[S]`` if the horizon is infinite, else ``[T, S]``: the row of time ``t`` has ``T − t`` steps to go.
     """
     _check(mdp)
-    _check_shapes(logits, mdp)
+    chex.assert_rank(logits, 2)
+    states, actions = logits.shape
+    chex.assert_shape(
+        [mdp.transition, mdp.reward, mdp.start], [(states, actions, states), (states, actions), (states,)]
+    )
     policy = jax.nn.softmax(logits)
     transition = jnp.einsum("sa,sax->sx", policy, mdp.transition)
     reward = jnp.sum(policy * mdp.reward, axis=1)
@@ -134,14 +138,11 @@ def meta_gradient(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> A
 
 
 def in_float64(function: Callable[..., PyTree], *arguments: Any) -> PyTree:
-    """``function(*arguments)`` in double precision, which is turned on for this call only.
+    """``function(*arguments)`` in double precision, for this call only; the result's arrays are numpy's, float64.
 
     Args:
       function: any of this module's functions, or a function of yours that calls them.
       *arguments: pytrees; their floating-point arrays become float64.
-
-    Returns:
-      The result, its arrays as numpy arrays, which stay float64 in later operations.
     """
 
     def widen(leaf: Any) -> Any:
@@ -160,11 +161,3 @@ def _check(mdp: MDP) -> None:
     check_unit(discount=mdp.discount)
     if mdp.horizon is None and isinstance(mdp.discount, (int, float)) and mdp.discount == 1.0:
         raise ValueError("discount: got 1.0; must be below 1 where the horizon is infinite")
-
-
-def _check_shapes(logits: Array, mdp: MDP) -> None:
-    chex.assert_rank(logits, 2)
-    states, actions = logits.shape
-    chex.assert_shape(mdp.transition, (states, actions, states))
-    chex.assert_shape(mdp.reward, (states, actions))
-    chex.assert_shape(mdp.start, (states,))

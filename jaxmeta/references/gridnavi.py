@@ -217,15 +217,12 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
 
 
 def goal_posterior(arrived: np.ndarray, goal: np.ndarray, *, size: int = 5) -> np.ndarray:
-    """Probability of each cell to be the goal after 0, 1, …, T steps, by Bayes' rule.
+    """Probability of each cell to be the goal after 0, 1, …, T steps, ``[T + 1, size, size]``, by Bayes' rule.
 
     Args:
       arrived: the cell ``(x, y)`` that each step of a lifetime led to, ``[T, 2]``.
       goal: the cell that is the goal, ``[2]``.
       size: cells along a side.
-
-    Returns:
-      ``[T + 1, size, size]``.
     """
     possible = np.zeros((size, size), bool)
     possible[tuple(goal_cells(size).T)] = True

@@ -27,7 +27,7 @@ def smallest_distances(
     rotation: Array | float = 0.0,
     wind: Array | None = None,
 ) -> Array:
-    """Distance to the goal after each step of the best policy, which starts at the origin.
+    """Distances ``[T]`` to the goal after the moves 1, …, T of the best policy, which starts at the origin.
 
     Args:
       goal: ``[2]``.
@@ -35,9 +35,6 @@ def smallest_distances(
       max_force: f > 0, the largest action along a coordinate.
       rotation: angle by which actions are turned, in rad.
       wind: drift a step, ``[2]``, each turned coordinate smaller than ``max_force``; ``None`` is no drift.
-
-    Returns:
-      ``[T]``, distances after the moves 1, …, T.
     """
     chex.assert_shape(goal, (2,))
     wind = jnp.zeros(2) if wind is None else wind

@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.checks import check_least
-from jaxmeta.references.tabular import Planner, empty_belief, update
-from jaxmeta.references.value_iteration import optimal_return
+from jaxmeta.references.tabular import Planner, empty_belief, optimal_return, update
 from jaxmeta.types import Array, Key
 
 

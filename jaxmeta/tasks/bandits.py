@@ -159,10 +159,8 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
 
     def sample_fn(key: Key) -> BernoulliParams:
-        if level == "uniform":
-            first = jax.random.uniform(key)
-        else:
-            first = jax.random.choice(key, jnp.array(DEPENDENT_LEVELS[level], jnp.float32))
+        levels = DEPENDENT_LEVELS.get(level)
+        first = jax.random.choice(key, jnp.array(levels, jnp.float32)) if levels else jax.random.uniform(key)
         return BernoulliParams(probability=jnp.stack([first, 1.0 - first]), max_steps_in_episode=horizon)
 
     return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon)

@@ -4,8 +4,6 @@ A learner and a classical method then meet the same tasks. In bandits the i-th p
 (common random numbers), so the difference between them has less variance than either mean.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -65,6 +63,8 @@ def common_bandits(key: Key, *, arms: int, pulls: int, tasks: int) -> CommonBand
 
 def common_mdps(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> TabularParams:
     """The MDPs of ``mdp_returns`` at that key, for ``TabularMDP``, leaves ``[N, ...]``; their outcomes differ."""
-    transition, reward = draw_mdps(key, tasks, states, actions)
-    numbers: dict[str, Any] = {"noise": jnp.ones(tasks), "max_steps_in_episode": jnp.full(tasks, horizon, jnp.int32)}
-    return TabularParams(transition=transition, reward=reward, **numbers)
+
+    def task(transition: Array, reward: Array) -> TabularParams:
+        return typed(TabularParams(transition=transition, reward=reward, max_steps_in_episode=horizon))
+
+    return jax.vmap(task)(*draw_mdps(key, tasks, states, actions))

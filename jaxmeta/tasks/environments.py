@@ -69,14 +69,9 @@ class TaskEnvironment(environment.Environment):
         return None
 
     def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """The exact belief over goal cells along a lifetime; asked of environments that have ``has_goal_belief``.
+        """The exact belief over goal cells, ``[T + 1, size, size]``, the prior first; asked where ``has_goal_belief``.
 
-        Args:
-          arrived: cells that steps led to, ``[T, 2]``.
-          goal: the task's, ``[2]``.
-
-        Returns:
-          ``[T + 1, size, size]``, the prior first.
+        The T steps of a lifetime led to the cells ``arrived`` ``[T, 2]``; the task has the cell ``goal`` ``[2]``.
         """
         raise NotImplementedError(f"{self.name} has no exact belief")
 
@@ -85,7 +80,7 @@ class DiscreteEnvironment(TaskEnvironment, abc.ABC):
     """A few actions, and nothing that terminates an episode unless a class says so.
 
     A class says how many ``actions`` there are, how an episode begins and what a step does; its state is a
-    ``TimedState``.
+    ``TimedState``. Its ``render(state, params)`` is a figure of one state in one task.
     """
 
     actions: int

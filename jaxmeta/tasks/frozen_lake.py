@@ -12,7 +12,7 @@ from gymnax.environments.misc import frozen_lake as gymnax_lake
 from jaxmeta.checks import check_action, check_least
 from jaxmeta.references import reaching_probability
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import EpisodeView, registered, typed
+from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, registered, typed
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Wrapper
 from jaxmeta.types import Array, Key, TaskDistribution
@@ -35,6 +35,7 @@ class FrozenLake(Wrapper):
     The map has ``size`` ≥ 2 cells along a side.
     """
 
+    name = TaskEnvironment.name  # pyright: ignore[reportIncompatibleMethodOverride]
     episode_view = EpisodeView.ACTIONS
 
     def __init__(self, size: int = 4, slippery: bool = True):
@@ -46,10 +47,6 @@ class FrozenLake(Wrapper):
     @property
     def default_params(self) -> FrozenLakeParams:
         return FrozenLakeParams(tiles=self.env.desc)  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def name(self) -> str:
-        return f"{type(self).__name__}-jaxmeta"
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
@@ -104,13 +101,10 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
     env = FrozenLake(size, slippery)
     blank = env.default_params.tiles
 
-    def draw(key: Key) -> Array:
-        hole = ~jax.random.bernoulli(key, frozen, blank.shape) & (blank == gymnax_lake.FROZEN)
-        return jnp.where(hole, gymnax_lake.HOLE, blank)
-
     def redraw(carry: tuple[Key, Array]) -> tuple[Key, Array]:
         key, key_map = jax.random.split(carry[0])
-        return key, draw(key_map)
+        hole = ~jax.random.bernoulli(key_map, frozen, blank.shape) & (blank == gymnax_lake.FROZEN)
+        return key, jnp.where(hole, gymnax_lake.HOLE, blank)
 
     def sample_fn(key: Key) -> FrozenLakeParams:
         _, tiles = jax.lax.while_loop(lambda carry: ~_has_way(carry[1]), redraw, redraw((key, blank)))

@@ -23,7 +23,8 @@ def from_gymnax(
     """A family from a gymnax environment and a distribution over its parameters.
 
     Bounded continuous actions are scaled to ``[−1, 1]``. Only what is in the parameters can be a task: an environment
-    that draws its goal in ``reset_env`` changes the task with every episode.
+    that draws its goal in ``reset_env`` changes the task with every episode. Python numbers among the parameters that a
+    sampler gives become arrays.
 
     Args:
       env: a gymnax environment.
@@ -31,9 +32,6 @@ def from_gymnax(
       horizon: steps in an episode at most; ``None`` takes the default parameters' ``max_steps_in_episode``.
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, if there is one.
       sample_test: the distribution of test tasks, where it is not ``sample``.
-
-    Returns:
-      The family. Its tasks are pytrees of arrays, whatever Python numbers ``sample`` left in the parameters.
 
     Raises:
       TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.

@@ -16,7 +16,7 @@ from gymnax.environments.misc import meta_maze as gymnax_maze, rooms as gymnax_r
 from jaxmeta.checks import check_action
 from jaxmeta.references import optimal_return, reaching_probability
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import EpisodeView, Plane, registered, typed
+from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, registered, typed
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.grids import any_of
 from jaxmeta.tasks.wrappers import Wrapper
@@ -35,6 +35,7 @@ class HiddenGoalMaze(Wrapper):
       neighbours: which of them each action leads to, ``[C, 4]``; the same cell where there is a wall.
     """
 
+    name = TaskEnvironment.name  # pyright: ignore[reportIncompatibleMethodOverride]
     episode_view = EpisodeView.ACTIONS
 
     def __init__(self, env: Any, start: Any):
@@ -44,10 +45,6 @@ class HiddenGoalMaze(Wrapper):
         number = {tuple(cell): index for index, cell in enumerate(self.cells.tolist())}
         reached = (self.cells[:, None] + MOVES).tolist()
         self.neighbours = np.array([[number.get(tuple(to), i) for to in ways] for i, ways in enumerate(reached)])
-
-    @property
-    def name(self) -> str:
-        return f"{type(self).__name__}-jaxmeta"
 
     @abc.abstractmethod
     def inner_params(self, params: Any) -> Any:
@@ -69,7 +66,6 @@ class HiddenGoalMaze(Wrapper):
         return jnp.all(jnp.asarray(self.cells) == params.goal, axis=-1)
 
     def render(self, state, params):
-        """A figure of one state in one task."""
         return drawing.figure(drawing.grid, self.walls, {"G": params.goal, "A": state.pos})
 
 

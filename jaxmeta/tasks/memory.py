@@ -75,7 +75,6 @@ class TMaze(DiscreteEnvironment):
         return {"position": spaces.Discrete(int(params.length) + 1), "arm": spaces.Box(-1, 1, (), jnp.int32)}
 
     def render(self, state, params):
-        """A figure of one state in one task."""
         length, side = int(params.length), int(params.side)
         walls = np.ones((3, length + 1))
         walls[1], walls[:, length] = 0, 0

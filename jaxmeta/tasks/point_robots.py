@@ -129,7 +129,6 @@ class PointRobot(TaskEnvironment):
         return spaces.Dict({"position": self.observation_space(params), "time": time})
 
     def render(self, state, params):
-        """A figure of one state in one task."""
         looks = {"radius": float(params.goal_radius), "semicircle": self._default.goal_tolerance == 0.0}
         return drawing.figure(drawing.plane, state.position, params.goal, **looks)
 

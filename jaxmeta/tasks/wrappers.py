@@ -27,6 +27,9 @@ def _that_of(path: str) -> Any:
 class Wrapper(TaskEnvironment):
     """The wrapped environment unchanged; a wrapper says only what it changes. The raw one is at ``env``."""
 
+    default_params = _that_of("env.default_params")  # pyright: ignore[reportIncompatibleMethodOverride]
+    name = _that_of("env.name")  # pyright: ignore[reportIncompatibleMethodOverride]
+    num_actions = _that_of("env.num_actions")  # pyright: ignore[reportIncompatibleMethodOverride]
     action_space = _that_of("env.action_space")
     observation_space = _that_of("env.observation_space")
     state_space = _that_of("env.state_space")
@@ -46,18 +49,6 @@ class Wrapper(TaskEnvironment):
     def __init__(self, env: environment.Environment):
         self.env = env
         self.figures = figures_of(env)
-
-    @property
-    def default_params(self) -> Any:
-        return self.env.default_params
-
-    @property
-    def name(self) -> str:
-        return self.env.name
-
-    @property
-    def num_actions(self) -> int:
-        return self.env.num_actions
 
     @property
     def unwrapped(self) -> Any:
@@ -101,13 +92,9 @@ class Rendered(Wrapper):
 
 
 class ChangedObservations(Wrapper):
-    """The same environment seen otherwise.
+    """The same environment, each flat observation replaced by ``changed(obs, params)``, within ``bounds(low, high)``.
 
-    Args:
-      env: the environment.
-      changed: ``changed(obs, params)`` takes a flat observation, and gives another one.
-      bounds: ``bounds(low, high)`` are those of the new observation, from those of the old one.
-      restored: ``restored(obs)`` gives the old observation of points in the plane; ``None`` where they cannot be told.
+    ``restored(obs)`` gives an old observation where this is a point of the plane; ``None`` where it cannot be restored.
     """
 
     def __init__(
@@ -216,10 +203,8 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
     size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     if not observed or not all(0 <= entry < size for entry in observed):
         raise ValueError(f"observed: got {tuple(observed)}; must be some of the entries 0 to {size - 1}")
-    entries = np.array(observed)
-    env = ChangedObservations(
-        tasks.env, lambda obs, params: obs[entries], lambda low, high: (low[entries], high[entries])
-    )
+    kept = np.array(observed)
+    env = ChangedObservations(tasks.env, lambda obs, params: obs[kept], lambda low, high: (low[kept], high[kept]))
     return tasks._replace(env=env)
 
 
@@ -253,9 +238,8 @@ def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
         return jnp.zeros(space.n), jnp.ones(space.n), space.n
     if not isinstance(space, spaces.Box):
         raise ValueError(f"observation space: got {space}; must be a Box or Discrete")
-    low, high = (
-        jnp.broadcast_to(jnp.asarray(bound, jnp.float32), space.shape).ravel() for bound in (space.low, space.high)
-    )
+    ends = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
+    low, high = (jnp.broadcast_to(end, space.shape).ravel() for end in ends)
     return low, high, low.shape[0]
 
 
