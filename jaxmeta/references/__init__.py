@@ -24,7 +24,7 @@ from jaxmeta.references.exact import (
     random_mdp as random_mdp,
     state_values as state_values,
 )
-from jaxmeta.references.gridnavi import goal_posterior as goal_posterior
+from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular import (
     optimal_return as optimal_return,

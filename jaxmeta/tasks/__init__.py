@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmeta import parts, registry
-from jaxmeta.references.gridnavi import MOVES as MOVES
+from jaxmeta.references import MOVES as MOVES
 from jaxmeta.tasks.bandits import (
     BernoulliBandit as BernoulliBandit,
     BernoulliParams as BernoulliParams,

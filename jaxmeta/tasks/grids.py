@@ -10,8 +10,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references import goal_posterior
-from jaxmeta.references.gridnavi import MOVES, goal_cells
+from jaxmeta.references import MOVES, goal_cells, goal_posterior
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane, TimedState, registered
 from jaxmeta.tasks.generic import from_gymnax
