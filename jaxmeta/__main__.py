@@ -1,6 +1,6 @@
 """``python -m jaxmeta``: the same commands as ``jaxmeta``."""
 
-from jaxmeta.commands.main import main
+from jaxmeta.commands.main import as_a_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(as_a_process())

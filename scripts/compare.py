@@ -1,6 +1,6 @@
 """The command ``jaxmeta compare``."""
 
-from jaxmeta.commands.compare import main
+from jaxmeta.commands.main import as_a_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(as_a_process("compare"))

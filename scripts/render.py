@@ -1,6 +1,6 @@
 """The command ``jaxmeta render``."""
 
-from jaxmeta.commands.render import main
+from jaxmeta.commands.main import as_a_process
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(as_a_process("render"))

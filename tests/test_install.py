@@ -61,7 +61,7 @@ def test_it_works_away_from_the_repository(wheel, tmp_path):
     assert got.returncode == 0, got.stderr
     assert tomllib.loads(got.stdout)["outer"]["decay"] == 200
     (scripts,) = wheel.glob("jaxmeta-*.dist-info/entry_points.txt")
-    assert "jaxmeta = jaxmeta.commands.main:main" in scripts.read_text()
+    assert "jaxmeta = jaxmeta.commands.main:as_a_process" in scripts.read_text()
     (about,) = wheel.glob("jaxmeta-*.dist-info/METADATA")
     assert f"Version: {jaxmeta.__version__}" in about.read_text()
 

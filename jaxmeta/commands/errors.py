@@ -3,10 +3,11 @@
 import contextlib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jaxmeta import parts
 
@@ -53,3 +54,49 @@ def of_flags(prefix: str = "") -> Iterator[None]:
         yield
     except ValueError as error:
         raise parts.SettingError(f"{prefix}{error}") from error
+
+
+def one_line_signals() -> None:
+    """From now on SIGINT, SIGTERM and SIGHUP end the process with one line, and exit status 128 + n.
+
+    It ends at once, as a kill would, from which nothing is lost: an exception could be swallowed wherever it arose.
+    """
+
+    def handle(number: int, frame: Any) -> None:
+        with contextlib.suppress(OSError):
+            os.write(sys.stderr.fileno(), f"stopped by {signal.Signals(number).name}\n".encode())
+        os._exit(128 + number)
+
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):
+        # One that is ignored, as SIGHUP is under nohup, stays so.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handle)
+
+
+class Lenient:
+    """A stream whose failures are nobody's: what cannot be written, to a closed pipe or a full disk, is dropped."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except UnicodeEncodeError:
+            return self._stream.write(text.encode("ascii", "replace").decode())
+        except OSError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError:
+            self._drop()
+
+    def _drop(self) -> None:
+        # What is still in the buffer must not fail when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

@@ -4,7 +4,7 @@ import importlib
 import sys
 
 from jaxmeta import registry
-from jaxmeta.commands.errors import fail
+from jaxmeta.commands.errors import fail, one_line_signals
 
 COMMANDS = {
     "train": "meta-train a method across a family of tasks; save, evaluate on unseen tasks, and plot",
@@ -36,6 +36,12 @@ def main(argv: list[str] | None = None) -> int:
         fail(f"unknown command {argv[0]!r}{registry.hint(argv[0], COMMANDS)} Known: {', '.join(COMMANDS)}")
     module = importlib.import_module(f"jaxmeta.commands.{argv[0].replace('-', '_')}")
     return module.main(argv[1:])
+
+
+def as_a_process(*command: str) -> int:
+    """What ``jaxmeta``, ``python -m jaxmeta`` and the scripts run, the last with the command that they are."""
+    one_line_signals()
+    return main([*command, *sys.argv[1:]])
 
 
 def usage() -> str:

@@ -1,5 +1,6 @@
 """Meta-train, save, evaluate and plot, from one command."""
 
+import contextlib
 import dataclasses
 import sys
 import time
@@ -7,7 +8,7 @@ import typing
 from pathlib import Path
 
 from jaxmeta.commands.arguments import parsed_by, split, without
-from jaxmeta.commands.errors import fail, of_flags, one_line_errors
+from jaxmeta.commands.errors import Lenient, fail, of_flags, one_line_errors
 from jaxmeta.commands.flags import check_flags
 from jaxmeta.runs import presets
 
@@ -28,6 +29,8 @@ class Where:
     resume: Path | None = None
     """Go on with the run in this directory, bit for bit. Only --iterations (to train longer) and flags that say how to
     save or evaluate may differ; --eval.* flags that are not given are those that the run began with."""
+    auto_resume: bool = False
+    """Go on with the run that the directory holds, or begin it: one command line for a job that is started again."""
     overwrite: bool = False
     """Delete the run that the directory already holds."""
     evaluate: bool = True
@@ -48,10 +51,17 @@ class Parsed(typing.NamedTuple):
         default = Path("runs") / f"{self.experiment.method}-{self.experiment.family}"
         return self.where.resume or self.where.out or default
 
+    @property
+    def resumes(self) -> bool:
+        """Whether there is a run to go on with."""
+        from jaxmeta.runs.run import CONFIG
+
+        return self.where.resume is not None or (self.where.auto_resume and (self.directory / CONFIG).exists())
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status."""
-    with one_line_errors():
+    with one_line_errors(), contextlib.redirect_stdout(Lenient(sys.stdout)):
         return run(parse(sys.argv[1:] if argv is None else argv))
 
 
@@ -86,14 +96,16 @@ def parse(argv: list[str]) -> Parsed:
     command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on unseen tasks, and plot."
     parsed = parsed_by(command, names.rest, USAGE)
     where: Where = parsed.where
-    if where.resume is not None and (where.out is not None or where.overwrite):
-        fail("--out, --overwrite and --resume: give one of them; a resumed run stays in its directory")
+    if where.resume is not None and (where.out is not None or where.overwrite or where.auto_resume):
+        fail("--out, --overwrite, --auto-resume and --resume: give one; a resumed run stays in its directory")
+    if where.auto_resume and where.overwrite:
+        fail("--overwrite and --auto-resume: give one of them")
     found = Parsed(settings.given(start, parsed.settings), where, parsed.saving, parsed.evaluation)
     with of_flags("eval."):
         check_evaluation(found.evaluation, found.experiment)
     with of_flags():
         check_saving(found.saving)
-    check_directory(found.experiment, found.directory, overwrite=where.overwrite, resume=bool(resume))
+    check_directory(found.experiment, found.directory, overwrite=where.overwrite, resume=found.resumes)
     return found
 
 
@@ -112,7 +124,7 @@ def run(arguments: Parsed) -> int:
                 saving=saving,
                 evaluation=evaluation,
                 overwrite=where.overwrite,
-                resume=where.resume is not None,
+                resume=arguments.resumes,
                 report=display.report,
                 announce=display.announce,
             )

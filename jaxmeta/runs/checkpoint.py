@@ -1,18 +1,21 @@
-"""Checkpoints of the whole training state with Orbax: asynchronous, atomic, the last few kept."""
+"""Checkpoints of the whole training state with Orbax: asynchronous, atomic, checked, the last few kept."""
 
 import contextlib
+import hashlib
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxmeta.checks import check_least
 from jaxmeta.types import PyTree
 
-FORMAT = 2
+FORMAT = 3
 _log = logging.getLogger(__name__)
 
 
@@ -23,18 +26,25 @@ class CheckpointError(RuntimeError):
 class Checkpoints:
     """A directory of checkpoints, made if need be, to be used in a ``with`` block: leaving it waits for the last save.
 
-    The newest ``keep`` ≥ 1 are kept.
+    Each holds a digest of every leaf and of its own JSON: what does not match on reading is damaged.
+
+    Args:
+      directory: of the checkpoints alone.
+      keep: how many of the newest are kept when one is saved, ≥ 1.
+      identity: names of the run and its seeds, as JSON; a checkpoint with other ones is refused.
     """
 
-    def __init__(self, directory: str | Path, keep: int = 3):
+    def __init__(self, directory: str | Path, keep: int = 3, identity: dict[str, Any] | None = None):
         check_least(1, keep=keep)
-        self.directory = Path(directory).absolute()
-        # Orbax logs every failure with its whole trace before it raises; the one line that we raise is enough.
-        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self.directory, self._keep, self._identity = Path(directory).absolute(), keep, identity or {}
+        self._saves = False
+        # They log every failure with its whole trace before it is raised; the one line that we raise is enough.
+        for name in ("absl", "asyncio"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=keep, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
+                max_to_keep=None, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
             ),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
         )
@@ -43,8 +53,11 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with self._writing():
-            self._manager.close()
+        try:
+            self.wait()
+        finally:
+            with self._writing():
+                self._manager.close()
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
@@ -64,14 +77,21 @@ class Checkpoints:
           meta: counters and names, as JSON.
         """
         self.wait()
-        content = {"state": ocp.args.PyTreeSave(state), "meta": ocp.args.JsonSave({**meta, "format": FORMAT})}
+        leaves = {name: digest(leaf) for name, leaf in _named(state).items()}
+        meta = {**meta, **self._identity, "format": FORMAT, "leaves": leaves}
+        meta["digest"] = digest(meta)
+        content = {"state": ocp.args.PyTreeSave(state), "meta": ocp.args.JsonSave(meta)}
+        self._saves = True
         with self._writing():
             self._manager.save(iteration, args=ocp.args.Composite(**content), force=True)
 
     def wait(self) -> None:
-        """Wait for a save in progress."""
+        """Wait for a save in progress, and delete what it makes superfluous."""
         with self._writing():
             self._manager.wait_until_finished()
+            # A few at a time: thousands, put there by somebody, must not keep a run waiting.
+            for step in self.steps()[: -self._keep][:8] if self._saves else ():
+                self._manager.delete(step)
 
     def steps(self) -> list[int]:
         """The iterations that have a complete checkpoint, oldest first."""
@@ -110,26 +130,37 @@ class Checkpoints:
         for step in reversed(steps) if iteration is None else [iteration]:
             try:
                 meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-                if meta.get("format") != FORMAT:
-                    raise CheckpointError(
-                        f"{self.directory}/{step} has format {meta.get('format')}, this version reads {FORMAT}; "
-                        "use the version of jaxmeta that config.json names"
-                    )
+                self._check_meta(step, meta)
                 self._compare(step, abstract, partial=partial)
-                return self._manager.restore(step, args=ocp.args.Composite(state=how))["state"], meta
+                state = self._manager.restore(step, args=ocp.args.Composite(state=how))["state"]
+                wrong = [name for name, leaf in _named(state).items() if digest(leaf) != meta["leaves"].get(name)]
+                if wrong:
+                    raise ValueError(f"{wrong[0]} is not what was saved")
+                return state, {name: value for name, value in meta.items() if name not in ("digest", "leaves")}
             except CheckpointError:
                 raise
             except Exception as error:
-                _log.warning("checkpoint %d cannot be read (%s); trying an older one", step, _one_line(error))
+                _log.warning("checkpoint %d is damaged (%s); trying an older one", step, _one_line(error))
         raise CheckpointError(f"{self.directory}: none of the checkpoints {steps} can be read: they are damaged")
+
+    def _check_meta(self, step: int, meta: dict[str, Any]) -> None:
+        """Refuse another format and another run's checkpoint; a ``ValueError`` where the JSON is damaged."""
+        damaged = meta.get("digest") != digest({name: value for name, value in meta.items() if name != "digest"})
+        if meta.get("format") != FORMAT and not (damaged and "digest" in meta):
+            raise CheckpointError(
+                f"{self.directory}/{step} has format {meta.get('format')}, this version reads {FORMAT}; "
+                "use the version of jaxmeta that config.json names"
+            )
+        if damaged:
+            raise ValueError("its metadata is not what was saved")
+        for name, value in self._identity.items():
+            if meta.get(name) != value:
+                other = f"{name} is {meta.get(name)!r} there, and {value!r} in config.json"
+                raise CheckpointError(f"{self.directory}/{step} is of another run: {other}")
 
     def _compare(self, step: int, abstract: PyTree, *, partial: bool) -> None:
         """Refuse a checkpoint that lacks a leaf, has it in another shape, or, if all is read, has one more."""
-        saved = self._manager.item_metadata(step)["state"]
-        there, needed = (
-            {_name(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
-            for tree in (saved.tree, abstract)
-        )
+        there, needed = _named(self._manager.item_metadata(step)["state"].tree), _named(abstract)
         differs = [] if partial else [f"{name}, which is not needed" for name in sorted(set(there) - set(needed))]
         for name, leaf in needed.items():
             shape = getattr(there.get(name), "shape", None)
@@ -147,6 +178,16 @@ def _one_line(error: Exception) -> str:
     return (lines[0] if lines else type(error).__name__)[:200]
 
 
-def _name(path: Any) -> str:
-    """A leaf's path as text, whatever kinds of containers it goes through."""
-    return ".".join(str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key)))) for key in path)
+def _named(tree: PyTree) -> dict[str, Any]:
+    """Leaves by their paths as text, whatever kinds of containers those go through."""
+    last = lambda key: str(getattr(key, "name", getattr(key, "key", getattr(key, "idx", key))))  # noqa: E731
+    return {".".join(map(last, path)): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+
+
+def digest(content: Any) -> str:
+    """A digest of an array's type, shape and bits, or of a dictionary as JSON."""
+    if isinstance(content, dict):
+        return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
+    is_key = jax.numpy.issubdtype(content.dtype, jax.dtypes.prng_key)
+    array = np.asarray(jax.random.key_data(content) if is_key else content)
+    return hashlib.blake2b(f"{array.dtype}{array.shape}".encode() + array.tobytes(), digest_size=16).hexdigest()

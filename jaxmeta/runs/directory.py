@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import os
 import platform
 import signal
 import subprocess
@@ -18,10 +19,12 @@ import numpy as np
 import jaxmeta
 from jaxmeta.checks import check_least
 from jaxmeta.runs.checkpoint import Checkpoints
-from jaxmeta.runs.logging import CsvLog, TensorBoardLog, tidy_rows
+from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
 from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, train_in_chunks
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends training with its state saved."""
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
 
 
@@ -45,13 +48,15 @@ class Progress(NamedTuple):
 class Outcome(NamedTuple):
     """How training ended: after which iteration, by which signal if by any, and the last state, leaves ``[S, ...]``.
 
-    ``skipped`` are the updates that were not finite and therefore left out, since this process began.
+    ``skipped`` are the updates that were not finite and therefore left out, since this process began; ``ruined`` the
+    seeds that had too many of them in a row, which ended training.
     """
 
     state: TrainState
     iteration: int
     signal: int | None
     skipped: int
+    ruined: list[int]
 
 
 def describe() -> dict[str, Any]:
@@ -61,6 +66,8 @@ def describe() -> dict[str, Any]:
     return {
         "versions": ours | {name: _version(name) for name in PACKAGES},
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        # Sums are split over the cores that a process may use: their order, and the last bits, depend on how many.
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "git_revision": _git_revision(),
     }
 
@@ -94,25 +101,33 @@ def train_run(
     iterations: int,
     checkpoint_every: int = 50,
     keep: int = 3,
+    max_skipped: int = 20,
     resume: bool = False,
     tensorboard: bool = False,
+    identity: str | None = None,
+    begun: Callable[[int], None] = lambda iteration: None,
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda line: None,
     program: Any = None,
 ) -> Outcome:
     """Train every seed up to meta-iteration ``iterations``, resumed or not; log and checkpoint into ``directory``.
 
-    SIGINT and SIGTERM end training after the chunk in progress (about a second) with a checkpoint. The last state is
-    always saved. What is not described here is as of ``Saving`` and ``start``.
+    SIGINT, SIGTERM and SIGHUP end training after the chunk in progress (about a second) with a checkpoint. The last
+    state is always saved, unless updates that are not finite ended training. What is not described here is as of
+    ``Saving`` and ``start``.
 
     Args:
       seeds: names and keys of the seeds.
+      identity: of the run, the same when it is resumed.
+      begun: called with the iterations that are done, once all is restored and compiled, before anything is written.
       program: from ``traced``, of the same algorithm, tasks, seeds and meta-batch, if it was traced before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
-    states = seed_states(algorithm, seeds)
-    steps, clock, skipped = np.zeros(len(seeds), np.int64), 0.0, 0
-    with Checkpoints(directory / "checkpoints", keep) as checkpoints, stop_signals() as came:
+    states, metrics = seed_states(algorithm, seeds), directory / "metrics.csv"
+    steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
+    ours = {"run": identity, "seeds": seeds}
+    with Checkpoints(directory / "checkpoints", keep, ours) as checkpoints, stop_signals() as came:
+        resume = resume and bool(checkpoints.steps())
         if resume:
             states, meta = checkpoints.restore(states)
             steps, clock = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
@@ -122,54 +137,75 @@ def train_run(
         program = traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch) if program is None else program
         compiled = program.lower().compile()
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
-        logs: list[CsvLog | TensorBoardLog] = [CsvLog(directory / "metrics.csv", done)]
+        table = CsvLog(metrics, columns(program.out_info[1]), seeds, done)
+        begun(done)
+        logs: list[CsvLog | TensorBoardLog] = [table]
         logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
-        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=lambda: bool(came))
-        last = states
+        last, ruined = states, []
+        stop = lambda: bool(came or ruined)  # noqa: E731
+        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop)
 
         def save(state: TrainState) -> None:
-            meta = {"iteration": done, "env_steps": steps.tolist(), "seconds": clock, "seeds": seeds}
+            table.sync()
+            meta = {"iteration": done, "env_steps": steps.tolist(), "seconds": clock}
             checkpoints.save(done, state, meta)
 
         try:
             for chunk in chunks:
+                # The device has the next chunk already. A save that is complete before the next one begins costs a kill
+                # one interval at most.
+                checkpoints.wait()
                 count = chunk.info["skipped"].shape[0]
                 totals = steps + np.cumsum(chunk.info["env_steps"].astype(np.int64), axis=0)
                 times = clock + chunk.seconds * np.arange(1, count + 1) / count
                 rows = tidy_rows(chunk.first, chunk.info, seeds, totals, times)
                 for log in logs:
                     log.write(rows)
+                if not metrics.exists():
+                    raise RunError(f"{directory}: metrics.csv was removed while the run wrote to it; it ends here")
                 rate = float(np.sum(totals[-1] - steps)) / max(chunk.seconds, 1e-9)
                 steps, clock, done = totals[-1], float(times[-1]), chunk.first + count
                 skipped += int(np.sum(chunk.info["skipped"]))
+                for now in chunk.info["skipped"]:
+                    in_a_row = np.where(now > 0, in_a_row + 1, 0)
+                if max_skipped and np.max(in_a_row) >= max_skipped:
+                    ruined = [seed for seed, count in zip(seeds, in_a_row, strict=True) if count >= max_skipped]
                 if chunk.state is not None:
-                    last, saved = chunk.state, done
-                    save(last)
+                    last = chunk.state
+                    # Of a row of updates without effect, the state before them is the one to keep.
+                    if not max_skipped or 2 * np.max(in_a_row) < max_skipped:
+                        saved = done
+                        save(last)
                 before, after = (float(np.mean(chunk.info[name][-1])) for name in ("return_pre", "return_post"))
                 left = (iterations - done) * clock / done
                 report(Progress(done, iterations, clock, rate, left, before, after, skipped))
-            if saved is None:
+            if saved is None and not ruined:
                 # Stopped before the first chunk: the initial state makes the directory one that can be resumed.
                 save(last)
         finally:
             for log in logs:
                 log.close()
-        return Outcome(last, done, next(iter(came), None), skipped)
+        return Outcome(last, done, next(iter(came), None), skipped, ruined)
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[list[int]]:
-    """Inside the ``with`` block the first SIGINT or SIGTERM is put on the list; a second one ends at once."""
+    """Inside the ``with`` block the first of ``SIGNALS`` is put on the list; a second one does what it did before."""
     came: list[int] = []
 
-    def handle(number: int, frame: object) -> None:
-        if came:
+    def handle(number: int, frame: Any) -> None:
+        handler = previous[number]
+        if came and callable(handler):
+            handler(number, frame)
+        elif came:
             raise KeyboardInterrupt
         came.append(number)
 
-    # Python allows handlers in the main thread only; elsewhere (a notebook's worker) the caller's own stay.
+    # Python allows handlers in the main thread only; elsewhere (a notebook's worker) the caller's own stay. So does a
+    # signal that is ignored, as SIGHUP is under nohup.
     main = threading.current_thread() is threading.main_thread()
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM) if main}
+    heard = [number for number in SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, handle) for number in heard}
     try:
         yield came
     finally:

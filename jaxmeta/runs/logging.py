@@ -1,13 +1,21 @@
 """Files of a run: metrics as tidy CSV and, on request, for TensorBoard; anything else as JSON."""
 
 import csv
+import io
 import json
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 LEADING = ("iteration", "seed", "env_steps", "seconds", "return_pre", "return_post")
+
+
+def columns(info: Iterable[str]) -> list[str]:
+    """Names of the columns, given those in ``Info``."""
+    return [*LEADING, *sorted(set(info) - set(LEADING))]
 
 
 def tidy_rows(
@@ -17,7 +25,7 @@ def tidy_rows(
 
     ``info`` is ``[I, S]`` each; environment steps ``[I, S]``, adaptation included, and seconds ``[I]`` are all so far.
     """
-    names = ("return_pre", "return_post", *sorted(set(info) - set(LEADING)))
+    names = columns(info)[4:]
     return [
         {
             "iteration": first + i + 1,
@@ -32,26 +40,58 @@ def tidy_rows(
 
 
 class CsvLog:
-    """Appends rows to a CSV file; the header comes from the first. Rows past ``iteration`` are dropped on opening."""
+    """Appends rows to a CSV file, whose earlier rows are untouched: only what is beyond ``iteration`` is dropped.
 
-    def __init__(self, path: str | Path, iteration: int = 0):
+    Args:
+      path: the file.
+      columns: names.
+      seeds: a row each at every iteration.
+      iteration: how many of them the file must hold.
+
+    Raises:
+      ValueError: the file does not hold exactly these rows; it is named.
+    """
+
+    def __init__(self, path: str | Path, columns: Sequence[str], seeds: Sequence[int], iteration: int = 0):
         self.path = Path(path)
-        kept = [row for row in read_csv(self.path) if row["iteration"] <= iteration] if self.path.exists() else []
-        self._file = self.path.open("w", newline="")
-        self._writer: csv.DictWriter | None = None
-        self.write(kept)
+        # Before the first checkpoint nothing is kept, whatever a kill left there.
+        rows = read_csv(self.path) if iteration and self.path.exists() else []
+        kept = [row for row in rows if row["iteration"] <= iteration]
+        expected = [(i, seed) for i in range(1, iteration + 1) for seed in seeds]
+        if [(row["iteration"], row["seed"]) for row in kept] != expected:
+            asked = f"{len(expected)} rows, of iterations 1 to {iteration} of seeds {', '.join(map(str, seeds))}"
+            raise ValueError(f"{path}: holds {len(kept)} rows, and the checkpoint needs {asked}; restore the file")
+        if kept and list(kept[0]) != list(columns):
+            differ = sorted(set(kept[0]) ^ set(columns)) or ["their order"]
+            raise ValueError(f"{path}: its columns are not this run's: {', '.join(differ)}; restore the file")
+        whole = bool(kept) and self.path.read_text().endswith("\n")
+        if len(kept) < len(rows) or not whole:
+            # Beside, and then in place of the old one: a kill at any moment leaves one of them.
+            beside = self.path.with_suffix(".csv.tmp")
+            with beside.open("w", newline="") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(kept)
+                _synced(file)
+            beside.replace(self.path)
+        self._file = self.path.open("a", newline="")
+        self._writer = csv.DictWriter(self._file, columns)
 
     def write(self, rows: list[dict[str, float]]) -> None:
-        if not rows:
-            return
-        if self._writer is None:
-            self._writer = csv.DictWriter(self._file, fieldnames=list(rows[0]))
-            self._writer.writeheader()
         self._writer.writerows(rows)
         self._file.flush()
 
+    def sync(self) -> None:
+        """Wait until the rows are on disk."""
+        _synced(self._file)
+
     def close(self) -> None:
         self._file.close()
+
+
+def _synced(file: TextIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 class TensorBoardLog:
@@ -78,12 +118,20 @@ class TensorBoardLog:
 
 
 def read_csv(path: str | Path) -> list[dict[str, float]]:
-    """Rows of numbers; a last line that a crash cut short is left out."""
-    with Path(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    complete = [row for row in rows if None not in row.values() and "" not in row.values()]
-    integers = {"iteration", "seed", "env_steps"}
-    return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in complete]
+    """Rows of numbers; a last line that a crash cut short is left out.
+
+    Raises:
+      ValueError: the file is not a table of metrics; it is named.
+    """
+    try:
+        text = Path(path).read_text()
+        table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        if not {"iteration", "seed"} <= set(table.fieldnames or ()):
+            raise ValueError("it has no columns iteration and seed")
+        integers = {"iteration", "seed", "env_steps"}
+        return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in table]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise ValueError(f"{path}: not a table of metrics ({error}); restore the file") from error
 
 
 def write_json(path: Path | None, content: Any) -> None:

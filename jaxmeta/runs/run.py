@@ -18,7 +18,7 @@ from jaxmeta.runs.logging import write_json
 from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 CONFIG = "config.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +146,7 @@ def load(directory: str | Path, *, seed: int | None = None, checkpoint: int | No
     _, algorithm = config.build()
     one = jax.eval_shape(algorithm.init, jax.random.key(0)).theta
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), one)
-    with Checkpoints(directory / "checkpoints") as checkpoints:
+    identity = {"run": json.loads((directory / CONFIG).read_text()).get("run"), "seeds": config.seeds}
+    with Checkpoints(directory / "checkpoints", identity=identity) as checkpoints:
         thetas, iteration = checkpoints.restore_theta(like, checkpoint)
     return Run(directory, config, iteration, seed, thetas)

@@ -7,26 +7,28 @@ import os
 import shutil
 import signal
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxmeta.checks import check_least
 from jaxmeta.runs import directory as runs
+from jaxmeta.runs.diagnosis import diagnosed, in_words
+from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import write_json
 from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
 
-DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json")
+FAILED = "not_finite.json"
+DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
 PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
-OURS = (
-    *DATA,
-    *(f"{name}.tmp" for name in DATA if name.endswith(".json")),
-    *(f"{name}.png" for name in PICTURES),
-    "trajectories.gif",
-)
+TEMPORARY = tuple(f"{name}.tmp" for name in DATA if "." in name)
+OURS = (*DATA, *TEMPORARY, *(f"{name}.png" for name in PICTURES), "trajectories.gif")
 """What we write into a run's directory, and delete when it is overwritten."""
+ASIDE = ".overwritten"
+"""Where a run that is overwritten stays until the new one has a checkpoint."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Saving:
     """Checkpoints kept, the newest."""
     tensorboard: bool = False
     """Write TensorBoard scalars beside metrics.csv (needs the tensorboard extra)."""
+    max_skipped: int = 20
+    """Stop after so many updates in a row that were not finite, of any seed; 0: never."""
 
 
 class StartError(RuntimeError):
@@ -76,7 +80,8 @@ def start(
       saving: how often, how many, and what beside.
       evaluation: how the run is to be evaluated, noted in ``config.json``; by default as is noted there already.
       overwrite: delete the run that the directory holds, once the new one is built.
-      resume: go on with the run that the directory holds; only ``iterations`` may differ.
+      resume: go on with the run that the directory holds, from its beginning if it has no checkpoint yet; only
+        ``iterations`` may differ.
       report: called with a ``Progress`` after each chunk of iterations.
       announce: called with lines worth telling once.
 
@@ -99,17 +104,30 @@ def start(
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
-    with held(directory):
+    with contextlib.ExitStack() as until_the_end:
+        until_the_end.enter_context(held(directory))
+        if not (directory / CONFIG).exists():
+            # A run was being overwritten when the process was killed.
+            _move(directory / ASIDE, directory)
         # Another process may have written there while this one was building.
         check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+        until_the_end.enter_context(put_aside(directory, overwrite=overwrite and not resume))
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
-        if overwrite and not resume:
-            clear(directory)
-        content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset}
-        content |= {"evaluation": dataclasses.asdict(evaluation), **runs.describe()}
-        write_json(directory / CONFIG, content)
+        before = json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
+        here = runs.describe()
+        for line in changed(before["history"], here):
+            announce(f"warning: {line}")
+
+        def begun(iteration: int) -> None:
+            content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset}
+            content |= {"evaluation": dataclasses.asdict(evaluation), "run": before["run"], **here}
+            history = [*before["history"], {"from_iteration": iteration, **here}]
+            write_json(directory / CONFIG, {**content, "history": history})
+
+        if not resume:
+            begun(0)
         outcome = runs.train_run(
             directory,
             algorithm,
@@ -119,10 +137,14 @@ def start(
             iterations=experiment.tree["iterations"],
             **dataclasses.asdict(saving),
             resume=resume,
+            identity=before["run"],
+            begun=begun if resume else lambda iteration: None,
             report=report,
             announce=announce,
             program=program,
         )
+    if outcome.ruined:
+        raise RunError(_ruined(directory, algorithm, tasks, experiment, outcome, saving.max_skipped))
     if outcome.skipped:
         left_out = f"{outcome.skipped} updates were not finite and were left out"
         announce(f"warning: {left_out} (column 'skipped' of metrics.csv)")
@@ -130,6 +152,75 @@ def start(
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
     return load(directory)
+
+
+def _ruined(directory: Path, algorithm: Any, tasks: Any, experiment: Experiment, outcome: Any, count: int) -> str:
+    """What there is to say of a run whose updates are not finite any more; its tasks are written into a file."""
+    import jax
+
+    seed = outcome.ruined[0]
+    state = jax.tree.map(lambda x: x[experiment.seeds.index(seed)], outcome.state)
+    found = {"seed": seed, **diagnosed(algorithm, tasks, state, experiment.tree["meta_batch"])}
+    write_json(directory / FAILED, found)
+    kept = sorted(int(path.name) for path in (directory / "checkpoints").iterdir() if path.name.isdigit())
+    left = f"the last checkpoint is of iteration {kept[-1]}" if kept else "there is no checkpoint yet"
+    return (
+        f"{directory}: {count} updates in a row were not finite, of seed {seed}: {in_words(found)} (see {FAILED}); "
+        f"{left}; smaller step sizes may help"
+    )
+
+
+def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
+    """What differs from the machine and the packages that a run was last trained with, if that may move its bits."""
+    if not history:
+        return []
+    last, lines = history[-1], []
+    for name in ("cores", "device"):
+        if last.get(name) != here[name]:
+            lines.append(f"{name} were {last.get(name)} and are {here[name]} now: the last bits may differ")
+    moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
+    return [*lines, *(f"{name} is another version now: the last bits may differ" for name in moved)]
+
+
+@contextlib.contextmanager
+def put_aside(directory: Path, *, overwrite: bool) -> Iterator[None]:
+    """Inside the ``with`` block the run that was there stands aside; after it, it is removed.
+
+    It is put back if the new one ends without any checkpoint.
+    """
+    aside = directory / ASIDE
+    if overwrite and not ((aside / CONFIG).exists() and not _has_checkpoints(directory)):
+        aside.mkdir(exist_ok=True)
+        clear(aside)
+        _move(directory, aside)
+    elif overwrite:
+        # A run that was killed before its first checkpoint: what it was to replace still stands aside.
+        clear(directory)
+    try:
+        yield
+    except BaseException:
+        if overwrite and not _has_checkpoints(directory):
+            clear(directory)
+            _move(aside, directory)
+        raise
+    finally:
+        if aside.is_dir():
+            clear(aside)
+            with contextlib.suppress(OSError):
+                aside.rmdir()
+
+
+def _has_checkpoints(directory: Path) -> bool:
+    return any(path.name.isdigit() for path in (directory / "checkpoints").glob("*"))
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what is ours; the configuration first or last, since a directory with one is a run."""
+    for path in sorted(_ours(source), key=lambda path: (path.name == CONFIG) == (target.name != ASIDE)):
+        there = target / path.relative_to(source)
+        there.parent.mkdir(exist_ok=True)
+        path.replace(there)
+    _remove_empty(source)
 
 
 @contextlib.contextmanager
@@ -156,6 +247,7 @@ def held(directory: Path) -> Iterator[None]:
 def check_saving(saving: Saving) -> None:
     """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name."""
     check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
+    check_least(0, max_skipped=saving.max_skipped)
 
 
 def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
@@ -173,14 +265,16 @@ def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool,
             raise StartError(f"{directory}: the run was made with other settings: {listed}")
         saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
         asked = experiment.tree["iterations"]
-        if not saved:
-            raise StartError(f"{directory}: holds no complete checkpoint; start the run anew and overwrite it")
-        if max(saved) > asked:
+        if saved and max(saved) > asked:
             raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {asked}")
         return
     if directory.exists() and not directory.is_dir():
         raise StartError(f"{directory}: is a file; name a directory")
-    if directory.exists() and any(directory.iterdir()):
+    # What a kill left before there was a run counts for nothing; a run that was being overwritten is put back.
+    left = {*OURS, ASIDE} if (directory / ASIDE).exists() and not (directory / CONFIG).exists() else TEMPORARY
+    if directory.exists() and any(path.name not in left for path in directory.iterdir()):
+        if overwrite and (directory.is_symlink() or Path.cwd().is_relative_to(directory.resolve())):
+            raise StartError(f"{directory}: is a link, or the folder that you are in; only a run's own is overwritten")
         if not _is_run(directory):
             raise StartError(f"{directory}: is not empty and holds no run; choose another directory")
         if not overwrite:
@@ -198,21 +292,30 @@ def _is_run(directory: Path) -> bool:
 
 def clear(directory: Path) -> None:
     """Delete what we wrote into a run's directory, by name and never through a link; the rest stays."""
-    for path in (directory / name for name in OURS):
-        if path.is_symlink() or path.is_file():
-            path.unlink()
-        elif path.is_dir():
-            _clear_folder(path)
-
-
-def _clear_folder(folder: Path) -> None:
-    """Delete checkpoints, by their numbers, and event files; the folder too, if nothing else is in it."""
-    for path in folder.iterdir():
-        checkpoint = path.name.partition(".")[0].isdigit() or path.name.startswith("seed_")
-        if checkpoint and path.is_dir() and not path.is_symlink():
+    for path in _ours(directory):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+        else:
+            path.unlink()
+    _remove_empty(directory)
+
+
+def _ours(directory: Path) -> list[Path]:
+    """What we wrote: files by name; of folders the checkpoints, by their numbers, and the seeds' event files."""
+    found = []
+    for path in (directory / name for name in OURS):
+        if path.is_dir() and not path.is_symlink():
+            found += [one for one in path.iterdir() if one.name.partition(".")[0].isdigit() or one.name[:5] == "seed_"]
+        elif path.is_symlink() or path.exists():
+            found.append(path)
+    return found
+
+
+def _remove_empty(directory: Path) -> None:
+    for path in (directory / name for name in OURS):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.rmdir()
 
 
 def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:

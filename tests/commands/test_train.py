@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from jaxmeta.commands import train
 from jaxmeta.runs import directory as runs
 from jaxmeta.runs.checkpoint import Checkpoints
+from jaxmeta.runs.logging import read_csv
 from jaxmeta.runs.run import read_config
 from jaxmeta.runs.start import held
 
@@ -277,13 +279,103 @@ def test_resuming_with_other_settings_names_them(refused, finished):
     assert "is beyond iterations 3" in refused(train.main, "--resume", directory, "--iterations", 3)
 
 
-def test_a_torn_config_and_a_run_without_checkpoints_are_one_line(refused, finished, tmp_path):
+def test_a_torn_config_is_one_line_and_a_run_without_checkpoints_begins(refused, printed, finished, tmp_path):
     whole = (finished[0] / "config.json").read_text()
     (tmp_path / "config.json").write_text(whole[:50])
     assert "cannot be read" in refused(train.main, "--resume", tmp_path)
+    assert contents(tmp_path) == {tmp_path / "config.json": whole[:50].encode()}
     (tmp_path / "config.json").write_text(whole)
-    assert "holds no complete checkpoint" in refused(train.main, "--resume", tmp_path)
-    assert contents(tmp_path) == {tmp_path / "config.json": whole.encode()}
+    # What a kill before the first checkpoint left of the metrics counts for nothing.
+    (tmp_path / "metrics.csv").write_text("iteration,seed\n1,0\n2,")
+    assert "iteration 300/300" in printed(train.main, "--resume", tmp_path, "--no-evaluate")
+    first, second = (read_csv(each / "metrics.csv") for each in (tmp_path, finished[0]))
+    assert [row["return_post"] for row in first] == [row["return_post"] for row in second]
+    content = json.loads((tmp_path / "config.json").read_text())
+    assert [each["from_iteration"] for each in content["history"]] == [0, 0]
+    assert content["run"] == json.loads(whole)["run"]
+
+
+def test_a_job_s_command_line_begins_a_run_and_goes_on_with_it(printed, refused, tmp_path):
+    command = [*SMALL, *SAVED, "--out", tmp_path / "run", "--auto-resume"]
+    # A kill between writing the configuration and putting it in its place leaves this.
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.json.tmp").write_text("{")
+    assert "iteration 6/6" in printed(train.main, *command, "--iterations", 6)
+    assert "iteration 12/12" in printed(train.main, *command, "--iterations", 12)
+    assert [row["iteration"] for row in read_csv(tmp_path / "run" / "metrics.csv")] == list(range(1, 13))
+    got = refused(train.main, *command, "--iterations", 12, "--inner-rate", 0.3)
+    assert "made with other settings: inner_rate (0.5 there, 0.3 here)" in got
+    got = refused(train.main, *command, "--overwrite")
+    assert got == "error: --overwrite and --auto-resume: give one of them"
+
+
+def test_what_is_overwritten_is_put_back_where_the_new_run_fails_before_its_first_checkpoint(
+    tiny_run, tmp_path, monkeypatch, capsys
+):
+    directory = shutil.copytree(tiny_run, tmp_path / "run")
+    (directory / "notes.md").write_text("mine")
+    before = contents(directory)
+
+    def fails(*arguments, **settings):
+        assert set(contents(directory)) > {directory / "config.json", directory / "notes.md"}
+        raise OSError("no space left")
+
+    monkeypatch.setattr(runs, "train_run", fails)
+    with pytest.raises(SystemExit):
+        train.main([*SMALL, "--out", str(directory), "--overwrite"])
+    assert capsys.readouterr().err == "error: no space left\n"
+    assert contents(directory) == before
+
+
+def test_neither_links_nor_the_folder_one_is_in_are_overwritten(tiny_run, tmp_path, monkeypatch, refused):
+    directory = shutil.copytree(tiny_run, tmp_path / "run")
+    before = contents(directory)
+    (tmp_path / "link").symlink_to(directory)
+    monkeypatch.chdir(directory)
+    for out in (".", tmp_path / "link"):
+        got = refused(train.main, *SMALL, "--out", out, "--overwrite")
+        assert got.startswith(f"error: {out}: is a link, or the folder that you are in")
+    assert contents(directory) == before
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_displays_that_fail_leave_the_training_alone(encoding, tmp_path):
+    environment = {**ENVIRONMENT, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "-m", "jaxmeta", "train", *SMALL, "--iterations", "3", "--no-evaluate", "--out"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    out = writer if encoding == "utf-8" else subprocess.PIPE
+    done = subprocess.run(
+        [*command, tmp_path / "run"], stdout=out, stderr=subprocess.PIPE, env=environment, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(read_csv(tmp_path / "run" / "metrics.csv")) == 3
+
+
+def test_updates_that_are_never_finite_end_a_run_and_its_last_good_state_stays(tmp_path, capsys):
+    command = f"--seeds 2 --iterations 40 --checkpoint-every 2 --max-skipped 4 --inner-rate 1e30 --out {tmp_path}/run"
+    with pytest.raises(SystemExit) as caught:
+        train.main([*SMALL, "--no-evaluate", *command.split()])
+    got = capsys.readouterr().err
+    assert caught.value.code == 2
+    assert "4 updates in a row were not finite, of seed 0: " in got
+    assert "reward of tasks 0, 1, 2" in got
+    assert len(got.splitlines()) == 1
+    found = json.loads((tmp_path / "run" / "not_finite.json").read_text())
+    assert found["lifetimes"]["reward"] or found["lifetimes"]["obs"]
+    assert len(next(iter(found["tasks"].values()))) == 3
+    assert 4 <= len(read_csv(tmp_path / "run" / "metrics.csv")) < 2 * 40
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_while_it_imports_or_compiles_is_one_line(number, tmp_path):
+    process = started(*SMALL, *SAVED, "--iterations", 10, "--out", tmp_path / "run")
+    time.sleep(0.7)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 128 + number, (out, err)
+    assert err.strip() in ("", f"stopped by {number.name}")
 
 
 FULL_DISK = """

@@ -1,3 +1,4 @@
+import random
 import shutil
 
 import chex
@@ -5,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxmeta.runs.checkpoint import CheckpointError, Checkpoints
+from jaxmeta.runs.checkpoint import CheckpointError, Checkpoints, digest
 
 
 def state(value):
@@ -48,7 +49,40 @@ def test_a_damaged_checkpoint_is_passed_over(directory, part, caplog):
     restored, meta = restore(directory)
     assert meta["iteration"] == 2
     assert float(restored["x"][0, 0]) == 2.0
-    assert "checkpoint 3 cannot be read" in caplog.text
+    assert "checkpoint 3 is damaged" in caplog.text
+
+
+def test_a_flipped_bit_is_found_or_without_effect(directory):
+    """Of the parameters' files and of all files beside them; another checkpoint is taken, or none."""
+    expected, meta = restore(directory, iteration=3)
+    chance = random.Random(0)
+    files = [path for path in sorted((directory / "3").rglob("*")) if path.is_file() and path.stat().st_size]
+    found = 0
+    with Checkpoints(directory) as checkpoints:
+        for path in files * 4:
+            whole = path.read_bytes()
+            flipped = bytearray(whole)
+            flipped[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+            path.write_bytes(flipped)
+            try:
+                restored, other = checkpoints.restore(state(0), 3)
+            except CheckpointError:
+                found += 1
+            else:
+                assert other == meta, path
+                assert digest(restored["x"]) == digest(expected["x"]), path
+                assert digest(restored["key"]) == digest(expected["key"]), path
+            path.write_bytes(whole)
+    assert found > len(files)
+
+
+def test_thousands_of_checkpoints_of_somebody_else_are_refused_at_once(directory):
+    for step in range(10, 1010):
+        shutil.copytree(directory / "3", directory / str(step))
+    message = "1009 is of another run: run is None there, and 'mine' in config"
+    with Checkpoints(directory, identity={"run": "mine"}) as checkpoints, pytest.raises(CheckpointError, match=message):
+        checkpoints.restore(state(0))
+    assert len(list(directory.iterdir())) == 1002
 
 
 def test_nothing_readable_is_one_line(directory):
@@ -66,7 +100,7 @@ def test_an_empty_directory_is_one_line(tmp_path):
 
 def test_another_format_is_named(directory, monkeypatch):
     monkeypatch.setattr("jaxmeta.runs.checkpoint.FORMAT", 99)
-    with pytest.raises(CheckpointError, match="has format 2, this version reads 99"):
+    with pytest.raises(CheckpointError, match="has format 3, this version reads 99"):
         restore(directory)
 
 

@@ -90,7 +90,6 @@ def changed(trained, directory, change):
     [
         (lambda tree: tree["policy"].update(hidden=[5]), "Dense_0.bias of shape [2, 4], not [2, 5]"),
         (lambda tree: tree["policy"].update(hidden=[4, 2]), "has no meta.theta.params.MLP_0.Dense_2.bias"),
-        (lambda tree: tree.update(seeds=3), "of shape [2, "),
     ],
 )
 def test_weights_of_another_configuration_are_refused_by_the_first_leaf_that_differs(
@@ -101,6 +100,17 @@ def test_weights_of_another_configuration_are_refused_by_the_first_leaf_that_dif
     assert message in str(caught.value)
     assert str(caught.value).endswith("it is of another configuration")
     assert "\n" not in str(caught.value)
+
+
+def test_checkpoints_of_another_run_are_refused_and_not_relabelled(trained, tmp_path):
+    fewer = changed(trained, tmp_path / "fewer", lambda tree: tree.update(seeds=1))
+    with pytest.raises(CheckpointError, match=r"is of another run: seeds is \[3, 4\] there, and \[3\] in config"):
+        jaxmeta.load(fewer)
+    other = changed(trained, tmp_path / "other", lambda tree: None)
+    content = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**content, "run": "0123"}))
+    with pytest.raises(CheckpointError, match=r"is of another run: run is '[0-9a-f]{32}' there, and '0123' in config"):
+        jaxmeta.load(other)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +134,8 @@ def test_a_configuration_that_does_not_fit_is_one_line_with_the_full_path(traine
     ("content", "message"),
     [
         ({"arguments": {"task": "navigation"}, "versions": {"jaxmeta": "0.1.0"}}, "was written by jaxmeta 0.1.0"),
-        ({"format": 99, "experiment": {}}, "has format 99, and this version reads 2"),
-        ({"format": 2}, "cannot be read (KeyError)"),
+        ({"format": 99, "experiment": {}}, "has format 99, and this version reads 3"),
+        ({"format": 3}, "cannot be read (KeyError)"),
         ([], "not a table"),
     ],
 )
