@@ -349,6 +349,11 @@ def accelerator_methods() -> str:
     return markdown(["method", "family", "compilation", "a meta-step"], rows)
 
 
+def faults() -> str:
+    rows = [[one["case"], one["tries"], one["right"]] for one in results("faults")["cases"]]
+    return markdown(["what was done to a run", "times", "right afterwards"], rows)
+
+
 def headline() -> str:
     """The front page's results, each beside what is best."""
     found = results("navigation_evaluation")["summary"]["sampled"]
@@ -390,6 +395,7 @@ def headline_speed() -> str:
 
 _BANDITS = [{"n": n, "k": k} for n in (10, 100, 500) for k in (2, 5, 10, 50)]
 TABLES: dict[str, Callable[[], str]] = {
+    "faults": faults,
     "headline": headline,
     "headline-speed": headline_speed,
     "navigation": navigation,

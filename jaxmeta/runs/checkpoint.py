@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Checkpoints:
         # They log every failure with its whole trace before it is raised; the one line that we raise is enough.
         for name in ("absl", "asyncio"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        if sys.unraisablehook is not _unraisable:
+            sys.unraisablehook = _unraisable
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
@@ -171,6 +174,15 @@ class Checkpoints:
                 differs.append(f"{name} of shape {list(shape)}, not {list(leaf.shape)}")
         if differs:
             raise CheckpointError(f"{self.directory}/{step} has {differs[0]}: it is of another configuration")
+
+
+_raised_before = sys.unraisablehook
+
+
+def _unraisable(raised: Any) -> None:
+    """Leave out what a damaged checkpoint's other reads give to an event loop that has ended with the first failure."""
+    if str(raised.exc_value) != "Event loop is closed":
+        _raised_before(raised)
 
 
 def _one_line(error: Exception) -> str:
