@@ -213,7 +213,7 @@ def shrunken(method: str | None, family: str | None, preset: str | None) -> tupl
             elif full == "family.horizon":
                 limit = max(AT_MOST["horizon"] * repeat, AT_LEAST.get(whole.family, 1))
                 changed[name] = min(value, limit)
-            elif full in AT_MOST or name in AT_MOST:
+            elif full in AT_MOST or (name in AT_MOST and path != "family."):
                 changed[name] = limited(full if full in AT_MOST else name, value)
         return changed
 
