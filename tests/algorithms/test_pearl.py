@@ -32,7 +32,7 @@ def algorithm(tasks, model):
 @pytest.fixture(scope="module")
 def adapted(tasks, algorithm):
     """Slow weights, and what the same key adapts to in three tasks."""
-    theta = algorithm.init(jax.random.key(0)).theta
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 3)
     phi, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (None, None, 0)))(jax.random.key(2), theta, batch)
     return theta, batch, phi, lifetimes
@@ -142,7 +142,7 @@ def test_padding_is_never_learned_from_and_nothing_follows_an_end(tasks, model):
 def test_replay_never_mixes_tasks(tasks, algorithm):
     """An item's rewards are those of one goal, and an item is overwritten as a whole."""
     step = jax.jit(algorithm.step)
-    state, batches = algorithm.init(jax.random.key(0)), []
+    state, batches = jax.jit(algorithm.init)(jax.random.key(0)), []
     for seed in range(2):
         batches.append(jaxmeta.sample_tasks(jax.random.key(10 + seed), tasks, 3))
         state, info = step(jax.random.key(seed), state, batches[-1])
@@ -156,7 +156,7 @@ def test_replay_never_mixes_tasks(tasks, algorithm):
 
 
 def test_a_step_moves_every_network_and_slow_critics_follow(tasks, algorithm):
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     new, info = jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), tasks, 3))
     for name in ("encoder", "actor", "critics", "log_temperature"):
         assert optax.global_norm(jax.tree.map(jnp.subtract, new.theta[name], state.theta[name])) > 0, name
