@@ -140,7 +140,7 @@ class Divergence(NamedTuple):
     Attributes:
       value: ``value(theta) -> scalar``, in nats.
       curvature: ``curvature(vector, every) -> pytree``: its Hessian at the ``theta`` that collected, times a pytree of
-        theta's shape, on every ``every``-th time step of the data.
+        theta's shape; only every ``every``-th term of the mean over time steps counts.
     """
 
     value: Callable[[Theta], Array]

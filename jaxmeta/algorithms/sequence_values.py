@@ -81,10 +81,10 @@ def sequence_values(
         online, frozen = (duelling(distribution, value) for distribution, value, _ in replayed)
         best = jnp.argmax(online, axis=-1)
         value = unscaled(jnp.take_along_axis(frozen, best[:, None], axis=-1)[:, 0])
-        target_value = rescaled(n_step_targets(sequence.reward, sequence.done, value, discount, n_step))
+        target_value = rescaled(n_step_targets(sequence.reward, sequence.done, sequence.mask, value, discount, n_step))
         taken = jnp.take_along_axis(online, sequence.action[:, None], axis=-1)[:, 0]
-        # The state after a sequence's last step is not in it.
-        known = jnp.maximum(jnp.arange(window) < window - 1, sequence.done)
+        # The state after the last step, of the sequence or of the lifetime, is not in it.
+        known = jnp.maximum(jnp.append(sequence.mask[1:], 0.0), sequence.done)
         return jax.lax.stop_gradient(target_value) - taken, sequence.mask * sequence.learned * known
 
     def loss(network: PyTree, target: PyTree, sequences: Sequence, weight: Array):

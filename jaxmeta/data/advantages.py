@@ -1,31 +1,37 @@
-"""Returns, advantages and the linear feature baseline. Pure and unbatched; callers vmap over episodes."""
+"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes."""
+
+import functools
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_unit
+from jaxmeta.data.least_squares import fit_linear, linear_features
 from jaxmeta.types import Array, Estimator, Trajectory
 
 
 def discounted_returns(reward: Array, end: Array, discount: float) -> Array:
-    """Return-to-go ``G_t = r_t + γ (1 − end_t) G_{t+1}`` inside each episode of one sequence.
+    """Return-to-go ``G_t = r_t + γ (1 − end_t) G_{t+1}`` inside each episode of one sequence, ``[T]``.
 
     Args:
       reward: ``[T]``.
       end: 1 at the last step of an episode, however it ended, ``[T]``.
       discount: γ in [0, 1].
-
-    Returns:
-      ``[T]``; nothing is bootstrapped beyond the sequence.
     """
-    chex.assert_rank([reward, end], 1)
+    return _backward_sums(reward, 1.0 - end, discount)
+
+
+def _backward_sums(x: Array, goes_on: Array, decay: float) -> Array:
+    """``y_t = x_t + decay · goes_on_t · y_{t+1}``, 0 beyond the sequence, ``[T]``."""
+    chex.assert_rank([x, goes_on], 1)
 
     def step(future, inputs):
-        reward_t, end_t = inputs
-        total = reward_t + discount * (1.0 - end_t) * future
+        x_t, goes_on_t = inputs
+        total = x_t + decay * goes_on_t * future
         return total, total
 
-    return jax.lax.scan(step, jnp.zeros_like(reward[0]), (reward, end), reverse=True)[1]
+    return jax.lax.scan(step, jnp.zeros_like(x[0]), (x, goes_on), reverse=True)[1]
 
 
 def generalised_advantages(
@@ -50,21 +56,10 @@ def generalised_advantages(
       truncated: ``[T]``, 0 or 1.
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
-
-    Returns:
-      Advantages, ``[T]``.
     """
-    chex.assert_rank([reward, value, next_value, terminated, truncated], 1)
     chex.assert_equal_shape([reward, value, next_value, terminated, truncated])
     delta = reward + discount * (1.0 - terminated) * next_value - value
-    carry_on = (1.0 - terminated) * (1.0 - truncated)
-
-    def step(future, inputs):
-        delta_t, carry_on_t = inputs
-        advantage = delta_t + discount * trace_decay * carry_on_t * future
-        return advantage, advantage
-
-    return jax.lax.scan(step, jnp.zeros_like(delta[0]), (delta, carry_on), reverse=True)[1]
+    return _backward_sums(delta, (1.0 - terminated) * (1.0 - truncated), discount * trace_decay)
 
 
 def masked_mean(x: Array, mask: Array) -> Array:
@@ -80,40 +75,6 @@ def standardise(x: Array, mask: Array) -> Array:
     return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
 
 
-def linear_features(obs: Array) -> Array:
-    """The features of Duan et al. 2016 (benchmark, appendix 2): ``[o, o², t, t², t³, 1]`` with ``t`` in hundreds.
-
-    Args:
-      obs: ``[E, T, O]`` with trailing observation axes of any rank.
-
-    Returns:
-      ``[E, T, 2 O + 4]``.
-    """
-    chex.assert_rank(obs, {3, 4, 5})
-    flat = jnp.clip(obs.reshape(*obs.shape[:2], -1).astype(jnp.float32), -10.0, 10.0)
-    t = jnp.broadcast_to(jnp.arange(flat.shape[1])[:, None] / 100.0, (*flat.shape[:2], 1))
-    return jnp.concatenate([flat, flat**2, t, t**2, t**3, jnp.ones_like(t)], axis=-1)
-
-
-def fit_linear(features: Array, target: Array, mask: Array, ridge: float = 1e-5) -> Array:
-    """Ridge regression on the real steps, by the normal equations.
-
-    Args:
-      features: ``[E, T, F]``.
-      target: ``[E, T]``.
-      mask: ``[E, T]``.
-      ridge: weight of ‖w‖² against the *mean* squared error.
-
-    Returns:
-      Predictions, ``[E, T]``.
-    """
-    x = (features * mask[..., None]).reshape(-1, features.shape[-1])
-    count = jnp.maximum(jnp.sum(mask), 1.0)
-    gram = x.T @ x / count + ridge * jnp.eye(x.shape[1])
-    moment = x.T @ (target * mask).reshape(-1) / count
-    return features @ jax.scipy.linalg.solve(gram, moment, assume_a="pos")
-
-
 def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
@@ -124,24 +85,16 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Esti
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
     """
-    _check_unit("discount", discount)
-    _check_unit("trace_decay", trace_decay)
+    check_unit(discount=discount, trace_decay=trace_decay)
+    advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
-        mask = trajectory.mask
-        end = jnp.maximum(trajectory.terminated, trajectory.truncated)
-        returns = jax.vmap(discounted_returns, (0, 0, None))(trajectory.reward * mask, end, discount)
-        value = fit_linear(linear_features(trajectory.obs), returns, mask) * mask
+        mask, terminated, truncated = trajectory.mask, trajectory.terminated, trajectory.truncated
+        reward, end = trajectory.reward * mask, jnp.maximum(terminated, truncated)
+        returns = jax.vmap(discounted_returns, (0, 0, None))(reward, end, discount)
+        value = fit_linear(linear_features(trajectory.obs, mask), returns, mask) * mask
         next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1))) * (1.0 - end)
-        advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
-            trajectory.reward * mask,
-            value,
-            next_value,
-            trajectory.terminated,
-            trajectory.truncated,
-            discount,
-            trace_decay,
-        )
+        advantage = jax.vmap(advantages_of)(reward, value, next_value, terminated, truncated)
         return trajectory._replace(advantage=advantage * mask, value_target=returns * mask)
 
     return estimate_fn
@@ -150,24 +103,20 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Esti
 def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
     """Generalised advantages against the values that the learner's critic gave while it acted.
 
-    A lifetime is all there is: after its last step the value is 0, whatever ended it. The episodes inside a lifetime do
-    not cut the advantages, so that an early step is credited with what it taught for later episodes.
+    After a lifetime's last step the value is 0, whatever ended it. Ends of episodes inside a lifetime do not cut the
+    advantages, so that an early step is credited for its use in later episodes.
 
     Args:
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
     """
-    _check_unit("discount", discount)
-    _check_unit("trace_decay", trace_decay)
+    check_unit(discount=discount, trace_decay=trace_decay)
+    advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
         mask = trajectory.mask
-        reward, value = trajectory.reward * mask, trajectory.value * mask
-        next_value = jnp.pad(value[:, 1:], ((0, 0), (0, 1)))
-        zeros = jnp.zeros_like(reward)
-        advantage = jax.vmap(generalised_advantages, (0, 0, 0, 0, 0, None, None))(
-            reward, value, next_value, zeros, zeros, discount, trace_decay
-        )
+        reward, value, no_end = trajectory.reward * mask, trajectory.value * mask, jnp.zeros_like(mask)
+        advantage = jax.vmap(advantages_of)(reward, value, jnp.pad(value[:, 1:], ((0, 0), (0, 1))), no_end, no_end)
         return trajectory._replace(advantage=advantage * mask, value_target=(advantage + value) * mask)
 
     return estimate_fn
@@ -179,12 +128,7 @@ def identity_estimator(trajectory: Trajectory) -> Trajectory:
 
 
 def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
-    """``estimator`` of ``scale`` times the rewards, which themselves stay as they are.
-
-    Args:
-      estimator: fills in advantages and the critic's targets.
-      scale: of rewards.
-    """
+    """``estimator`` on rewards times ``scale``; the trajectory keeps its own rewards."""
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
         reward = trajectory.reward
@@ -193,35 +137,34 @@ def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
     return estimate_fn
 
 
-def n_step_targets(reward: Array, done: Array, value: Array, discount: float, steps: int) -> Array:
-    """``r_t + γ r_{t+1} + … + γⁿ V(s_{t+n})`` in one sequence, cut at an end and at the end of what is known.
+def n_step_targets(reward: Array, terminated: Array, mask: Array, value: Array, discount: float, steps: int) -> Array:
+    """``r_t + γ r_{t+1} + … + γⁿ V(s_{t+n})`` in one sequence, ``[T]``, cut after a termination and a last real step.
 
     Args:
       reward: ``[T]``.
-      done: 1 at the last step before nothing more is to be had, ``[T]``.
-      value: ``V(s_t)``, ``[T]``.
+      terminated: 1 at a step that nothing follows, ``[T]``.
+      mask: 1 for a real step, ``[T]``.
+      value: ``V(s_t)``, ``[T]``. That of the last real step is its target too, unless that step terminated.
       discount: γ in [0, 1].
-      steps: n ≥ 1; near the end of the sequence, as many as there are.
-
-    Returns:
-      ``[T]``. The last entry, after which no state is known, is right only where ``done`` is 1.
+      steps: n ≥ 1; near the last real step, as many as there are.
     """
-    chex.assert_rank([reward, done, value], 1)
+    chex.assert_rank([reward, terminated, mask, value], 1)
+    followed = jnp.maximum(jnp.append(mask[1:], 0.0), terminated) > 0
     target = value
     for _ in range(steps):
-        later = jnp.append(target[1:], 0.0)
-        target = reward + discount * (1.0 - done) * later
-        # The last state's value stands for all that comes after the sequence.
-        target = target.at[-1].set(jnp.where(done[-1] > 0, reward[-1], value[-1]))
+        later = reward + discount * (1.0 - terminated) * jnp.append(target[1:], 0.0)
+        # The last state's value stands for all that comes after the last real step.
+        target = jnp.where(followed, later, value)
     return target
 
 
 def n_step_returns(
     reward: Array, terminated: Array, truncated: Array, discount: float, steps: int
 ) -> tuple[Array, Array, Array]:
-    """``r_t + … + γ^{m−1} r_{t+m−1}``, and what the value of the state after those m steps is multiplied with.
+    """``r_t + … + γ^{m−1} r_{t+m−1}``, the factor of the next state's value, and each sum's last step; all ``[T]``.
 
-    There are n steps, or fewer where an episode ends. Nothing follows a termination; a truncation's state has a value.
+    m is n, or less where an episode ends. The factor is ``γ^m``, and 0 after a termination: the target is
+    ``sum + factor * V``, with V the value of the state that the last step led to.
 
     Args:
       reward: of one sequence, ``[T]``.
@@ -229,10 +172,6 @@ def n_step_returns(
       truncated: 1 at a step after which the data stops but not the task, ``[T]``.
       discount: γ in [0, 1].
       steps: n ≥ 1.
-
-    Returns:
-      The sums, ``[T]``; the factors, ``γ^m`` or 0, ``[T]``; and the last step of each sum, a whole number, ``[T]``:
-      the target is ``sum + factor * V``, with V the value of what ``last`` led to.
     """
     chex.assert_rank([reward, terminated, truncated], 1)
     time = jnp.arange(reward.shape[0])
@@ -247,7 +186,7 @@ def n_step_returns(
 
 
 def rescaled(x: Array, epsilon: float = 1e-3) -> Array:
-    """``h(x) = sign(x) (√(|x| + 1) − 1) + εx``: values of any size come near each other (Pohlen et al. 2018)."""
+    """``h(x) = sign(x) (√(|x| + 1) − 1) + εx``: large values are compressed (Pohlen et al. 2018)."""
     return jnp.sign(x) * (jnp.sqrt(jnp.abs(x) + 1.0) - 1.0) + epsilon * x
 
 
@@ -255,8 +194,3 @@ def unscaled(x: Array, epsilon: float = 1e-3) -> Array:
     """The inverse of ``rescaled``."""
     root = (jnp.sqrt(1.0 + 4.0 * epsilon * (jnp.abs(x) + 1.0 + epsilon)) - 1.0) / (2.0 * epsilon)
     return jnp.sign(x) * (jnp.square(root) - 1.0)
-
-
-def _check_unit(name: str, value: float) -> None:
-    if isinstance(value, (int, float)) and not 0.0 <= value <= 1.0:
-        raise ValueError(f"{name}: got {value}; must be in [0, 1]")

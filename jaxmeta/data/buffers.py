@@ -5,19 +5,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Key, PyTree
 
 
 class Transitions(NamedTuple):
-    """Steps of one task, each with where it led; leaves ``[M, ...]``, in no order that counts.
+    """Steps of one task in any order, leaves ``[M, ...]``: the fields of a ``Trajectory``, and where each step led.
 
-    Attributes:
-      obs: observations before each action, ``[M, O]``.
-      action: ``[M, ...]``.
-      reward: after each action, ``[M]``.
-      next_obs: observations after each action, ``[M, O]``.
-      terminated: 1 where the environment ended, ``[M]``.
-      mask: 1 for a real step, 0 for padding, ``[M]``.
+    ``next_obs`` holds the observations after each action, ``[M, O]``.
     """
 
     obs: Array
@@ -43,17 +38,8 @@ class Buffer(NamedTuple):
 
 
 def empty_buffer(item: PyTree, capacity: int) -> Buffer:
-    """A buffer without items.
-
-    Args:
-      item: one item, or its shapes and types.
-      capacity: ≥ 1.
-
-    Raises:
-      ValueError: ``capacity`` below 1.
-    """
-    if capacity < 1:
-        raise ValueError(f"capacity: got {capacity}; must be at least 1")
+    """A buffer without items, of ``capacity`` ≥ 1; ``item`` is one item, or its shapes and types."""
+    check_least(1, capacity=capacity)
     data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), item)
     return Buffer(data, jnp.zeros(capacity), jnp.zeros((), jnp.int32))
 
@@ -62,12 +48,9 @@ def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
     """Write items, over the oldest ones where the ring is full.
 
     Args:
-      buffer: written to.
+      buffer: not full, or its oldest items are lost.
       items: leaves ``[B, ...]``, with ``B`` at most the capacity.
       priority: ``[B]``, > 0.
-
-    Raises:
-      ValueError: more items than the buffer can hold.
     """
     capacity, count = buffer.priority.shape[0], priority.shape[0]
     if count > capacity:
@@ -78,44 +61,29 @@ def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
 
 
 def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
-    """Draw items in proportion to their priorities, with replacement, one from each of ``count`` equal strata.
+    """Draw items in proportion to their priorities, with replacement, one from each of ``count`` ≥ 1 equal strata.
 
-    Args:
-      key: PRNG key.
-      buffer: must hold at least one item.
-      count: ≥ 1.
-
-    Returns:
-      The items, leaves ``[count, ...]``; their places ``[count]``; and the probability of each place ``[count]``.
+    The buffer must hold at least one item. Returned are the items, leaves ``[count, ...]``; their places ``[count]``;
+    and the probability of each place ``[count]``.
     """
     total = jnp.cumsum(buffer.priority)
-    points = (jnp.arange(count) + jax.random.uniform(key, (count,))) / count * total[-1]
-    # Rounding may put a point at the very end, or before an empty place.
-    places = jnp.minimum(jnp.searchsorted(total, points, side="right"), jnp.searchsorted(total, total[-1]))
+    places = places_at((jnp.arange(count) + jax.random.uniform(key, (count,))) / count, total)
     return jax.tree.map(lambda x: x[places], buffer.data), places, buffer.priority[places] / total[-1]
 
 
-def draw_places(key: Key, seen: Array, count: int) -> Array:
-    """``count`` places ``[count]`` by lot, with replacement, in proportion to weights ≥ 0 whose sums ``seen`` holds.
+def draw_places(key: Key, cumulative: Array, count: int) -> Array:
+    """``count`` ≥ 1 places, drawn with replacement in proportion to weights ≥ 0, ``[count]``.
 
-    Args:
-      key: PRNG key.
-      seen: ``jnp.cumsum(weight)``, ``[M]``; where all of it is 0, the first place is drawn.
-      count: ≥ 1.
+    ``cumulative`` is ``jnp.cumsum(weight)``, ``[M]``; where all of it is 0, the first place is drawn.
     """
-    return places_at(jax.random.uniform(key, (count,)), seen)
+    return places_at(jax.random.uniform(key, (count,)), cumulative)
 
 
-def places_at(shares: Array, seen: Array) -> Array:
-    """The places ``[count]`` up to which the weights make up these shares, in [0, 1), of their sum.
-
-    Args:
-      shares: ``[count]``.
-      seen: sums of the weights, as in ``draw_places``.
-    """
-    places = jnp.searchsorted(seen, shares * seen[-1], side="right")
+def places_at(shares: Array, cumulative: Array) -> Array:
+    """The places ``[count]`` up to which weights, of these cumulative sums ``[M]``, make up shares in [0, 1) of all."""
+    places = jnp.searchsorted(cumulative, shares * cumulative[-1], side="right")
     # Rounding may put a share beyond the last place of a positive weight.
-    return jnp.minimum(places, jnp.searchsorted(seen, seen[-1]))
+    return jnp.minimum(places, jnp.searchsorted(cumulative, cumulative[-1]))
 
 
 def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:
@@ -129,7 +97,7 @@ def importance_weights(buffer: Buffer, probability: Array, exponent: float) -> A
     Args:
       buffer: what they were drawn from, of M stored items.
       probability: of each, as ``draw`` returns it, ``[count]``.
-      exponent: β in [0, 1]; 1 makes up for the priorities wholly.
+      exponent: β in [0, 1]; 1 corrects the bias of the priorities fully.
     """
     weight = (jnp.sum(buffer.priority > 0) * probability) ** -exponent
     return weight / jnp.max(weight)

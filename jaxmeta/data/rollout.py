@@ -44,11 +44,9 @@ def collect_episodes(
       The trajectory, leaves ``[E, T, ...]``, its advantages zero; and the fast state after the last step.
 
     Raises:
-      ValueError: ``episodes`` or ``horizon`` below 1, or a fast state moved by parallel episodes.
+      ValueError: ``act`` changes the fast state of parallel episodes.
     """
-    for name, value in (("episodes", episodes), ("horizon", horizon)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, episodes=episodes, horizon=horizon)
 
     def advance(key, phi, state, obs, alive):
         key_act, key_env = jax.random.split(key)
@@ -58,14 +56,13 @@ def collect_episodes(
         # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
         next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_state, state)
         next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
-        step = (obs, action, log_prob, value, reward, terminated, truncated, alive)
+        # The last three are filled in below: they have no time axis, or are not known yet.
+        step = Trajectory(obs, action, log_prob, value, reward, terminated, truncated, alive, *[jnp.zeros(0)] * 3)
         return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
 
     # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
     # layer's matrix product into E small ones.
     advance_all = jax.vmap(advance, (0, None, 0, 0, 0), (None if episodes > 1 else 0, 0, 0, 0, 0))
-
-    empty = jnp.zeros((episodes, 0))
 
     def scan_step(carry, inputs):
         phi, state, obs, alive = carry
@@ -73,21 +70,12 @@ def collect_episodes(
         phi_next, state, obs, alive, step = advance_all(jax.random.split(key_time, episodes), phi, state, obs, alive)
         if episodes == 1:
             phi_next = jax.tree.map(lambda x: x[0], phi_next)
-        obs_t, action, log_prob, value, reward, terminated, truncated, mask = step
-        mask = mask.astype(jnp.float32)
-        stored = Trajectory(
-            obs=obs_t,
-            action=action,
-            log_prob=log_prob,
-            value=value,
-            reward=reward.astype(jnp.float32) * mask,
-            terminated=terminated * mask,
-            truncated=jnp.maximum(truncated, last & ~terminated) * mask,
+        mask = step.mask.astype(jnp.float32)
+        stored = step._replace(
+            reward=step.reward.astype(jnp.float32) * mask,
+            terminated=step.terminated * mask,
+            truncated=jnp.maximum(step.truncated, last & ~step.terminated) * mask,
             mask=mask,
-            # Filled in below: they have no time axis, or are not known yet.
-            final_obs=empty,
-            advantage=empty,
-            value_target=empty,
         )
         return (phi_next, state, obs, alive), stored
 
@@ -123,28 +111,21 @@ def collect_lifetimes(
     horizon: int,
     task_chunk: int = 1,
 ) -> tuple[Phi, Lifetime]:
-    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, no gradient kept.
+    """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, without gradients.
 
-    All tasks act together; they absorb ``task_chunk`` at a time, because the activations of a large batch would leave
-    the cache.
+    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache.
 
     Args:
       keys: PRNG keys, ``[N]``.
-      env: a gymnax environment.
+      env: a gymnax environment; ``learner``, ``theta`` and ``horizon`` too are those of ``collect_episodes``.
       tasks: the environment's parameters, leaves ``[N, ...]``.
-      learner: acts and absorbs.
-      theta: slow weights.
       estimator: fills in the advantages of each batch of episodes.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1, in each of the ``K + 1`` batches.
-      horizon: T ≥ 1, in environment steps.
       task_chunk: tasks that absorb together, ≥ 1.
 
     Returns:
       The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
-
-    Raises:
-      ValueError: a count out of its range.
     """
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, task_chunk=task_chunk)
@@ -161,8 +142,7 @@ def collect_lifetimes(
 
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
-        absorb = functools.partial(learner.absorb, theta)
-        return over_tasks(absorb, phi, trajectory, task_chunk=task_chunk), trajectory
+        return over_tasks(functools.partial(learner.absorb, theta), phi, trajectory, task_chunk=task_chunk), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])
@@ -183,21 +163,17 @@ def collect_lifetime(
     estimator: Estimator,
     **sizes: int,
 ) -> tuple[Phi, Lifetime]:
-    """``collect_lifetimes`` of one task: ``key`` and ``task`` without the leading axis, and the results likewise."""
+    """``collect_lifetimes`` of one task: ``key``, ``task`` and the results have no leading axis."""
     one_key, one_task = jax.tree.map(lambda x: jnp.asarray(x)[None], (key, task))
     results = collect_lifetimes(one_key, env, one_task, learner, theta, estimator, **sizes)
     return jax.tree.map(lambda x: x[0], results)
 
 
 def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array:
-    """Mean undiscounted return at each stage of learning in one task, ``[stages]``.
+    """Mean undiscounted return at each stage of learning in one task, ``[stages]``, from leaves ``[K + 1, E, T, ...]``.
 
     The stages are the batches of episodes, each after one more adaptation step; or, in a ``LifetimeEnv``, the episodes
     of the batches' lifetimes, one after the other.
-
-    Args:
-      env: a gymnax environment.
-      trajectory: leaves ``[K + 1, E, T, ...]``.
     """
     if not isinstance(env, LifetimeEnv):
         return jnp.mean(episode_returns(trajectory), axis=-1)
@@ -223,12 +199,6 @@ def next_observations(trajectory: Trajectory) -> Array:
 def transitions_of(trajectory: Trajectory) -> Transitions:
     """All steps of a trajectory, ``[..., E, T, ...]``, one after the other, leaves ``[M, ...]``."""
     lead = trajectory.mask.ndim
-    stored = Transitions(
-        trajectory.obs,
-        trajectory.action,
-        trajectory.reward,
-        next_observations(trajectory),
-        trajectory.terminated,
-        trajectory.mask,
-    )
+    own = {name: getattr(trajectory, name) for name in Transitions._fields if name != "next_obs"}
+    stored = Transitions(**own, next_obs=next_observations(trajectory))
     return jax.tree.map(lambda x: x.reshape(-1, *x.shape[lead:]), stored)

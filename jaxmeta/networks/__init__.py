@@ -1,4 +1,8 @@
-"""Policies, memories and beliefs: pure functions of their weights."""
+"""Policies, memories and beliefs: pure functions of their weights.
+
+A factory raises a ``ValueError`` of one line on an argument out of its range, an unknown name, or spaces that it does
+not fit.
+"""
 
 from jaxmeta.networks.beliefs import (
     BeliefModel as BeliefModel,

@@ -14,7 +14,7 @@ from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution, Gaussian
 from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, policy_module
-from jaxmeta.networks.recurrent import RecurrentPolicy, undecided
+from jaxmeta.networks.recurrent import Mode, RecurrentPolicy, undecided, with_memory
 from jaxmeta.tasks import LifetimeEnv, flat_bounds, varying_features
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
@@ -51,8 +51,8 @@ def belief_model_for(
 ) -> BeliefModel:
     """A belief model that fits the spaces of a family of lifetimes.
 
-    Its networks see observations as they are: where those are far from order one, such as a grid's cells,
-    ``scale_observations`` of the family helps; where bounds are far from what is met, as in the plane, it harms.
+    Its networks see observations unscaled. Where these are far from order one, such as a grid's cells, use
+    ``scale_observations``; not where the space's bounds are far beyond the observations met, as in the plane.
 
     Args:
       env: a family's environment, of ``as_lifetime``.
@@ -64,17 +64,13 @@ def belief_model_for(
       decoder: widths of the hidden layers of the predictions.
       activation: the nonlinearity of the policy and of the critic.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
-      bounded_mean: of a Gaussian policy, as in ``policy_for``.
-      experts: K ≥ 1 of the policy, as in ``policy_for``; their gate sees the observation and the posterior.
-
-    Raises:
-      ValueError: ``latent`` below 1, an unknown cell, an environment that is not one of lifetimes, or spaces of another
-        kind.
+      bounded_mean: whether a Gaussian policy's mean stays within the action space.
+      experts: K ≥ 1 networks of the policy; above 1 a gate mixes them, which sees the observation and the posterior.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     check_least(1, latent=latent)
-    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    cell = cell_for(cell, size, horizon)
     params = env.default_params
     observation = jnp.zeros(env.observation_space(params).shape)
     seen = flat_bounds(env.env.observation_space(params))[2]
@@ -115,11 +111,10 @@ def belief_model_for(
     def beside(belief: Gaussian, obs: Array) -> Array:
         return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
 
-    def evaluate(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
+    def judge(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
         inputs = beside(gaussian(params, features), obs)
         value = call(params, "critic", inputs)[..., 0]
-        distribution = call(params, "actor", inputs)
-        return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
+        return call(params, "actor", inputs), value
 
     def gate_fn(params: PyTree, features: Array, obs: Array) -> Array:
         assert gate is not None
@@ -133,32 +128,11 @@ def belief_model_for(
         known = jnp.concatenate([repeated, obs[:, :seen], _encoded(action_space, action)], axis=-1)
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
-    policy = _with_memory(cell, init_fn, evaluate, None if gate is None else gate_fn)
+    def advance(mode: Mode, params: PyTree, memory: PyTree, obs: Array) -> tuple[PyTree, Array]:
+        return mode(params["model"]["cell"], memory, obs)
+
+    policy = with_memory(cell, init_fn, advance, judge, gate_fn if gate else None)
     return BeliefModel(policy, beliefs_fn, predict_fn)
-
-
-def _with_memory(
-    cell: Cell,
-    init: Callable[[Key], PyTree],
-    evaluate: Callable[[PyTree, Array, Array], tuple[Distribution, Array]],
-    gate: Callable[[PyTree, Array, Array], Array] | None,
-) -> RecurrentPolicy:
-    """The policy whose distribution, value and gate are of the features that the model's cell gives, and of ``obs``."""
-
-    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.step(params["model"]["cell"], memory, obs)
-        return *evaluate(params, features, obs), memory
-
-    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
-        return *evaluate(params, features, obs), memory
-
-    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
-        memory, features = cell.sequence(params["model"]["cell"], memory, obs)
-        assert gate is not None
-        return gate(params, features, obs), memory
-
-    return RecurrentPolicy(init, lambda params: cell.start(), step_fn, sequence_fn, None if gate is None else gate_fn)
 
 
 def _encoded(space: spaces.Space, action: Array) -> Array:
@@ -169,19 +143,16 @@ def _encoded(space: spaces.Space, action: Array) -> Array:
 def expected_rewards(
     model: BeliefModel, params: PyTree, obs: Array, where: Array, action: Array, *, key: Key, samples: int = 64
 ) -> Array:
-    """What the posterior after each step of a lifetime expects of actions elsewhere.
+    """Mean rewards ``[T, C]`` that the posterior after each of T steps predicts for C actions at other observations.
 
     Args:
       model: the networks.
       params: their parameters.
       obs: of the lifetime, ``[T, O]``.
-      where: the wrapped environment's observations that are asked about, ``[C, I]``.
+      where: the wrapped environment's observations at which actions are taken, ``[C, I]``.
       action: taken there, ``[C, ...]``.
       key: draws latents.
       samples: latents drawn from each posterior, ≥ 1.
-
-    Returns:
-      Mean predicted rewards ``[T, C]``.
     """
     belief = model.beliefs(params, obs)
     latents = jax.vmap(belief.sample)(jax.random.split(key, samples))
@@ -192,23 +163,17 @@ def expected_rewards(
 def telling_tasks(
     model: BeliefModel, tasks: TaskDistribution
 ) -> tuple[BeliefModel, Callable[[PyTree, Array, Task], Array]]:
-    """The model with a part more, ``"task"``, which tells from a latent what task it is.
+    """The model with parameters ``"task"`` more, by which a latent predicts the task, and the error of the prediction.
 
-    What varies between tasks (``varying_features``) is predicted as numbers of mean 0 and deviation 1 over 1,024 of
-    them. They are linear in the latent: tasks that the policy never found, but can tell by what they are not, lie in
-    line with those that it did, and so does what it does there.
+    The targets are the features that vary between tasks (``varying_features``), standardised over 1,024 tasks. They are
+    predicted linearly: a policy then generalises to tasks that it can only infer by exclusion.
+
+    ``error(params, latent, task)`` is half the sum of the features' squared errors.
 
     Args:
       model: the networks.
-      tasks: a family of lifetimes.
-
-    Returns:
-      The model, and ``error(params, latent, task)``: half the squared errors, summed over the numbers.
-
-    Raises:
-      ValueError: a family whose tasks are all the same.
+      tasks: a family of lifetimes, not all of the same task.
     """
-
     with jax.ensure_compile_time_eval():
         features = varying_features(tasks)
         drawn = jax.vmap(lambda key: features(tasks.sample(key)))(jax.random.split(jax.random.key(0), 1024))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmeta import registry
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -26,12 +28,9 @@ class Cell(NamedTuple):
 
 
 def gru(size: int) -> Cell:
-    """Gated recurrent unit (Cho et al. 2014), the reset gate applied after the recurrent product.
+    """Gated recurrent unit (Cho et al. 2014) of ``size`` H ≥ 1, the reset gate applied after the recurrent product.
 
     Its features start with memories of 2 to 101 steps, evenly on a logarithmic scale (Tallec and Ollivier 2018).
-
-    Args:
-      size: H ≥ 1.
     """
 
     def init_fn(key: Key, inputs: int) -> PyTree:
@@ -49,12 +48,9 @@ def gru(size: int) -> Cell:
 
 
 def lstm(size: int) -> Cell:
-    """Long short-term memory (Hochreiter and Schmidhuber 1997) with a forget gate (Gers et al. 2000).
+    """Long short-term memory (Hochreiter and Schmidhuber 1997) of ``size`` H ≥ 1 with a forget gate (Gers et al. 2000).
 
     Its features start with memories of 2 to 101 steps, as those of ``gru``.
-
-    Args:
-      size: H ≥ 1.
     """
 
     def init_fn(key: Key, inputs: int) -> PyTree:
@@ -87,16 +83,10 @@ def linear_recurrence(size: int, layers: int = 2) -> Cell:
 
     def init_fn(key: Key, inputs: int) -> PyTree:
         key_in, *keys = jax.random.split(key, 1 + layers)
-        return {"input": _dense(key_in, inputs, size), "layers": [init_layer(key) for key in keys]}
-
-    def init_layer(key: Key) -> PyTree:
-        keys = jax.random.split(key, 4)
-        return {
-            "gate": {**_dense(keys[0], size, size), "bias": -_memories(size)},
-            "candidate": _dense(keys[1], size, size),
-            "norm": _norm(size),
-            "mix": _init_mix(jnp.stack(keys[2:]), size),
-        }
+        stack = [_layer(key, size, gate=size, candidate=size) for key in keys]
+        for layer in stack:
+            layer["gate"]["bias"] = -_memories(size)
+        return {"input": _dense(key_in, inputs, size), "layers": stack}
 
     def gates(layer: PyTree, x: Array) -> tuple[Array, Array]:
         x = _normalised(layer["norm"], x)
@@ -140,9 +130,6 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
       context: inputs that are remembered, ≥ 1: at least the length of a lifetime.
       layers: ≥ 1.
       heads: of attention, ≥ 1.
-
-    Raises:
-      ValueError: ``size`` is not a multiple of ``heads``.
     """
     if size % heads:
         raise ValueError(f"size: got {size}; must be a multiple of the {heads} attention heads")
@@ -152,17 +139,8 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
         return {
             "input": _dense(key_in, inputs, size),
             "place": 0.02 * jax.random.normal(key_place, (context, size)),
-            "layers": [init_layer(key) for key in keys],
+            "layers": [_layer(key, size, attend=3 * size, merge=size) for key in keys],
             "norm": _norm(size),
-        }
-
-    def init_layer(key: Key) -> PyTree:
-        keys = jax.random.split(key, 4)
-        return {
-            "attend": _dense(keys[0], size, 3 * size),
-            "merge": _dense(keys[1], size, size),
-            "norm": _norm(size),
-            "mix": _init_mix(jnp.stack(keys[2:]), size),
         }
 
     def sequence_fn(params: PyTree, carry: Cache, xs: Array) -> tuple[Cache, Array]:
@@ -195,24 +173,21 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
 CELLS = ("gru", "lstm", "linear", "transformer")
 
 
-def cell_for(name: str, size: int, context: int) -> Cell:
-    """A cell by its name in ``CELLS``.
+def cell_for(cell: str | Cell, size: int, context: int) -> Cell:
+    """A cell by its name in ``CELLS``; a ``Cell`` is given back as it is.
 
     Args:
-      name: of the cell.
+      cell: its name.
       size: H ≥ 1.
       context: longest sequence from the start, ≥ 1; only the transformer needs it.
-
-    Raises:
-      ValueError: an unknown name, or a size out of its range.
     """
-    if name not in CELLS:
-        raise ValueError(f"cell: unknown name {name!r}. Known: {', '.join(CELLS)}")
-    if size < 1:
-        raise ValueError(f"size: got {size}; must be at least 1")
-    if name == "transformer":
+    if isinstance(cell, Cell):
+        return cell
+    registry.check("cell", cell, CELLS)
+    check_least(1, size=size)
+    if cell == "transformer":
         return transformer(size, context)
-    return {"gru": gru, "lstm": lstm, "linear": linear_recurrence}[name](size)
+    return {"gru": gru, "lstm": lstm, "linear": linear_recurrence}[cell](size)
 
 
 def _gated(init: Callable[[Key, int], PyTree], start: Callable[[], PyTree], advance: Callable) -> Cell:
@@ -255,8 +230,12 @@ def _apply(dense: dict[str, Array], x: Array) -> Array:
     return x @ dense["kernel"] + dense["bias"]
 
 
-def _init_mix(keys: Key, size: int) -> PyTree:
-    return {"in": _dense(keys[0], size, 2 * size), "out": _dense(keys[1], 2 * size, size), "norm": _norm(size)}
+def _layer(key: Key, size: int, **outputs: int) -> PyTree:
+    """A layer's parameters: two dense ones by name, with these numbers of outputs, and a two-layer network ``mix``."""
+    *keys, key_in, key_out = jax.random.split(key, 2 + len(outputs))
+    parts = {name: _dense(key, size, count) for key, (name, count) in zip(keys, outputs.items(), strict=True)}
+    mix = {"in": _dense(key_in, size, 2 * size), "out": _dense(key_out, 2 * size, size), "norm": _norm(size)}
+    return {**parts, "norm": _norm(size), "mix": mix}
 
 
 def _mix(params: PyTree, x: Array) -> Array:

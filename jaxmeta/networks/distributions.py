@@ -11,16 +11,16 @@ LOG_2PI = 1.8378770664093453
 
 
 class Distribution(Protocol):
-    """What a policy network returns. The leading axes ``[...]`` of the parameters are kept by every method."""
+    """What a policy network returns. Every method keeps the leading axes ``[...]`` of the parameters.
+
+    ``log_prob`` is a log-probability or log-density, ``kl`` is KL(self ‖ other); both and ``entropy`` are in nats,
+    ``[...]``.
+    """
 
     def sample(self, key: Key) -> Array: ...
-
     def mode(self) -> Array: ...
-
     def log_prob(self, action: Array) -> Array: ...
-
     def entropy(self) -> Array: ...
-
     def kl(self, other: Self) -> Array: ...
 
 
@@ -37,7 +37,6 @@ class Gaussian(NamedTuple):
         return self.mean
 
     def log_prob(self, action: Array) -> Array:
-        """Log-density, in nats, ``[...]``."""
         z = (action - self.mean) * jnp.exp(-self.log_std)
         return jnp.sum(-0.5 * jnp.square(z) - self.log_std - 0.5 * LOG_2PI, axis=-1)
 
@@ -46,7 +45,6 @@ class Gaussian(NamedTuple):
         return jnp.sum(log_std + 0.5 * (LOG_2PI + 1.0), axis=-1)
 
     def kl(self, other: "Gaussian") -> Array:
-        """KL(self ‖ other), in nats, ``[...]``."""
         ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
         shift = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))
         return jnp.sum(other.log_std - self.log_std + 0.5 * (ratio + shift - 1.0), axis=-1)
@@ -64,7 +62,6 @@ class Categorical(NamedTuple):
         return jnp.argmax(self.logits, axis=-1).astype(jnp.int32)
 
     def log_prob(self, action: Array) -> Array:
-        """Log-probability, in nats, ``[...]``."""
         log_p = jax.nn.log_softmax(self.logits)
         return jnp.take_along_axis(log_p, action[..., None], axis=-1)[..., 0]
 
@@ -73,7 +70,6 @@ class Categorical(NamedTuple):
         return -jnp.sum(jnp.exp(log_p) * log_p, axis=-1)
 
     def kl(self, other: "Categorical") -> Array:
-        """KL(self ‖ other), in nats, ``[...]``."""
         log_p, log_q = jax.nn.log_softmax(self.logits), jax.nn.log_softmax(other.logits)
         return jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
 
@@ -96,7 +92,7 @@ class SquashedGaussian(NamedTuple):
         return self._into_box(self.inner.mean)
 
     def log_prob(self, action: Array) -> Array:
-        """Log-density, in nats, ``[...]``. An action on the box's edge is taken for one just inside."""
+        """An action on the box's edge is taken for one just inside."""
         unit = 2.0 * (action - self.low) / (self.high - self.low) - 1.0
         return self._log_prob(jnp.arctanh(jnp.clip(unit, -1.0 + 1e-6, 1.0 - 1e-6)))
 
@@ -106,7 +102,7 @@ class SquashedGaussian(NamedTuple):
         return self._into_box(x), self._log_prob(x)
 
     def kl(self, other: "SquashedGaussian") -> Array:
-        """KL(self ‖ other), in nats, ``[...]``, for two of the same box: what squashing does to both cancels."""
+        """For two of the same box: the terms of the squashing cancel."""
         return self.inner.kl(other.inner)
 
     def _into_box(self, x: Array) -> Array:

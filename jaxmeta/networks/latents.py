@@ -1,15 +1,16 @@
 """Networks that infer a task from transitions in any order, and an actor and critics that are given what they infer."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
+from jaxmeta.checks import check_least
 from jaxmeta.networks.distributions import Gaussian, SquashedGaussian
-from jaxmeta.networks.layers import MLP, Activation, Mixture, activation_for, feedforward
+from jaxmeta.networks.layers import MLP, Activation, Mixture, activation_for, check_widths, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -79,19 +80,15 @@ def latent_model_for(
 
     Args:
       env: with flat observations and a bounded box of actions.
-      latent: L ≥ 1.
+      latent: L ≥ 1, dimensions of the latent.
       hidden: widths of the hidden layers of the actor and of the critics.
       encoder: widths of the hidden layers of the encoder.
-      activation: the nonlinearity of all of them.
-      experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the observation and the latent.
-
-    Raises:
-      ValueError: a size below 1, or spaces of another kind.
+      activation: the nonlinearity of the actor, the critics and the encoder, by its name in ``jax.nn``.
+      experts: K ≥ 1 networks of the actor; above 1 a gate mixes them, which sees the observation and the latent.
     """
-    counts: dict[str, Any] = {"latent": latent, "experts": experts, "hidden": hidden, "encoder": encoder}
-    for name, given in counts.items():
-        if any(size < 1 for size in (given if isinstance(given, Sequence) else (given,))):
-            raise ValueError(f"{name}: got {given}; must be at least 1")
+    check_least(1, latent=latent, experts=experts)
+    check_widths(hidden=hidden, encoder=encoder)
+    activation = activation_for(activation)
     params = env.default_params
     actions, observations = env.action_space(params), env.observation_space(params)
     if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
@@ -103,9 +100,9 @@ def latent_model_for(
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs bounded actions")
     size, seen = actions.shape[0], observations.shape[0]
     networks = {
-        "encoder": MLP((*encoder, 2 * latent), activation_for(activation)),
-        "actor": feedforward((*hidden, 2 * size), activation_for(activation), experts),
-        "critics": MLP((*hidden, 1), activation_for(activation)),
+        "encoder": MLP((*encoder, 2 * latent), activation),
+        "actor": feedforward((*hidden, 2 * size), activation, experts),
+        "critics": MLP((*hidden, 1), activation),
     }
 
     def init_fn(key: Key) -> PyTree:
@@ -137,10 +134,8 @@ def latent_model_for(
         return call(params, "actor", obs, latent, method="probabilities")
 
     def values_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> Array:
-        def one(critic: Any) -> Array:
-            return call({"critics": critic}, "critics", obs, action, latent)[..., 0]
-
-        return jax.vmap(one)(params["critics"])
+        value = lambda critic: call({"critics": critic}, "critics", obs, action, latent)[..., 0]  # noqa: E731
+        return jax.vmap(value)(params["critics"])
 
     gate = gate_fn if isinstance(networks["actor"], Mixture) else None
     return LatentModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)

@@ -15,15 +15,18 @@ ACTIVATIONS = ("elu", "gelu", "leaky_relu", "relu", "sigmoid", "silu", "softplus
 
 
 def activation_for(activation: str | Activation) -> Activation:
-    """A nonlinearity by its name in ``jax.nn``; a function is given back as it is.
-
-    Raises:
-      ValueError: an unknown name.
-    """
+    """A nonlinearity by its name in ``jax.nn``; a function is given back as it is."""
     if not isinstance(activation, str):
         return activation
     registry.check("activation", activation, ACTIVATIONS)
     return getattr(jax.nn, activation)
+
+
+def check_widths(**widths: Sequence[int]) -> None:
+    """Raise a ``ValueError`` on layers of which one has no unit."""
+    for name, given in widths.items():
+        if any(width < 1 for width in given):
+            raise ValueError(f"{name}: got {tuple(given)}; every width must be at least 1")
 
 
 class MLP(nn.Module):

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces
 
+from jaxmeta.checks import check_least
 from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
-from jaxmeta.networks.layers import Activation, Mixture, activation_for, feedforward
+from jaxmeta.networks.layers import Activation, Mixture, activation_for, check_widths, feedforward
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -84,20 +85,13 @@ def from_module(
     context_size: int = 0,
     gate: Callable[..., Array] | None = None,
 ) -> Policy:
-    """A ``Policy`` from a flax linen module that maps observations to a distribution.
+    """A ``Policy`` from a flax linen module; ``head``, ``context_size`` ≥ 0 and ``gate`` are the policy's own.
 
     Args:
-      module: called with observations, and with a context if there is one.
+      module: maps observations, and a context if there is one, to a distribution.
       observation_shape: of one observation.
-      head: ``head(params) -> pytree of bool``, which parameters are the output layer's.
-      context_size: length of the context, ≥ 0.
-      gate: probabilities of the module's experts, if it has any.
-
-    Raises:
-      ValueError: ``context_size`` below 0.
     """
-    if context_size < 0:
-        raise ValueError(f"context_size: got {context_size}; must be at least 0")
+    check_least(0, context_size=context_size)
     inputs = (jnp.zeros(tuple(observation_shape)), *([jnp.zeros(context_size)] if context_size else []))
     return Policy(lambda key: module.init(key, *inputs), module.apply, head, context_size, gate)
 
@@ -114,22 +108,18 @@ def policy_for(
 ) -> Policy:
     """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
 
+    Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
+
     Args:
       env: a gymnax environment.
       context_size: length of a context vector that is put beside the observation, ≥ 0; 0 is none.
       hidden: widths of the hidden layers.
       activation: the nonlinearity between layers, by its name in ``jax.nn`` (relu, silu, tanh, ...) or as a function.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
-      bounded_mean: a Gaussian's mean stays within the action space. Where actions are clipped to it, a mean far outside
-        leaves noise without effect, and exploration ends.
-      experts: K ≥ 1. Above 1 the mean, or the logits, are the sum of those of K networks, weighted by a gate: one more
-        network, which also sees the context and, where weights adapt, adapts as they do.
-
-    Returns:
-      The policy. Its head is the output layer, of each expert and of the gate, and a Gaussian's standard deviation.
-
-    Raises:
-      ValueError: a width or a number of experts below 1, a negative context size, or spaces of another kind.
+      bounded_mean: whether a Gaussian policy's mean stays within the action space. Where actions are clipped to it, a
+        mean far outside leaves noise without effect, and exploration ends.
+      experts: K ≥ 1 networks. Above 1 the mean, or the logits, are their sum, weighted by a gate: one more network,
+        which also sees the context and, where weights adapt, adapts as they do.
     """
     module = policy_module(env, hidden, activation_for(activation), initial_log_std, bounded_mean, experts)
     shape = env.observation_space(env.default_params).shape
@@ -145,15 +135,9 @@ def policy_module(
     bounded_mean: bool,
     experts: int,
 ) -> GaussianPolicy | CategoricalPolicy:
-    """The module of ``policy_for``: Gaussian or categorical, by the action space.
-
-    Raises:
-      ValueError: a width or a number of experts below 1, a bounded mean without bounds, or spaces of another kind.
-    """
-    if experts < 1:
-        raise ValueError(f"experts: got {experts}; must be at least 1")
-    if any(width < 1 for width in hidden):
-        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
+    """The module of ``policy_for``: Gaussian or categorical, by the action space."""
+    check_least(1, experts=experts)
+    check_widths(hidden=hidden)
     params = env.default_params
     action_space, observation_space = env.action_space(params), env.observation_space(params)
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 1:
@@ -198,8 +182,3 @@ def _with_context(obs: Array, context: Array | None) -> Array:
     if context is None:
         return obs
     return jnp.concatenate([obs, jnp.broadcast_to(context, (*obs.shape[:-1], context.shape[-1]))], axis=-1)
-
-
-def count_parameters(params: PyTree) -> int:
-    """Number of scalars in a parameter pytree."""
-    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment
 
+from jaxmeta.checks import check_least
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution
 from jaxmeta.networks.layers import MLP, Activation, activation_for
@@ -56,17 +57,14 @@ def recurrent_policy_for(
       cell: a name in ``CELLS``, or a ``Cell``.
       size: H ≥ 1, features that the cell gives; used where ``cell`` is a name.
       embedding: widths of layers between the observation and the cell.
-      hidden: widths of the hidden layers of each head.
+      hidden: widths of the hidden layers of actor and critic.
       activation: the nonlinearity of those layers, by its name in ``jax.nn`` or as a function.
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
-      bounded_mean: of a Gaussian policy, as in ``policy_for``.
-      experts: K ≥ 1 of the actor, as in ``policy_for``; their gate sees the features that the cell gives.
-
-    Raises:
-      ValueError: an unknown cell, a size out of its range, or spaces of another kind.
+      bounded_mean: whether a Gaussian policy's mean stays within the action space.
+      experts: K ≥ 1 networks of the actor; above 1 a gate mixes them, which sees the features that the cell gives.
     """
     activation = activation_for(activation)
-    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    cell = cell_for(cell, size, horizon)
     actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
     gate = gate_of(actor)
     critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
@@ -85,29 +83,52 @@ def recurrent_policy_for(
     def read(params: PyTree, obs: Array) -> Array:
         return obs if embed is None else activation(cast(Array, embed.apply(params["embedding"], obs)))
 
-    def judge(params: PyTree, features: Array) -> tuple[Distribution, Array]:
+    def judge(params: PyTree, features: Array, _: Array) -> tuple[Distribution, Array]:
         features = cast(Array, norm.apply(params["norm"], features))
         value = cast(Array, critic.apply(params["critic"], features))[..., 0]
-        distribution = cast(Distribution, actor.apply(params["actor"], features))
+        return cast(Distribution, actor.apply(params["actor"], features)), value
+
+    def gate_fn(params: PyTree, features: Array, _: Array) -> Array:
+        assert gate is not None
+        return gate(params["actor"], norm.apply(params["norm"], features))
+
+    def advance(mode: Mode, params: PyTree, memory: PyTree, obs: Array) -> tuple[PyTree, Array]:
+        return mode(params["cell"], memory, read(params, obs))
+
+    return with_memory(cell, init_fn, advance, judge, gate_fn if gate else None)
+
+
+Mode = Callable[[PyTree, PyTree, Array], tuple[PyTree, Array]]
+"""A cell's ``step`` or ``sequence``."""
+
+
+def with_memory(
+    cell: Cell,
+    init: Callable[[Key], PyTree],
+    advance: Callable[[Mode, PyTree, PyTree, Array], tuple[PyTree, Array]],
+    judge: Callable[[PyTree, Array, Array], tuple[Distribution, Array]],
+    gate: Callable[[PyTree, Array, Array], Array] | None,
+) -> RecurrentPolicy:
+    """The policy whose memory is a cell's: ``advance(mode, params, memory, obs) -> (memory, features)``.
+
+    ``judge(params, features, obs) -> (distribution, value)``; the ``gate`` of K experts gives ``[..., K]`` likewise.
+    """
+
+    def output(mode: Mode, of_features: Callable[..., tuple[Any, ...]]) -> Callable[..., Any]:
+        def output_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Any, ...]:
+            memory, features = advance(mode, params, memory, obs)
+            return *of_features(params, features, obs), memory
+
+        return output_fn
+
+    def decide(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
+        distribution, value = judge(params, features, obs)
         # A deviation that does not depend on the state gets the axes of those that do.
         return jax.tree.map(lambda x: jnp.broadcast_to(x, (*value.shape, x.shape[-1])), distribution), value
 
-    def step_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.step(params["cell"], memory, read(params, obs))
-        return *judge(params, features), memory
-
-    def sequence_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Distribution, Array, PyTree]:
-        memory, features = cell.sequence(params["cell"], memory, read(params, obs))
-        return *judge(params, features), memory
-
-    def gate_fn(params: PyTree, memory: PyTree, obs: Array) -> tuple[Array, PyTree]:
-        memory, features = cell.sequence(params["cell"], memory, read(params, obs))
-        assert gate is not None
-        return gate(params["actor"], norm.apply(params["norm"], features)), memory
-
-    return RecurrentPolicy(
-        init_fn, lambda params: cell.start(), step_fn, sequence_fn, None if gate is None else gate_fn
-    )
+    gate_fn = gate and output(cell.sequence, lambda *features: (gate(*features),))
+    step_fn, sequence_fn = output(cell.step, decide), output(cell.sequence, decide)
+    return RecurrentPolicy(init, lambda params: cell.start(), step_fn, sequence_fn, gate_fn)
 
 
 def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
@@ -119,12 +140,8 @@ def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
     Args:
       policy: the network.
       length: steps in a segment, ≥ 1; must divide the sequence.
-
-    Raises:
-      ValueError: ``length`` below 1, or, when a sequence is given, one that does not divide it.
     """
-    if length < 1:
-        raise ValueError(f"segment: got {length}; must be at least 1")
+    check_least(1, segment=length)
 
     def cut(function: Callable[..., Any]) -> Callable[..., Any]:
         def in_parts(params: PyTree, memory: PyTree, obs: Array) -> tuple[Any, ...]:
@@ -146,13 +163,9 @@ def in_segments(policy: RecurrentPolicy, length: int) -> RecurrentPolicy:
 
 
 def undecided(params: PyTree, layer: int) -> PyTree:
-    """An actor's parameters with last weights a hundredth as large: all actions are about as likely at first.
+    """The parameters of a ``policy_module``, the weights of its output ``layer`` a hundredth as large.
 
-    What Andrychowicz et al. 2021 (section 3.2) recommend.
-
-    Args:
-      params: of a ``policy_module``.
-      layer: index of its output layer.
+    All actions are then about as likely at first, as Andrychowicz et al. 2021 (section 3.2) recommend.
     """
     last = parameters_under(params, {f"Dense_{layer}"})
     return jax.tree.map(lambda x, last: 0.01 * x if last else x, params, last)

@@ -10,7 +10,7 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Categorical
-from jaxmeta.networks.layers import Activation, activation_for
+from jaxmeta.networks.layers import Activation, activation_for, check_widths
 from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.tasks import LifetimeEnv, LifetimeObservation
 from jaxmeta.types import Array, Key, PyTree
@@ -66,13 +66,12 @@ def tabular_policy_for(
     """A recurrent actor and critic for which observations and actions have no names.
 
     One cell sees the rewards and ends of all steps. Another one, with a carry for each pair of an observation and an
-    action, sees them in the steps that began with its pair. The logit ``l_a`` and the value ``q_a`` of an action are
+    action, sees those of the steps that began with its pair. The logit ``l_a`` and the value ``q_a`` of an action are
     the same function for every action: of the features of its pair, their mean over the actions at this observation
     and over all pairs, and the features of the first cell. The critic is ``V = Σ_a softmax(l)_a q_a``.
 
-    So the policy is equivariant to permutations of the actions at each observation, and of the observations: what is
-    learned of one pair holds for all, and the same weights fit any number of either (symmetries as those of Kirsch et
-    al. 2022). What leads from one observation to the next is not remembered.
+    So the policy is equivariant to permutations of the actions at each observation, and of the observations: the same
+    weights fit any number of either (symmetries as those of Kirsch et al. 2022). Transitions are not remembered.
 
     Args:
       env: of lifetimes, with discrete actions and one-hot observations, or a constant 1: tabular MDPs, bandits.
@@ -81,16 +80,12 @@ def tabular_policy_for(
       size: H ≥ 1, features that each cell gives; used where ``cell`` is a name.
       hidden: widths of the hidden layers of the function of each action.
       activation: the nonlinearity of those layers.
-
-    Raises:
-      ValueError: an unknown cell, a size out of its range, or an environment of another kind.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     observations, actions = _pairs(env)
-    if any(width < 1 for width in hidden):
-        raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
-    cell = cell_for(cell, size, horizon) if isinstance(cell, str) else cell
+    check_widths(hidden=hidden)
+    cell = cell_for(cell, size, horizon)
     heads, norm = _Heads(tuple(hidden), activation_for(activation)), nn.LayerNorm()
     seen = jnp.zeros(3)
 
@@ -159,27 +154,12 @@ def tabular_policy_for(
 
 
 def _pairs(env: LifetimeEnv) -> tuple[int, int]:
-    """How many observations and actions there are.
-
-    Raises:
-      ValueError: actions or observations of another kind.
-    """
+    """How many observations and actions there are; a ``ValueError`` where they are of another kind."""
     action_space = env.action_space(env.default_params)
     if not isinstance(action_space, spaces.Discrete):
         raise ValueError(f"env: action space is {action_space}; a memory for each action needs Discrete")
-    return _first_observation(env).shape[0], action_space.n
-
-
-def _first_observation(env: LifetimeEnv) -> Array:
-    """The part of a lifetime's first observation that the wrapped environment gives.
-
-    Raises:
-      ValueError: it is not one-hot.
-    """
     with jax.ensure_compile_time_eval():
         obs = env.split_observation(env.reset_env(jax.random.key(0), env.default_params)[0]).obs
         if jnp.sum(obs == 1) != 1 or jnp.sum(obs != 0) != 1:
-            raise ValueError(
-                "env: its first observation is not one-hot; a memory for each observation needs them to be"
-            )
-    return obs
+            raise ValueError("env: its first observation is not one-hot; a memory for each observation needs it to be")
+    return obs.shape[0], action_space.n

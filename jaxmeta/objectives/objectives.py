@@ -1,5 +1,6 @@
 """What the outer loop minimises: functions of ``theta`` and one task's lifetime, and their mean over tasks."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -152,8 +153,10 @@ def adapted_divergence(
     def adapted(theta: Theta, lifetime: Lifetime) -> Distribution:
         return distribution(theta, replay_adaptation(learner, theta, lifetime), batch_of(lifetime, -1).obs)
 
-    def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime) -> Array:
-        return masked_mean(reference.kl(now), batch_of(lifetime, -1).mask)
+    def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime, every: int = 1) -> Array:
+        mask = batch_of(lifetime, -1).mask
+        # Every n-th term counts; the network and the adaptation read all steps, or it would be another policy's.
+        return masked_mean(reference.kl(now), mask * (jnp.arange(mask.shape[-1]) % every == 0))
 
     references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
 
@@ -163,7 +166,7 @@ def adapted_divergence(
     def value_fn(new_theta: Theta) -> Array:
         return mean_over_tasks(one_value, task_chunk)(new_theta, lifetimes, references)[0]
 
-    def one_curvature(vector: Theta, lifetime: Lifetime):
+    def one_curvature(every: int, vector: Theta, lifetime: Lifetime):
         # The gradient of the KL vanishes where the two policies are equal, so its Hessian there is exactly JᵀFJ, with J
         # the derivative through the adaptation and F the Hessian in the distribution's own parameters. That spares the
         # third derivatives which forward-over-reverse would compute only to multiply them by zero.
@@ -171,20 +174,12 @@ def adapted_divergence(
             return adapted(theta, lifetime)
 
         now, moved = jax.jvp(adapt, (theta,), (vector,))
-        gradient = jax.grad(lambda other: mean_kl(now, other, lifetime))
+        gradient = jax.grad(lambda other: mean_kl(now, other, lifetime, every))
         cotangent = jax.jvp(gradient, (now,), (moved,))[1]
         return jax.vjp(adapt, theta)[1](cotangent)[0], {}
 
     def curvature_fn(vector: Theta, every: int) -> Theta:
-        thinned = over_tasks(lambda lifetime: every_nth_step(lifetime, every), lifetimes)
-        in_chunk = lambda tasks: sum_in_chunk(one_curvature, vector, tasks)  # noqa: E731
-        return mean_over_chunks(in_chunk, (thinned,), task_chunk * every)[0]
+        one = functools.partial(one_curvature, every)
+        return mean_over_chunks(lambda tasks: sum_in_chunk(one, vector, tasks), (lifetimes,), task_chunk)[0]
 
     return Divergence(value_fn, curvature_fn)
-
-
-def every_nth_step(lifetime: Lifetime, every: int) -> Lifetime:
-    """A lifetime thinned to every ``every``-th time step, for curvature estimates that need not see all the data."""
-    final_obs, data = lifetime.trajectory.final_obs, lifetime.trajectory._replace(final_obs=())
-    thinned = jax.tree.map(lambda leaf: leaf[:, :, ::every], data)
-    return lifetime._replace(trajectory=thinned._replace(final_obs=final_obs))

@@ -4,6 +4,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.elimination import solve
 from jaxmeta.types import Array
 
 
@@ -32,7 +33,7 @@ def logistic_regression(
         chance = jax.nn.sigmoid(rows @ solution)
         gradient = rows.T @ (weight * (chance - label)) + penalty * solution
         curvature = (rows.T * (weight * chance * (1.0 - chance))) @ rows + jnp.diag(penalty + least)
-        return solution - jnp.linalg.solve(curvature, gradient), None
+        return solution - solve(curvature, gradient), None
 
     solution, _ = jax.lax.scan(newton, jnp.zeros(rows.shape[1]), length=steps)
     return solution[:-1], solution[-1]

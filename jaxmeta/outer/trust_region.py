@@ -24,7 +24,7 @@ def trust_region(
       max_divergence: bound on the mean divergence of the post-adaptation policies, in nats, > 0.
       cg_iterations: conjugate-gradient iterations, ≥ 1.
       damping: added to the Hessian's diagonal, ≥ 0.
-      curvature_every: the Hessian is taken on every n-th time step, ≥ 1; the line search always uses all of the data.
+      curvature_every: the Hessian is that of the mean over every n-th time step, ≥ 1; the line search uses all of them.
       backtracks: step sizes that the line search tries at most, ≥ 1.
       backtrack_ratio: factor from one tried step size to the next, in (0, 1).
     """

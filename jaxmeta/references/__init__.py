@@ -1,8 +1,17 @@
-"""Exact and Bayes-optimal answers to measure learners against, and classical methods."""
+"""Exact and Bayes-optimal answers to measure learners against, and classical methods.
+
+Every function raises a ``ValueError`` of one line on an argument outside the range that its description gives.
+"""
 
 from jaxmeta.references import bandits as bandits, gridnavi as gridnavi, tabular as tabular
 from jaxmeta.references.bandit_values import bernoulli_value as bernoulli_value
-from jaxmeta.references.bandits import bandit_returns as bandit_returns, estimate as estimate, task_keys as task_keys
+from jaxmeta.references.bandits import (
+    bandit_returns as bandit_returns,
+    estimate as estimate,
+    gittins_index as gittins_index,
+    gittins_table as gittins_table,
+    task_keys as task_keys,
+)
 from jaxmeta.references.exact import (
     MDP as MDP,
     adapted_logits as adapted_logits,
@@ -15,21 +24,16 @@ from jaxmeta.references.exact import (
     random_mdp as random_mdp,
     state_values as state_values,
 )
-from jaxmeta.references.gittins import gittins_index as gittins_index, gittins_table as gittins_table
-from jaxmeta.references.gridnavi import goal_posterior as goal_posterior
-from jaxmeta.references.point_robots import (
-    dense_optimum as dense_optimum,
-    indicator_optimum as indicator_optimum,
-    smallest_distances as smallest_distances,
-    sparse_optimum as sparse_optimum,
-)
-from jaxmeta.references.tabular_simulation import (
-    draw_mdps as draw_mdps,
-    mdp_optima as mdp_optima,
-    mdp_returns as mdp_returns,
-)
-from jaxmeta.references.value_iteration import (
+from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
+from jaxmeta.references.point_robots import smallest_distances as smallest_distances
+from jaxmeta.references.tabular import (
     optimal_return as optimal_return,
     reaching_probability as reaching_probability,
     value_iteration as value_iteration,
+)
+from jaxmeta.references.tabular_simulation import (
+    draw_mdp as draw_mdp,
+    draw_mdps as draw_mdps,
+    mdp_optima as mdp_optima,
+    mdp_returns as mdp_returns,
 )

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array
 
 _BLOCK = 50
@@ -16,28 +17,20 @@ def bernoulli_value(arms: int, pulls: int) -> float:
     """Expected total reward of the policy that is optimal under the prior: the most that any learner can reach.
 
     Two arms go up to hundreds of pulls; more arms as far as a layer of beliefs has at most ``MOST_STATES`` members
-    (three arms: 64 pulls; five: 29; any number: 22).
+    (three arms: 64 pulls; five: 29; any number: 22); beyond, it raises a ``ValueError``.
 
     Args:
       arms: k ≥ 1.
       pulls: n ≥ 1.
-
-    Raises:
-      ValueError: an argument below 1, or too many beliefs.
     """
-    for name, value in (("arms", arms), ("pulls", pulls)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, arms=arms, pulls=pulls)
     return two_armed_value(pulls) if arms == 2 else enumerated_value(arms, pulls)
 
 
 def two_armed_value(pulls: int) -> float:
     """Two arms: ``V_t(n₁, s₁, s₂)`` on a dense grid, ``n₁ ≤ t / 2`` being the pulls of the arm tried less often.
 
-    About ``n⁴ / 16`` updates and ``n³`` bytes; float32, which at n = 120 is off by 1.4e-7 of the value.
-
-    Args:
-      pulls: n ≥ 1.
+    About ``n⁴ / 16`` updates and ``n³`` bytes; float32, with a relative error of 1.4e-7 at n = 120.
     """
     value, last = None, pulls - 1
     while last >= 0:
@@ -79,23 +72,15 @@ def _two_armed_layers(value: Array, first: int, last: int) -> Array:
 def enumerated_value(arms: int, pulls: int, *, most_states: int = MOST_STATES) -> float:
     """Any number of arms: beliefs are multisets of (successes, failures), because arms are exchangeable. float64.
 
-    Args:
-      arms: k ≥ 1; those beyond n change nothing, as they are never pulled.
-      pulls: n ≥ 1.
-      most_states: beliefs after the same number of pulls, at most.
-
-    Raises:
-      ValueError: there are more.
+    Arms beyond the number of pulls change nothing. After no number of pulls may there be more than ``most_states``
+    beliefs.
     """
     # An arm's state is coded by its place in the triangle of (pulls, successes).
     tried, paid = np.tril_indices(pulls + 1)
     mean = (paid + 1) / (tried + 2)
-    after_failure = np.arange(tried.size) + tried + 1
-    after = np.stack([after_failure, after_failure + 1])
-    kind = np.min_scalar_type(tried.size)
-
-    layer, layers = np.zeros((1, min(arms, pulls)), kind), []
-    for done in range(pulls):
+    after = np.arange(tried.size) + tried + np.array([[1], [2]])
+    layer, layers = np.zeros((1, min(arms, pulls)), np.min_scalar_type(tried.size)), []
+    for done in range(1, pulls + 1):
         children = np.repeat(layer[:, None, None, :], 2, axis=1).repeat(layer.shape[1], axis=2)
         for arm in range(layer.shape[1]):
             children[:, :, arm, arm] = after[:, layer[:, arm]].T
@@ -105,9 +90,7 @@ def enumerated_value(arms: int, pulls: int, *, most_states: int = MOST_STATES) -
         layers.append((layer, child.reshape(children.shape[:3])))
         layer = rows[position]
         if len(layer) > most_states:
-            raise ValueError(
-                f"arms, pulls: got {arms}, {pulls}; more than {most_states} beliefs after {done + 1} pulls"
-            )
+            raise ValueError(f"arms, pulls: got {arms}, {pulls}; more than {most_states} beliefs after {done} pulls")
     value = np.zeros(len(layer))
     for layer, child in reversed(layers):
         p = mean[layer]

@@ -1,9 +1,10 @@
 """Classical methods on Bernoulli bandits with U[0, 1] priors, simulated on common random numbers.
 
-A method is an index policy: it scores the arms and pulls the first of the highest. Arms are exchangeable, so that
-breaking ties by their order costs nothing.
+A method is an index policy: it scores the arms and pulls the first of the highest. Arms are exchangeable, so it costs
+nothing to break ties by their order.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmeta.checks import check_least, check_unit, check_weights
 from jaxmeta.references.gamma import gamma_draw, gamma_table
-from jaxmeta.references.gittins import gittins_index, gittins_table
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -52,13 +53,8 @@ def greedy() -> IndexPolicy:
 
 
 def epsilon_greedy(epsilon: float = 0.02) -> IndexPolicy:
-    """A uniformly random arm with probability ``epsilon``, else the greedy one.
-
-    Raises:
-      ValueError: ``epsilon`` outside [0, 1].
-    """
-    if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
+    """A uniformly random arm with probability ``epsilon``, else the greedy one."""
+    check_unit(epsilon=epsilon)
 
     def score_fn(data, key, successes, failures, done):
         key_whether, key_arm = jax.random.split(key)
@@ -73,12 +69,8 @@ def ucb1(bonus: float = 0.2) -> IndexPolicy:
 
     Two pulls, one of which paid, stand for the prior. Auer's proof has c = 1; Duan et al. 2016 tuned it, and 0.2 is
     the value in their public code.
-
-    Raises:
-      ValueError: ``bonus`` negative.
     """
-    if bonus < 0:
-        raise ValueError(f"bonus: got {bonus}; must not be negative")
+    check_weights(bonus=bonus)
 
     def score_fn(data, key, successes, failures, done):
         width = jnp.sqrt(2.0 * jnp.log(done + 1.0) / (successes + failures + 2.0))
@@ -111,12 +103,8 @@ def likeliest_thompson(pulls: int, *, samples: int = 20) -> IndexPolicy:
     Args:
       pulls: the lifetime, at most.
       samples: joint draws, ≥ 1.
-
-    Raises:
-      ValueError: ``samples`` below 1.
     """
-    if samples < 1:
-        raise ValueError(f"samples: got {samples}; must be at least 1")
+    check_least(1, samples=samples)
 
     def score_fn(table, key, successes, failures, done):
         drawn = jax.vmap(lambda key: _beta_draw(table, key, successes, failures, done))(jax.random.split(key, samples))
@@ -140,21 +128,84 @@ def gittins(pulls: int, *, levels: int = 256) -> IndexPolicy:
 
     Optimal for one arm against a certain payment; for several arms in finite time nearly so, but not exactly.
     """
+    table = gittins_table(pulls, levels=levels)
+    return IndexPolicy(table, lambda table, key, *counts: gittins_index(table, pulls, *counts))
 
-    def score_fn(table, key, successes, failures, done):
-        return gittins_index(table, pulls, successes, failures, done)
 
-    return IndexPolicy(gittins_table(pulls, levels=levels), score_fn)
+_BLOCK = 32
+
+
+def gittins_table(pulls: int, *, levels: int = 256) -> Array:
+    """Gittins indices of every state of an arm that a lifetime of ``pulls`` can reach, flat, for ``gittins_index``.
+
+    The prior is Beta(1, 1). With ``r`` pulls left, an arm that paid ``s`` of ``t`` pulls is worth a certain payment up
+    to ``ν_r(s, t) = max_τ E[Σ_{i≤τ} reward_i] / E[τ]`` a pull, over stopping times ``1 ≤ τ ≤ r`` (Gittins 1979; the
+    calibration of Niño-Mora 2011). For a payment λ the gain of going on, ``g_r = μ − λ + E max(g_{r−1}, 0)``, is
+    computed backwards, exactly, for all levels of λ at once. It is convex and falls in λ. The index is its root,
+    linearly interpolated between two levels, so it is too large by an error that falls with the square of their
+    distance. The levels are ``sin²`` of an even grid, dense near 0 and 1, where posteriors are narrow: with 256 of them
+    no index of n = 40 is too large by more than 6e-4.
+
+    Args:
+      pulls: n ≥ 1.
+      levels: intervals that [0, 1] is cut into, ≥ 2. Memory is about ``10 · levels · pulls²`` bytes.
+    """
+    check_least(1, pulls=pulls)
+    check_least(2, levels=levels)
+    layers, gain = [], jnp.zeros((pulls + 1, pulls + 1, levels + 1), jnp.float32)
+    for first in range(1, pulls + 1, _BLOCK):
+        # With r pulls left an arm has at most n − r behind it: the triangle shrinks, block by block.
+        size = pulls - first + 1
+        length = min(_BLOCK, size)
+        gain, block = _backward(gain[: size + 1, : size + 1], length)
+        for layer, left in zip(np.asarray(block), range(first, first + length), strict=True):
+            layers.append(layer[np.tril_indices(pulls - left + 1)])
+    return jnp.asarray(np.concatenate(layers))
+
+
+@functools.partial(jax.jit, static_argnums=1, donate_argnums=0)
+def _backward(gain: Array, length: int) -> tuple[Array, Array]:
+    """``length`` more pulls left; ``gain`` ``[t, s, level]`` is clipped at 0. Returns indices ``[length, t, s]``."""
+    levels = gain.shape[-1] - 1
+    payment = jnp.sin(0.5 * jnp.pi * jnp.arange(levels + 1) / levels) ** 2
+    t, s = jnp.arange(gain.shape[0] - 1)[:, None, None], jnp.arange(gain.shape[1] - 1)[:, None]
+    mean = jnp.minimum((s + 1) / (t + 2), 1.0)
+
+    def step(gain, _):
+        # Rows beyond the triangle hold zeros or stale values; no row inside it ever reads them.
+        going_on = mean - payment + mean * gain[1:, 1:] + (1.0 - mean) * gain[1:, :-1]
+        # Below the root every interval counts whole, above it none: the sum is the interpolated root.
+        share = going_on[..., :-1] / (going_on[..., :-1] - going_on[..., 1:])
+        index = jnp.sum(jnp.clip(share, 0.0, 1.0) * jnp.diff(payment), axis=-1)
+        return gain.at[:-1, :-1].set(jnp.maximum(going_on, 0.0)), index
+
+    return jax.lax.scan(step, gain, None, length=length)
+
+
+def gittins_index(table: Array, pulls: int, successes: Array, failures: Array, done: Array) -> Array:
+    """Indices ``[k]`` of arms.
+
+    Args:
+      table: ``gittins_table(pulls)``.
+      pulls: n of the table.
+      successes: of each arm, ``[k]``.
+      failures: of each arm, ``[k]``.
+      done: pulls of all arms so far, so that ``n − done`` are left; a scalar below n.
+    """
+    # Layers lie in the order of pulls left, 1 first; the layer with r left is a triangle of side n − r + 1.
+    side = done + 1
+    before = pulls * (pulls + 1) * (pulls + 2) // 6 - side * (side + 1) * (side + 2) // 6
+    tried = successes + failures
+    return table[before + tried * (tried + 1) // 2 + successes]
 
 
 def bandit_returns(
     key: Key, policy: IndexPolicy, *, arms: int, pulls: int, tasks: int, task_chunk: int = 1000
 ) -> np.ndarray:
-    """Total *expected* reward of a method in each of many tasks: the sum of the pulled arms' probabilities.
+    """Total *expected* reward of a method in each of many tasks, ``[N]``: the sum of the pulled arms' probabilities.
 
     It has the same mean as the total reward, and less variance. With the same key, every method meets the same tasks,
-    and the i-th pull of an arm pays alike whichever method makes it, so that differences between methods are sharper
-    than either mean.
+    and the i-th pull of an arm pays the same. So differences between methods have less variance than either mean.
 
     Args:
       key: PRNG key.
@@ -162,17 +213,9 @@ def bandit_returns(
       arms: k ≥ 1.
       pulls: n ≥ 1.
       tasks: N ≥ 1.
-      task_chunk: tasks simulated side by side.
-
-    Returns:
-      ``[N]``, float32.
-
-    Raises:
-      ValueError: a count below 1.
+      task_chunk: tasks simulated side by side, ≥ 1.
     """
-    for name, value in (("arms", arms), ("pulls", pulls), ("tasks", tasks), ("task_chunk", task_chunk)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, arms=arms, pulls=pulls, tasks=tasks, task_chunk=task_chunk)
 
     def lifetime(data: PyTree, key: Key) -> Array:
         key_task, key_reward, key_policy = task_keys(key)
@@ -183,15 +226,12 @@ def bandit_returns(
             arm = jnp.argmax(policy.score(data, jax.random.fold_in(key_policy, done), successes, failures, done))
             times = successes[arm] + failures[arm]
             # Keyed by the arm and how often it was pulled, not by time: the common random numbers.
-            uniform = jax.random.uniform(jax.random.fold_in(key_reward, arm * pulls + times))
-            paid = uniform < probability[arm]
+            paid = jax.random.uniform(jax.random.fold_in(key_reward, arm * pulls + times)) < probability[arm]
             here = jnp.arange(arms) == arm
-            carry = (successes + (here & paid), failures + (here & ~paid), total + probability[arm])
-            return carry, None
+            return (successes + (here & paid), failures + (here & ~paid), total + probability[arm]), None
 
-        start = (jnp.zeros(arms, jnp.int32), jnp.zeros(arms, jnp.int32), jnp.float32(0.0))
-        (_, _, total), _ = jax.lax.scan(pull, start, jnp.arange(pulls))
-        return total
+        zeros = jnp.zeros(arms, jnp.int32)
+        return jax.lax.scan(pull, (zeros, zeros, jnp.float32(0.0)), jnp.arange(pulls))[0][2]
 
     @jax.jit
     def simulate(data: PyTree, keys: Array) -> Array:
@@ -202,8 +242,7 @@ def bandit_returns(
 
 def task_keys(key: Key) -> tuple[Key, Key, Key]:
     """Keys of a task's arms, of what their pulls pay, and of the method's own choices."""
-    key_task, key_reward, key_policy = jax.random.split(key, 3)
-    return key_task, key_reward, key_policy
+    return tuple(jax.random.split(key, 3))
 
 
 def estimate(returns: np.ndarray) -> Estimate:

@@ -1,9 +1,10 @@
-"""Exact values and meta-gradients of softmax policies in MDPs that are small enough to write down.
+"""Exact values and meta-gradients of softmax policies in small, known MDPs.
 
-A policy is a table of logits ``[S, A]``, ``π(a | s) = softmax(logits[s])[a]``. Its value solves a linear system, so it
-is a differentiable function of the logits, and so is the value after ``k`` steps of gradient ascent on it: what sampled
-meta-gradients should be on average. All functions work in the precision of their inputs; ``in_float64`` runs them in
-double precision, whatever the session's setting is.
+A policy is a table of logits θ, ``[S, A]``: ``π(a | s) = softmax(logits[s])[a]``. Its value solves a linear system, so
+it is a differentiable function of the logits. So is the value after ``k`` steps of gradient ascent on it; its gradient
+is what sampled meta-gradients should be on average. All functions work in the precision of their inputs;
+``in_float64`` runs them in double precision. They refuse an MDP with γ outside [0, 1], with γ = 1 and an infinite
+horizon, or with a horizon below 1.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from jaxmeta.checks import check_least, check_unit
+from jaxmeta.elimination import solve
 from jaxmeta.references.tabular_simulation import draw_mdp
 from jaxmeta.types import Array, Key, PyTree
 
@@ -39,11 +42,7 @@ class MDP:
 
 
 def bandit_mdp(mean_rewards: Array) -> MDP:
-    """A bandit as an MDP of one state and horizon 1.
-
-    Args:
-      mean_rewards: what each arm pays on average, ``[A]``.
-    """
+    """A bandit as an MDP of one state and horizon 1, from what each arm pays on average, ``[A]``."""
     chex.assert_rank(mean_rewards, 1)
     mean_rewards = jnp.asarray(mean_rewards)
     ones = jnp.ones_like(mean_rewards)
@@ -59,13 +58,8 @@ def random_mdp(key: Key, states: int, actions: int, *, discount: float = 0.95, h
       actions: A ≥ 1; there 4.
       discount: γ in [0, 1].
       horizon: T ≥ 1, or ``None`` for an infinite one.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    for name, value in (("states", states), ("actions", actions)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, states=states, actions=actions)
     transition, reward = draw_mdp(key, states, actions)
     mdp = MDP(transition, reward, jax.nn.one_hot(0, states, dtype=reward.dtype), discount, horizon)
     _check(mdp)
@@ -84,52 +78,31 @@ def state_values(logits: Array, mdp: MDP) -> Array:
 
     Returns:
       ``[S]`` if the horizon is infinite, else ``[T, S]``: the row of time ``t`` has ``T − t`` steps to go.
-
-    Raises:
-      ValueError: γ outside [0, 1], or 1 with an infinite horizon; a horizon below 1.
     """
     _check(mdp)
-    _check_shapes(logits, mdp)
+    chex.assert_rank(logits, 2)
+    states, actions = logits.shape
+    chex.assert_shape(
+        [mdp.transition, mdp.reward, mdp.start], [(states, actions, states), (states, actions), (states,)]
+    )
     policy = jax.nn.softmax(logits)
     transition = jnp.einsum("sa,sax->sx", policy, mdp.transition)
     reward = jnp.sum(policy * mdp.reward, axis=1)
-    if mdp.horizon is None:
-        return _solve(transition, reward, mdp.discount)
-    following = jnp.eye(mdp.horizon, k=1, dtype=transition.dtype)
-    values = _solve(jnp.kron(following, transition), jnp.tile(reward, mdp.horizon), mdp.discount)
-    return values.reshape(mdp.horizon, -1)
+    if mdp.horizon is not None:
+        transition = jnp.kron(jnp.eye(mdp.horizon, k=1, dtype=transition.dtype), transition)
+        reward = jnp.tile(reward, mdp.horizon)
+    values = solve(jnp.eye(len(reward), dtype=transition.dtype) - mdp.discount * transition, reward)
+    return values if mdp.horizon is None else values.reshape(mdp.horizon, -1)
 
 
 def policy_value(logits: Array, mdp: MDP) -> Array:
-    """Expected discounted return of a policy: ``V(θ) = E Σ_t γ^t r_t = Σ_s start(s) V(s)``, by a linear solve.
-
-    Args:
-      logits: of the policy, ``[S, A]``.
-      mdp: the decision process.
-
-    Returns:
-      A scalar.
-
-    Raises:
-      ValueError: γ outside [0, 1], or 1 with an infinite horizon; a horizon below 1.
-    """
+    """Expected discounted return of a policy: ``V(θ) = E Σ_t γ^t r_t = Σ_s start(s) V(s)``, a scalar."""
     values = state_values(logits, mdp)
     return jnp.dot(mdp.start, values if mdp.horizon is None else values[0])
 
 
 def policy_gradient(logits: Array, mdp: MDP) -> Array:
-    """``∇V(θ)``, exact.
-
-    Args:
-      logits: of the policy, θ, ``[S, A]``.
-      mdp: the decision process.
-
-    Returns:
-      ``[S, A]``; each state's entries sum to 0, because a softmax does not notice a shift of its logits.
-
-    Raises:
-      ValueError: as for ``policy_value``.
-    """
+    """``∇V(θ)``, exact, ``[S, A]``; each state's entries sum to 0, as a shift of the logits changes no probability."""
     return jax.grad(policy_value)(logits, mdp)
 
 
@@ -142,72 +115,35 @@ def adapted_logits(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> 
       rate: α, the step size on the gradient of the *return*. A surrogate that is a mean over the T steps of an episode
         has 1/T of its gradient, so it needs T times the rate for the same step.
       steps: k ≥ 0.
-
-    Returns:
-      Logits after ``k`` steps, ``[S, A]``.
-
-    Raises:
-      ValueError: ``steps`` below 0, or as for ``policy_value``.
     """
-    if steps < 0:
-        raise ValueError(f"steps: got {steps}; must be at least 0")
+    check_least(0, steps=steps)
     _check(mdp)
 
-    def step(logits: Array, _: None) -> tuple[Array, None]:
-        return logits + rate * policy_gradient(logits, mdp), None
+    def step(_: int, logits: Array) -> Array:
+        return logits + rate * policy_gradient(logits, mdp)
 
-    return jax.lax.scan(step, jnp.asarray(logits), None, length=steps)[0]
+    return jax.lax.fori_loop(0, steps, step, jnp.asarray(logits))
 
 
 def meta_value(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> Array:
-    """``V(θ_k)``: the value of the policy that ``adapted_logits`` leads to (Finn et al. 2017, equation 4).
-
-    Args:
-      logits: of the policy before adaptation, θ, ``[S, A]``.
-      mdp: the decision process.
-      rate: α, as for ``adapted_logits``.
-      steps: k ≥ 0.
-
-    Returns:
-      A scalar.
-
-    Raises:
-      ValueError: as for ``adapted_logits``.
-    """
+    """``V(θ_k)``: the value of the ``adapted_logits``, whose arguments it takes (Finn et al. 2017, equation 4)."""
     return policy_value(adapted_logits(logits, mdp, rate, steps), mdp)
 
 
 def meta_gradient(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> Array:
-    """``∇_θ V(θ_k) = Π_{i<k} (I + α ∇²V(θ_i)) ∇V(θ_k)``, through all steps: the truth that estimators are held to.
+    """``∇_θ V(θ_k) = Π_{i<k} (I + α ∇²V(θ_i)) ∇V(θ_k)``, ``[S, A]``, through all steps of ``adapted_logits``.
 
-    The check of Foerster et al. 2018 and of Farquhar et al. 2019, who compare derivatives of sampled surrogates with
-    those of the exact value.
-
-    Args:
-      logits: of the policy before adaptation, θ, ``[S, A]``.
-      mdp: the decision process.
-      rate: α, as for ``adapted_logits``.
-      steps: k ≥ 0; with 0 it is ``policy_gradient``.
-
-    Returns:
-      ``[S, A]``; each state's entries sum to 0.
-
-    Raises:
-      ValueError: as for ``adapted_logits``.
+    Foerster et al. 2018 and Farquhar et al. 2019 compare derivatives of sampled surrogates with it.
     """
     return jax.grad(meta_value)(logits, mdp, rate, steps)
 
 
 def in_float64(function: Callable[..., PyTree], *arguments: Any) -> PyTree:
-    """``function(*arguments)`` in double precision, which is turned on for this call only.
+    """``function(*arguments)`` in double precision, for this call only; the result's arrays are numpy's, float64.
 
     Args:
       function: any of this module's functions, or a function of yours that calls them.
-      arguments: pytrees; their floating-point arrays become float64, all else stays as it is. A number that was
-        rounded to float32 before stays rounded.
-
-    Returns:
-      The result, its arrays as numpy arrays: float64 numbers that no later operation rounds unasked.
+      *arguments: pytrees; their floating-point arrays become float64.
     """
 
     def widen(leaf: Any) -> Any:
@@ -220,24 +156,9 @@ def in_float64(function: Callable[..., PyTree], *arguments: Any) -> PyTree:
         return jax.tree.map(np.asarray, jax.jit(lambda: function(*wide))())
 
 
-def _solve(transition: Array, reward: Array, discount: Array | float) -> Array:
-    return jnp.linalg.solve(jnp.eye(len(reward), dtype=transition.dtype) - discount * transition, reward)
-
-
 def _check(mdp: MDP) -> None:
     if mdp.horizon is not None and mdp.horizon < 1:
         raise ValueError(f"horizon: got {mdp.horizon}; must be at least 1, or None")
-    if not isinstance(mdp.discount, (int, float)):
-        return
-    if not 0.0 <= mdp.discount <= 1.0:
-        raise ValueError(f"discount: got {mdp.discount}; must be in [0, 1]")
-    if mdp.horizon is None and mdp.discount == 1.0:
+    check_unit(discount=mdp.discount)
+    if mdp.horizon is None and isinstance(mdp.discount, (int, float)) and mdp.discount == 1.0:
         raise ValueError("discount: got 1.0; must be below 1 where the horizon is infinite")
-
-
-def _check_shapes(logits: Array, mdp: MDP) -> None:
-    chex.assert_rank(logits, 2)
-    states, actions = logits.shape
-    chex.assert_shape(mdp.transition, (states, actions, states))
-    chex.assert_shape(mdp.reward, (states, actions))
-    chex.assert_shape(mdp.start, (states,))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import special
 
+from jaxmeta.checks import check_least
 from jaxmeta.types import Array
 
 _REACH = 6.0
@@ -17,26 +18,15 @@ _STEP = 0.05
 def gamma_table(largest: int) -> Array:
     """Cube roots of the quantiles of Gamma(a, 1), for ``a`` = 1 to ``largest``, on a grid of normal quantiles.
 
-    Wilson and Hilferty 1931: the cube root of a gamma variable is nearly normal, so between the points of the grid a
-    straight line is accurate (relative error of a draw below 1e-3 for ``a`` = 1, far less above).
-
-    Args:
-      largest: largest shape, ≥ 1.
-
-    Returns:
-      ``[largest, 241]``.
-
-    Raises:
-      ValueError: ``largest`` below 1.
+    The cube root of a gamma variable is nearly normal (Wilson and Hilferty 1931), so between the points of the grid a
+    straight line is accurate (relative error of a draw below 1e-3 for ``a`` = 1, far less above). ``[largest, 241]``.
     """
-    if largest < 1:
-        raise ValueError(f"largest: got {largest}; must be at least 1")
+    check_least(1, largest=largest)
     z = np.linspace(-_REACH, _REACH, round(2 * _REACH / _STEP) + 1)
     shape = np.arange(1, largest + 1)[:, None]
     # Each half from its own tail: 1 − Φ(z) has no digits left at z = 6.
-    quantile = np.where(
-        z < 0, special.gammaincinv(shape, special.ndtr(z)), special.gammainccinv(shape, special.ndtr(-z))
-    )
+    lower, upper = special.gammaincinv(shape, special.ndtr(z)), special.gammainccinv(shape, special.ndtr(-z))
+    quantile = np.where(z < 0, lower, upper)
     return jnp.asarray(np.cbrt(quantile), jnp.float32)
 
 
@@ -50,7 +40,7 @@ def gamma_draw(table: Array, shape: Array, normal: Array) -> Array:
       shape: integers from 1 to the table's largest, any shape.
       normal: standard normal draws, of the same shape.
     """
-    # Without the barriers the compiler draws the normals anew for each of their uses, and all of this for each of its.
+    # Without the barriers the compiler computes the normals, and the results, anew for each of their uses.
     normal = jax.lax.optimization_barrier(normal)
     position = (jnp.clip(normal, -_REACH + _STEP, _REACH - _STEP) + _REACH) / _STEP
     node = position.astype(jnp.int32)

@@ -3,24 +3,21 @@
 The agent looks for one of the cells outside the 2 × 2 corner that it starts from, in several episodes of ``H`` steps.
 A step that ends on the goal pays 1 and any other −0.1.
 
-**What a policy is.** Until the goal is found, the only thing ever observed is "not here", so what remains possible is
-the set of goal cells not yet visited, and a deterministic policy is a sequence of walks, one an episode. Once it is
-found, the best that can be done is to stay, and to walk straight to it in later episodes: no step pays more than 1, and
-no walk arrives earlier. An optimal policy of a finite Bayes-adaptive MDP may be taken deterministic, so the optimum is
-over sequences of walks.
+**What a policy is.** Until the goal is found, the only observation is "not here". So the goal cells not yet visited
+remain possible, and a deterministic policy is a sequence of walks, one an episode. Once the goal is found, the best
+policy stays, and walks straight to it in later episodes: no step pays more than 1, and no walk arrives earlier. Some
+optimal policy of a finite Bayes-adaptive MDP is deterministic, so the optimum is over sequences of walks.
 
 **What is maximised.** In tenths, and above the −H that an episode without the goal pays, finding it at step ``t``
 brings ``11 (H − t + 1)`` in that episode, and each later one brings ``11 (H − d + 1)`` for a goal at distance ``d``.
 All goals are equally likely, so the value of a sequence of walks is the mean of these gains over the goals at their
 first visits.
 
-**Exact search.** Within an episode, all that matters of the past is the position and the set visited, and of two ways
-to the same pair the one with the larger gain is as good for everything that follows: a dynamic programme forwards over
-the pairs that can be reached (309,364 of them after 15 steps on the 5 × 5 grid), not over all subsets. At an episode's
-end the position is forgotten, and the remaining episodes are searched in the same way from the visited set, in order of
-an upper bound, until the bound falls below the best found. The bound grants that all remaining cells are found in the
-next episode, in order of their distance and one a step, none before its distance allows: see ``_bound``. Numbers are
-whole throughout, so nothing is lost to rounding.
+**Exact search.** Within an episode, the past matters only through the position and the set visited. So a dynamic
+programme goes forwards over the pairs that can be reached (309,364 after 15 steps on the 5 × 5 grid), and keeps the
+largest gain of each. At an episode's end the position is forgotten. The remaining episodes are searched in the same way
+from each visited set, in order of an upper bound (``_bound``), until the bound falls below the best value found. All
+numbers are whole, so nothing is rounded.
 
 **Ties.** Of several optimal policies the one whose first episode pays most is reported, then the second, and so on.
 """
@@ -33,7 +30,8 @@ import numpy as np
 
 from jaxmeta.types import Array, Key
 
-_MOVES = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
+"""What the actions stay, up, right, down and left add to ``(x, y)``, in VariBAD's order."""
 
 
 class Plan(NamedTuple):
@@ -53,38 +51,36 @@ def bayes_optimal(*, size: int = 5, horizon: int = 15, episodes: int = 4) -> Pla
 
     Args:
       size: cells along a side, 3 to 5; larger grids have too many walks.
-      horizon: H, 1 to 20 steps in an episode.
+      horizon: H, steps in an episode, 1 to 20.
       episodes: E, 1 to 4.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     for name, value, low, high in (("size", size, 3, 5), ("horizon", horizon, 1, 20), ("episodes", episodes, 1, 4)):
         if not low <= value <= high:
             raise ValueError(f"{name}: got {value}; must be from {low} to {high}")
     search = _Search(size, horizon, episodes)
     value, walks = search.best(0, 0)
-    goals = len(search.distance)
-    gains = search.split(value)
-    returns = (np.array(gains) / goals - horizon) / 10.0
+    returns = (np.array(search.split(value)) / len(search.distance) - horizon) / 10.0
     cells = np.array(walks + [[0] * horizon] * (episodes - len(walks)))
     return Plan(returns, np.stack(np.divmod(cells, size), axis=-1))
+
+
+def goal_cells(size: int) -> np.ndarray:
+    """The cells that can be goals, all but the four of the corner of the start, ``[size² − 4, 2]``."""
+    return np.array([(x, y) for x in range(size) for y in range(size) if max(x, y) > 1])
 
 
 class _Search:
     """Walks over the grid, cells numbered ``x · size + y``, sets of visited goal cells as bits of an integer."""
 
     def __init__(self, size: int, horizon: int, episodes: int):
-        cells = [(x, y) for x in range(size) for y in range(size)]
-        goals = [cell for cell in cells if max(cell) > 1]
-        self.horizon, self.episodes, self.cells = horizon, episodes, len(cells)
-        self.following = np.array(
-            [[_clip(x + dx, size) * size + _clip(y + dy, size) for dx, dy in _MOVES] for x, y in cells]
-        )
-        self.goal_of = np.full(len(cells), -1)
-        self.goal_of[[x * size + y for x, y in goals]] = np.arange(len(goals))
+        cells, goals = np.stack(np.divmod(np.arange(size**2), size), axis=-1), goal_cells(size)
+        self.horizon, self.episodes, self.cells = horizon, episodes, size**2
+        number = np.array([size, 1])
+        self.following = np.clip(cells[:, None] + MOVES, 0, size - 1) @ number
+        self.goal_of = np.full(size**2, -1)
+        self.goal_of[goals @ number] = np.arange(len(goals))
         self.bit = np.where(self.goal_of >= 0, np.int64(1) << np.maximum(self.goal_of, 0), 0)
-        self.distance = np.array([x + y for x, y in goals])
+        self.distance = goals.sum(axis=1)
         # A value is (total gain, gain of episode 1, …) as the digits of one integer, so that comparing integers
         # compares totals first. No digit overflows: gains are sums over goals, and every total is below the base.
         self.base = 1 + len(goals) * 11 * horizon * episodes
@@ -98,10 +94,7 @@ class _Search:
     def split(self, value: int) -> list[int]:
         """The gain of each episode, in tenths and summed over goals."""
         total, rest = divmod(value, self.unit)
-        gains = []
-        for place in self.places[:-1]:
-            gain, rest = divmod(rest, place)
-            gains.append(gain)
+        gains = [rest // place % self.base for place in self.places[:-1]]
         return [*gains, total - sum(gains)]
 
     def best(self, episode: int, visited: int) -> tuple[int, list]:
@@ -130,14 +123,13 @@ class _Search:
         state, value, layers = np.array([visited * self.cells]), np.zeros(1, np.int64), []
         for t in range(1, self.horizon + 1):
             position = self.following[state % self.cells].ravel()
-            parent = np.repeat(np.arange(len(state)), len(_MOVES))
+            parent = np.repeat(np.arange(len(state)), len(MOVES))
             sets, bit, goal = (state // self.cells)[parent], self.bit[position], self.goal_of[position]
             found = (bit > 0) & (sets & bit == 0)
             value = value[parent] + np.where(found, self.gain[episode, goal, t - 1], 0)
             state = (sets | bit) * self.cells + position
             order = np.lexsort((value, state))
-            last = np.append(state[order][1:] != state[order][:-1], True)
-            kept = order[last]
+            kept = order[np.append(np.diff(state[order]) != 0, True)]
             state, value = state[kept], value[kept]
             layers.append((state, parent[kept]))
         return layers, value
@@ -152,22 +144,18 @@ class _Search:
     def _gain(self, goal: int, episode: int) -> list[int]:
         """The value of finding a goal at steps 1, …, H of an episode."""
         later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
-        values = []
-        for t in range(1, self.horizon + 1):
-            here = 11 * (self.horizon - t + 1)
-            total = here + (self.episodes - 1 - episode) * later
-            shares = here * self.places[episode] + sum(later * place for place in self.places[episode + 1 :])
-            values.append(total * self.unit + shares)
-        return values
+        # What later episodes add to the value's digits.
+        rest = later * ((self.episodes - 1 - episode) * self.unit + sum(self.places[episode + 1 :]))
+        return [11 * left * (self.unit + self.places[episode]) + rest for left in range(self.horizon, 0, -1)]
 
     def _bound(self, episode: int, sets: np.ndarray) -> np.ndarray:
         """At least the value of what may still be found from ``episode`` on, for each visited set.
 
-        Finding a goal at any step of an episode totals more than finding it in a later one, so a plan gains by having
-        what it finds later at the next episode's last step instead. Within an episode, first visits happen at different
-        steps, each no earlier than the cell's distance. Taking the cells in order of distance and giving each the first
-        free step makes, for every k, the k-th visit as early as any plan can; gains fall linearly with the step, so the
-        total is at least any plan's. Lower digits are granted at their largest.
+        Finding a goal at any step of an episode totals more than finding it in a later one. So all remaining goals are
+        granted in the next episode, at its last step at the latest. Within an episode, first visits happen at different
+        steps, none before the cell's distance. Cells taken in order of distance, each at the first free step, make the
+        k-th visit as early as in any plan, for every k. Gains fall linearly with the step, so the total is at least any
+        plan's. Lower digits are granted at their largest.
         """
         if episode == self.episodes:
             return np.zeros(len(sets), np.int64)
@@ -183,18 +171,16 @@ class _Search:
 
 def full_information(*, size: int = 5, horizon: int = 15) -> float:
     """Mean return in an episode of the policy that knows the goal: straight there, and stay."""
-    distance = np.array([x + y for x in range(size) for y in range(size) if max(x, y) > 1])
-    rewarded = np.maximum(horizon - distance + 1, 0)
+    rewarded = np.maximum(horizon - goal_cells(size).sum(axis=1) + 1, 0)
     return float(np.mean(rewarded - 0.1 * (horizon - rewarded)))
 
 
 def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 15, episodes: int = 4) -> Array:
     """Returns of posterior sampling (Strens 2000; Osband et al. 2013) in one task, ``[E]``, simulated.
 
-    At the start of each episode a goal is drawn uniformly from the cells that are still possible, and the policy that
-    would be optimal were it the goal is followed for the whole episode: a shortest way to it, at each step along either
-    coordinate with equal probability as long as both differ, and staying there. What is visited on the way is ruled
-    out, or found; neither changes the episode's course. In later episodes a goal that was found is the one drawn.
+    Each episode draws a cell uniformly from those that may still be the goal. To the episode's end, it follows the
+    policy that is optimal for this cell: a shortest way, then staying. While both coordinates differ, a step goes along
+    either one with equal probability. Cells on the way are ruled out; a goal found is what later episodes draw.
 
     Args:
       key: PRNG key.
@@ -231,27 +217,19 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
 
 
 def goal_posterior(arrived: np.ndarray, goal: np.ndarray, *, size: int = 5) -> np.ndarray:
-    """Probability of each cell to be the goal after 0, 1, …, T steps, by Bayes' rule.
+    """Probability of each cell to be the goal after 0, 1, …, T steps, ``[T + 1, size, size]``, by Bayes' rule.
 
     Args:
       arrived: the cell ``(x, y)`` that each step of a lifetime led to, ``[T, 2]``.
       goal: the cell that is the goal, ``[2]``.
       size: cells along a side.
-
-    Returns:
-      ``[T + 1, size, size]``.
     """
     possible = np.zeros((size, size), bool)
-    possible[tuple(np.array([(x, y) for x in range(size) for y in range(size) if max(x, y) > 1]).T)] = True
+    possible[tuple(goal_cells(size).T)] = True
     sets = [possible]
     for cell in np.asarray(arrived):
-        possible = possible.copy()
-        if np.array_equal(cell, goal):
-            possible[:] = False
-        possible[tuple(cell)] = np.array_equal(cell, goal)
+        found = np.array_equal(cell, goal)
+        possible = np.zeros_like(possible) if found else possible.copy()
+        possible[tuple(cell)] = found
         sets.append(possible)
     return np.stack([each / each.sum() for each in sets])
-
-
-def _clip(x: int, size: int) -> int:
-    return min(max(x, 0), size - 1)

@@ -2,15 +2,15 @@
 
 A point robot moves by ``s' = s + R a + w`` with ``a`` in the box ``[−f, f]²``, a rotation ``R`` and a drift ``w``. In
 the frame turned by ``R⁻¹``, ``u' = u + a + R⁻¹ w``: the coordinates move independently, each by between ``−f + w_i``
-and ``f + w_i`` a step, and distances to the goal are what they were. As long as ``|w_i| < f``, what is reached in ``t``
-steps is an interval around the start, so a coordinate's distance to the goal after ``t`` steps is at least
+and ``f + w_i`` a step, and distances to the goal do not change. As long as ``|w_i| < f``, the points reached in ``t``
+steps are an interval around the start, so a coordinate's distance to the goal after ``t`` steps is at least
 ``max(|g_i| − (f + w_i sign g_i) t, 0)``. Full speed towards the goal, then holding still against the drift, attains
-that bound in both coordinates and at every step at once. Hence a reward that falls with the distance is best collected
-by it, step by step, and the optimum is a sum over these distances.
+that bound in both coordinates and at every step at once. Hence this policy is the best one for every reward that falls
+with the distance, and the optimum is the sum of the rewards at these distances.
 
-Where the episode also ends within ``τ`` of the goal, in the manner of 2D navigation, the sum is still the optimum as
-long as ``√2 τ ≤ f − |w|``: rewards are never positive, and whoever ends at step ``t`` is then within ``√2 τ`` of the
-goal, so full speed was there as well and is exactly on the goal from ``t + 1`` on, where it pays nothing any more.
+In 2D navigation the episode also ends within ``τ`` of the goal. The sum is still the optimum as long as
+``√2 τ ≤ f − |w|``: rewards are never positive, and any policy that ends at step ``t`` is then within ``√2 τ`` of the
+goal. So full speed was there as well, and is exactly on the goal from ``t + 1`` on, where it costs nothing.
 """
 
 import chex
@@ -27,7 +27,7 @@ def smallest_distances(
     rotation: Array | float = 0.0,
     wind: Array | None = None,
 ) -> Array:
-    """Distance to the goal after each step of the best policy, which starts at the origin.
+    """Distances ``[T]`` to the goal after the moves 1, …, T of the best policy, which starts at the origin.
 
     Args:
       goal: ``[2]``.
@@ -35,9 +35,6 @@ def smallest_distances(
       max_force: f > 0, the largest action along a coordinate.
       rotation: angle by which actions are turned, in rad.
       wind: drift a step, ``[2]``, each turned coordinate smaller than ``max_force``; ``None`` is no drift.
-
-    Returns:
-      ``[T]``, distances after the moves 1, …, T.
     """
     chex.assert_shape(goal, (2,))
     wind = jnp.zeros(2) if wind is None else wind
@@ -48,21 +45,3 @@ def smallest_distances(
     speed = max_force + wind * jnp.sign(goal)
     t = jnp.arange(1, horizon + 1)[:, None]
     return jnp.linalg.norm(jnp.maximum(jnp.abs(goal) - speed * t, 0.0), axis=-1)
-
-
-def dense_optimum(distances: Array) -> Array:
-    """Return under the reward ``−d``, from the smallest distances ``[T]``."""
-    chex.assert_rank(distances, 1)
-    return -jnp.sum(distances)
-
-
-def sparse_optimum(distances: Array, radius: Array | float = 0.2) -> Array:
-    """Return under the reward ``1 − d`` for ``d ≤ radius``, else 0, from the smallest distances ``[T]``."""
-    chex.assert_rank(distances, 1)
-    return jnp.sum(jnp.where(distances <= radius, 1.0 - distances, 0.0))
-
-
-def indicator_optimum(distances: Array, radius: Array | float = 0.2) -> Array:
-    """Return under the reward 1 for ``d ≤ radius``, else 0, from the smallest distances ``[T]``."""
-    chex.assert_rank(distances, 1)
-    return jnp.sum((distances <= radius).astype(jnp.float32))

@@ -1,4 +1,4 @@
-"""Classical methods on random tabular MDPs: how each plans for its next episode from what it has seen.
+"""Exact values of tabular MDPs, and classical methods on random ones: how each plans for its next episode.
 
 The prior is the family's own (Duan et al. 2016): a flat Dirichlet on each transition, N(1, 1) on each mean reward,
 whose noise is known to be standard normal. Axes: ``S`` states, ``A`` actions, ``H`` steps of an episode.
@@ -7,12 +7,57 @@ whose noise is known to be standard normal. Axes: ``S`` states, ``A`` actions, `
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.checks import check_least, check_unit, check_weights
 from jaxmeta.references.gamma import gamma_draw, gamma_table
-from jaxmeta.references.value_iteration import value_iteration
 from jaxmeta.types import Array, Key, PyTree
+
+
+def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Array, Array]:
+    """``Q_h(s, a) = r(s, a) + Σ_s' P(s' | s, a) max_a' Q_{h+1}(s', a')``, with ``Q_H = 0``. Undiscounted.
+
+    Args:
+      transition: ``P(s' | s, a)``, ``[S, A, S]``.
+      reward: expected reward of an action in a state, ``[S, A]``.
+      horizon: H ≥ 1.
+
+    Returns:
+      Q-values ``[H, S, A]`` and state values ``[H, S]``, the first row with all H steps to go.
+    """
+    check_least(1, horizon=horizon)
+    states, actions = reward.shape
+    chex.assert_shape(transition, (states, actions, states))
+
+    def backup(value, _):
+        q = reward + transition @ value
+        value = jnp.max(q, axis=-1)
+        return value, (q, value)
+
+    _, (q, values) = jax.lax.scan(backup, jnp.zeros(states, reward.dtype), None, length=horizon, reverse=True)
+    return q, values
+
+
+def optimal_return(transition: Array, reward: Array, horizon: int, *, start: int = 0) -> Array:
+    """Return of the best policy in H steps from a state of a known MDP; arguments as of ``value_iteration``."""
+    return value_iteration(transition, reward, horizon)[1][0, start]
+
+
+def reaching_probability(transition: Array, goal: Array, ongoing: Array, horizon: int, *, start: int = 0) -> Array:
+    """Probability that the best policy reaches a goal in H steps: the return where a goal pays 1 and ends the episode.
+
+    Args:
+      transition: ``P(s' | s, a)``, ``[S, A, S]``, of states that an episode goes on from.
+      goal: whether a state is a goal, ``[S]``.
+      ongoing: whether an episode goes on from a state, ``[S]``: not from goals.
+      horizon: H ≥ 1.
+      start: the first state.
+    """
+    transition = jnp.where(ongoing[:, None, None], transition, jnp.eye(len(goal))[:, None])
+    reward = jnp.where(ongoing[:, None], transition @ goal.astype(jnp.float32), 0.0)
+    return optimal_return(transition, reward, horizon, start=start)
 
 
 class Belief(NamedTuple):
@@ -86,8 +131,7 @@ def _plan_mean(bonus: Callable[[Belief], Array]) -> Callable[[PyTree, Key, Belie
     """Plans on the posterior mean with a bonus ``[S, A]`` added to the rewards."""
 
     def plan_fn(data, key, belief, horizon):
-        q, _ = value_iteration(mean_transition(belief), mean_reward(belief) + bonus(belief), horizon)
-        return q
+        return value_iteration(mean_transition(belief), mean_reward(belief) + bonus(belief), horizon)[0]
 
     return plan_fn
 
@@ -103,35 +147,23 @@ def greedy() -> Planner:
 
 
 def epsilon_greedy(epsilon: float = 0.05) -> Planner:
-    """The greedy plan, with a uniformly random action at each step with probability ``epsilon``.
-
-    Raises:
-      ValueError: ``epsilon`` outside [0, 1].
-    """
-    if not 0.0 <= epsilon <= 1.0:
-        raise ValueError(f"epsilon: got {epsilon}; must be in [0, 1]")
+    """The greedy plan, with a uniformly random action at each step with probability ``epsilon``."""
+    check_unit(epsilon=epsilon)
     return Planner((), _plan_mean(lambda belief: jnp.zeros_like(belief.reward_sum)), epsilon)
 
 
 def beb(bonus: float = 0.7) -> Planner:
     """Bayesian exploration bonus ``β / (1 + n)`` on the posterior mean (Kolter and Ng 2009).
 
-    The proof wants β = 2 H²; like Duan et al. 2016 we tune it. ``n`` counts visits; the prior is not counted.
-
-    Raises:
-      ValueError: ``bonus`` negative.
+    The proof has β = 2 H²; like Duan et al. 2016 we tune it. ``n`` counts visits; the prior is not counted.
     """
-    _check_scale("bonus", bonus)
+    check_weights(bonus=bonus)
     return Planner((), _plan_mean(lambda belief: bonus / (1.0 + belief.visits)))
 
 
 def mean_plus_bonus(deviations: float = 0.75) -> Planner:
-    """The posterior mean plus ``deviations`` posterior standard deviations of the mean reward, ``1 / √(1 + n)``.
-
-    Raises:
-      ValueError: ``deviations`` negative.
-    """
-    _check_scale("deviations", deviations)
+    """The posterior mean plus ``deviations`` posterior standard deviations of the mean reward, ``1 / √(1 + n)``."""
+    check_weights(deviations=deviations)
     return Planner((), _plan_mean(lambda belief: deviations / jnp.sqrt(1.0 + belief.visits)))
 
 
@@ -140,16 +172,13 @@ def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
 
     The sets lie around the posterior mean. After ``t`` steps, with δ the confidence, they allow a mean reward larger by
     ``c √(7 ln(2 S A t / δ) / (2 max(1, n)))`` and a transition within ``c √(14 S ln(2 A t / δ) / max(1, n))`` in the
-    L1 norm. The paper's proof wants c = 1; like Duan et al. 2016 we tune it.
+    L1 norm. The paper's proof has c = 1; like Duan et al. 2016 we tune it.
 
     Args:
       scale: c ≥ 0.
       confidence: δ in (0, 1).
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    _check_scale("scale", scale)
+    check_weights(scale=scale)
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence: got {confidence}; must be in (0, 1)")
 
@@ -179,10 +208,7 @@ def optimistic_expectation(transition: Array, value: Array, radius: Array) -> Ar
     Args:
       transition: ``[S, A, S]``.
       value: ``[S]``.
-      radius: ≥ 0, ``[S, A]``.
-
-    Returns:
-      ``[S, A]``.
+      radius: ≥ 0, ``[S, A]``; so is the result.
     """
     order = jnp.argsort(value)
     value, sorted_transition = value[order], transition[..., order]
@@ -196,8 +222,7 @@ def optimistic_expectation(transition: Array, value: Array, radius: Array) -> Ar
 def psrl(steps: int) -> Planner:
     """The plan that is optimal in an MDP drawn from the posterior (Strens 2000; Osband et al. 2013).
 
-    Args:
-      steps: steps of a lifetime, at most: episodes times H.
+    A lifetime has ``steps`` ≥ 1 steps at most: episodes times H.
     """
     return optimistic_psrl(steps, samples=1)
 
@@ -206,20 +231,14 @@ def optimistic_psrl(steps: int, *, samples: int = 4) -> Planner:
     """Several MDPs are drawn from the posterior, and each Q-value is the largest of theirs.
 
     Args:
-      steps: steps of a lifetime, at most: episodes times H.
+      steps: of a lifetime, at most, ≥ 1: episodes times H.
       samples: MDPs drawn for each episode, ≥ 1.
-
-    Raises:
-      ValueError: a count below 1.
     """
-    for name, value in (("steps", steps), ("samples", samples)):
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, steps=steps, samples=samples)
 
     def plan_fn(table, key, belief, horizon):
         def one(key):
-            q, _ = value_iteration(*posterior_draw(table, key, belief), horizon)
-            return q
+            return value_iteration(*posterior_draw(table, key, belief), horizon)[0]
 
         return jnp.max(jax.vmap(one)(jax.random.split(key, samples)), axis=0)
 
@@ -234,8 +253,3 @@ def posterior_draw(table: Array, key: Key, belief: Belief) -> tuple[Array, Array
     normal = jax.random.normal(key_reward, belief.visits.shape)
     reward = mean_reward(belief) + normal / jnp.sqrt(1.0 + belief.visits)
     return gamma / jnp.sum(gamma, axis=-1, keepdims=True), reward
-
-
-def _check_scale(name: str, value: float) -> None:
-    if value < 0:
-        raise ValueError(f"{name}: got {value}; must not be negative")

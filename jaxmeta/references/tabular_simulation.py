@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.references.tabular import Planner, empty_belief, update
-from jaxmeta.references.value_iteration import optimal_return
+from jaxmeta.checks import check_least
+from jaxmeta.references.tabular import Planner, empty_belief, optimal_return, update
 from jaxmeta.types import Array, Key
 
 
@@ -26,8 +26,8 @@ def mdp_returns(
     """*Expected* reward of each episode of a method, in many random MDPs: the sum of its actions' mean rewards.
 
     It has the same mean as the reward, and less variance. With the same key, every method meets the same MDPs, and the
-    i-th use of an action in a state has the same outcome whichever method makes it. As in Duan et al. 2016, the state
-    after an episode's last step stays unseen: a learner is shown the next episode's first state in its place.
+    i-th use of an action in a state has the same outcome. As in Duan et al. 2016, the state after an episode's last
+    step is not observed: the next observation is the next episode's first state.
 
     Args:
       key: PRNG key.
@@ -37,19 +37,14 @@ def mdp_returns(
       states: S ≥ 1; an episode starts in state 0.
       actions: A ≥ 1.
       horizon: H ≥ 1.
-      prior_mean: what the method believes of a mean reward before it was seen; the truth is 1.
-      task_chunk: tasks simulated side by side.
+      prior_mean: the method's prior mean of a mean reward; the tasks' own is 1.
+      task_chunk: tasks simulated side by side, ≥ 1.
 
     Returns:
       ``[N, n]``, float32. Sums over the first episodes are the returns of shorter lifetimes: no method looks ahead.
-
-    Raises:
-      ValueError: a count below 1.
     """
-    counts = {"episodes": episodes, "tasks": tasks, "states": states, "actions": actions, "horizon": horizon}
-    for name, value in {**counts, "task_chunk": task_chunk}.items():
-        if value < 1:
-            raise ValueError(f"{name}: got {value}; must be at least 1")
+    check_least(1, episodes=episodes, tasks=tasks, states=states, actions=actions)
+    check_least(1, horizon=horizon, task_chunk=task_chunk)
 
     def lifetime(data, key_outcome: Key, key_policy: Key, transition: Array, reward: Array) -> Array:
         cumulative = jnp.cumsum(transition, axis=-1)
@@ -58,7 +53,7 @@ def mdp_returns(
             visits, state, total = carry
             q, lot = inputs
             explore = lot[-1] < planner.epsilon
-            # By lot among the best, step by step: always the first of them would try less in an episode.
+            # Ties are broken at random at each step: always taking the first action would try less in an episode.
             action = jnp.argmax(jnp.where(explore | (q[state] == jnp.max(q[state])), lot[:-1], -1.0))
             pair = state * actions + action
             # Keyed by the pair and how often it was used, not by time: the common random numbers.
@@ -78,8 +73,7 @@ def mdp_returns(
             (_, _, total), steps = jax.lax.scan(step, carry, (q, lot))
             return update(belief, *steps), total
 
-        _, totals = jax.lax.scan(episode, empty_belief(states, actions, prior_mean), jnp.arange(episodes))
-        return totals
+        return jax.lax.scan(episode, empty_belief(states, actions, prior_mean), jnp.arange(episodes))[1]
 
     @jax.jit
     def simulate(data, *batch: Array) -> Array:
@@ -92,12 +86,10 @@ def mdp_returns(
 
 def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
     """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
-
-    def optimum(mdp: tuple[Array, Array]) -> Array:
-        return optimal_return(*mdp, horizon)
-
     mdps = draw_mdps(key, tasks, states, actions)
-    return np.asarray(jax.lax.map(optimum, mdps, batch_size=min(500, tasks)))
+    return np.asarray(
+        jax.lax.map(lambda mdp: optimal_return(mdp[0], mdp[1], horizon), mdps, batch_size=min(500, tasks))
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
@@ -110,6 +102,7 @@ def draw_mdps(key: Key, tasks: int, states: int, actions: int) -> tuple[Array, A
 def draw_mdp(key: Key, states: int, actions: int) -> tuple[Array, Array]:
     """Transitions ``[S, A, S]`` from a flat Dirichlet and mean rewards ``[S, A]`` from N(1, 1)."""
     key_transition, key_reward = jax.random.split(key)
+    # Exponential variables, normalised, are a flat Dirichlet draw; compiling them takes a tenth of the time.
     gamma = jax.random.exponential(key_transition, (states, actions, states))
     transition = gamma / jnp.sum(gamma, axis=-1, keepdims=True)
     return transition, 1.0 + jax.random.normal(key_reward, (states, actions))

@@ -1,13 +1,15 @@
-"""Task families, by name."""
+"""Task families, by name. A setting outside the range that its description gives is a ``ValueError`` of one line."""
 
 from collections.abc import Callable
 from typing import Any
 
 from jaxmeta import parts, registry
+from jaxmeta.references import MOVES as MOVES
 from jaxmeta.tasks.bandits import (
     BernoulliBandit as BernoulliBandit,
     BernoulliParams as BernoulliParams,
     bernoulli_bandit as bernoulli_bandit,
+    contextual_bandit as contextual_bandit,
     dependent_bandit as dependent_bandit,
     gaussian_bandit as gaussian_bandit,
     informative_bandit as informative_bandit,
@@ -24,27 +26,26 @@ from jaxmeta.tasks.common_random_numbers import (
     common_bandits as common_bandits,
     common_mdps as common_mdps,
 )
-from jaxmeta.tasks.contextual_bandit import contextual_bandit as contextual_bandit
 from jaxmeta.tasks.environments import (
     EpisodeView as EpisodeView,
     Plane as Plane,
     TaskEnvironment as TaskEnvironment,
     figures_of as figures_of,
 )
-from jaxmeta.tasks.four_rooms import four_rooms as four_rooms
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax
-from jaxmeta.tasks.grids import MOVES as MOVES, gridnavi as gridnavi
+from jaxmeta.tasks.grids import gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (
     LifetimeEnv as LifetimeEnv,
     LifetimeObservation as LifetimeObservation,
     Lifetimes as Lifetimes,
     as_lifetime as as_lifetime,
 )
+from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
-from jaxmeta.tasks.meta_maze import meta_maze as meta_maze
-from jaxmeta.tasks.point_environment import PointParams as PointParams, PointRobot as PointRobot
 from jaxmeta.tasks.point_robots import (
+    PointParams as PointParams,
+    PointRobot as PointRobot,
     dorfman_semicircle as dorfman_semicircle,
     navigation as navigation,
     navigation_rotated as navigation_rotated,
@@ -77,12 +78,9 @@ def register(name: str, family: Callable[..., TaskDistribution], summary: str = 
     """Make a family known by name, to ``make`` and to the command line.
 
     Args:
-      name: the family's.
+      name: not yet taken, or a ``RegistryError`` is raised.
       family: a factory; its keyword-only parameters are the family's settings.
       summary: one line.
-
-    Raises:
-      RegistryError: the name is taken. It is a ``ValueError``.
     """
     registry.family(name, family, summary)
 
@@ -95,8 +93,7 @@ def make(name: str, **settings: Any) -> TaskDistribution:
       **settings: some of the family's settings, the keyword-only parameters of its factory.
 
     Raises:
-      ValueError: an unknown name, with the near ones; an unknown setting, with those there are; a setting of the wrong
-        type, or out of its range.
+      ValueError: an unknown name or setting; a setting of the wrong type, or out of its range.
     """
     family = registry.family_factory(name)
     known, tree = parts.parameters(family), parts.default_tree(family)

@@ -1,10 +1,9 @@
-"""Bandits: a pull is a step, the lifetime is the horizon, and the arms are hidden."""
+"""Bandits, contextual ones too: a pull is a step, the lifetime is the horizon, and the arms are hidden."""
 
 import abc
 from collections.abc import Callable
 from typing import Any
 
-import gymnax
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -12,13 +11,9 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, Task, TaskDistribution
-
-
-@struct.dataclass
-class BanditState(environment.EnvState):
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -41,28 +36,21 @@ class GaussianParams(environment.EnvParams):
 class Bandit(DiscreteEnvironment):
     """What bandits share: a pull is a step, nothing terminates, and the observation is the constant 1."""
 
+    episode_view = EpisodeView.ACTIONS
+
     def __init__(self, *, arms: int = 5):
         check_least(2, arms=arms)
-        self.arms = arms
+        self.arms = self.actions = arms
 
     @abc.abstractmethod
     def expected_rewards(self, params: Any) -> Array:
         """What the arms pay on average, ``[..., k]``."""
 
-    @property
-    def num_actions(self) -> int:
-        return self.arms
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
-
     def arm_rewards(self, params) -> Array | None:
         return self.expected_rewards(params)
 
-    def reset_env(self, key, params):
-        state = BanditState(time=jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> TimedState:
+        return TimedState(time=jnp.zeros((), jnp.int32))
 
     def get_obs(self, state, params=None, key=None):
         return jnp.ones(1, jnp.float32)
@@ -75,6 +63,7 @@ class Bandit(DiscreteEnvironment):
         return drawing.figure(drawing.bars, self.expected_rewards(params), what="expected reward")
 
 
+@registered
 class BernoulliBandit(Bandit):
     """Arm ``a`` pays 1 with probability ``probability[a]``, else 0."""
 
@@ -84,12 +73,13 @@ class BernoulliBandit(Bandit):
 
     def transition(self, key, state, action, params):
         paid = jax.random.bernoulli(key, params.probability[action])
-        return BanditState(time=state.time + 1), paid.astype(jnp.float32)
+        return TimedState(time=state.time + 1), paid.astype(jnp.float32)
 
     def expected_rewards(self, params):
         return params.probability
 
 
+@registered
 class GaussianBandit(Bandit):
     """Arm ``a`` pays ``mean[a] + noise · ε``, ε standard normal."""
 
@@ -99,33 +89,22 @@ class GaussianBandit(Bandit):
 
     def transition(self, key, state, action, params):
         reward = params.mean[action] + params.noise * jax.random.normal(key)
-        return BanditState(time=state.time + 1), reward
+        return TimedState(time=state.time + 1), reward
 
     def expected_rewards(self, params):
         return params.mean
 
 
-gymnax.register("BernoulliBandit-jaxmeta", BernoulliBandit)
-gymnax.register("GaussianBandit-jaxmeta", GaussianBandit)
-
-
 def bandit_family(env: Bandit, sample: Callable[[Key], Task], horizon: int) -> TaskDistribution:
-    """The family of a bandit's tasks; its optimum pulls the best arm, of each context where there are several.
+    """The family of a bandit's tasks. Its optimum pulls the best arm.
 
-    Args:
-      env: the bandit; contexts, where there are any, are the leading axis of its expected rewards, equally likely.
-      sample: ``sample(key) -> task``.
-      horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: ``horizon`` below 1.
+    Where there are contexts, they are equally likely and lead the axes of the expected rewards; each has its best arm.
     """
-    check_least(1, horizon=horizon)
 
     def optimum_fn(task: Task) -> Array:
         return horizon * jnp.mean(jnp.max(env.expected_rewards(task), axis=-1))
 
-    return TaskDistribution(env, sample, horizon, optimum_fn)
+    return from_gymnax(env, sample, horizon=horizon, optimum=optimum_fn)
 
 
 def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
@@ -134,13 +113,10 @@ def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     Args:
       arms: k ≥ 2.
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
 
     def sample_fn(key: Key) -> BernoulliParams:
-        return _bernoulli_task(jax.random.uniform(key, (arms,)), horizon)
+        return BernoulliParams(probability=jax.random.uniform(key, (arms,)), max_steps_in_episode=horizon)
 
     return bandit_family(BernoulliBandit(arms=arms), sample_fn, horizon)
 
@@ -157,15 +133,13 @@ def gaussian_bandit(
       horizon: pulls in a lifetime, n ≥ 1.
       mean_std: standard deviation of the arms' means, > 0.
       noise: standard deviation of a reward around its arm's mean, ≥ 0.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     check_positive(mean_std=mean_std)
     check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> GaussianParams:
-        return _gaussian_task(mean_std * jax.random.normal(key, (arms,)), noise, horizon)
+        mean = mean_std * jax.random.normal(key, (arms,))
+        return GaussianParams(mean=mean, noise=noise, max_steps_in_episode=horizon)
 
     return bandit_family(GaussianBandit(arms=arms), sample_fn, horizon)
 
@@ -180,19 +154,14 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
       level: ``p₁`` is drawn from U[0, 1] (``uniform``), or is one of two values, equally likely: 0.1 and 0.9
         (``easy``), 0.25 and 0.75 (``medium``), 0.4 and 0.6 (``hard``).
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     if level != "uniform" and level not in DEPENDENT_LEVELS:
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
 
     def sample_fn(key: Key) -> BernoulliParams:
-        if level == "uniform":
-            first = jax.random.uniform(key)
-        else:
-            first = jax.random.choice(key, jnp.array(DEPENDENT_LEVELS[level], jnp.float32))
-        return _bernoulli_task(jnp.stack([first, 1.0 - first]), horizon)
+        levels = DEPENDENT_LEVELS.get(level)
+        first = jax.random.choice(key, jnp.array(levels, jnp.float32)) if levels else jax.random.uniform(key)
+        return BernoulliParams(probability=jnp.stack([first, 1.0 - first]), max_steps_in_episode=horizon)
 
     return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon)
 
@@ -206,22 +175,94 @@ def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
 
     Args:
       horizon: pulls in a lifetime, n ≥ 1.
-
-    Raises:
-      ValueError: ``horizon`` below 1.
     """
 
     def sample_fn(key: Key) -> GaussianParams:
         target = jax.random.randint(key, (), 0, 10)
-        mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0)
-        return _gaussian_task(mean.at[10].set(0.1 * (target + 1)), 0.0, horizon)
+        mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0).at[10].set(0.1 * (target + 1))
+        return GaussianParams(mean=mean, noise=0.0, max_steps_in_episode=horizon)
 
     return bandit_family(GaussianBandit(arms=11), sample_fn, horizon)
 
 
-def _bernoulli_task(probability: Array, horizon: int) -> BernoulliParams:
-    return BernoulliParams(probability=probability, max_steps_in_episode=jnp.int32(horizon))
+@struct.dataclass
+class ContextualState(TimedState):
+    context: Array
 
 
-def _gaussian_task(mean: Array, noise: float, horizon: int) -> GaussianParams:
-    return GaussianParams(mean=mean, noise=jnp.float32(noise), max_steps_in_episode=jnp.int32(horizon))
+@struct.dataclass
+class ContextualParams(environment.EnvParams):
+    """The task: ``probability`` ``[contexts, arms]``, that an arm pays 1 in a context."""
+
+    probability: Array = struct.field(default_factory=lambda: _default_probability(4, 5))
+    max_steps_in_episode: int = 100
+
+
+@registered
+class ContextualBandit(Bandit):
+    """Before each pull a context is drawn uniformly; the observation is its one-hot. Nothing terminates."""
+
+    def __init__(self, *, contexts: int = 4, arms: int = 5):
+        check_least(1, contexts=contexts)
+        super().__init__(arms=arms)
+        self.contexts = contexts
+
+    @property
+    def default_params(self) -> ContextualParams:
+        return ContextualParams(probability=_default_probability(self.contexts, self.arms))
+
+    def transition(self, key, state, action, params):
+        key_reward, key_context = jax.random.split(key)
+        paid = jax.random.bernoulli(key_reward, params.probability[state.context, action])
+        next_state = self.first_state(key_context, params).replace(time=state.time + 1)
+        return next_state, paid.astype(jnp.float32)
+
+    def first_state(self, key, params) -> Any:
+        context = jax.random.randint(key, (), 0, self.contexts)
+        return ContextualState(context=context, time=jnp.zeros((), jnp.int32))
+
+    def expected_rewards(self, params):
+        return params.probability
+
+    def arm_rewards(self, params) -> Array | None:
+        # Which arm is best depends on the context: the arms have no order of their own.
+        return None
+
+    def get_obs(self, state, params=None, key=None):
+        return jax.nn.one_hot(state.context, self.contexts, dtype=jnp.float32)
+
+    def observation_space(self, params=None) -> spaces.Box:
+        return spaces.Box(0.0, 1.0, (self.contexts,), jnp.float32)
+
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"context": spaces.Discrete(self.contexts)}
+
+    def render(self, state, params):
+        """A figure of one state in one task: the expected rewards, and the context framed."""
+        title = "expected reward"
+        return drawing.figure(drawing.heat_map, params.probability, row=state.context, what=title, rows="context")
+
+
+def _default_probability(contexts: int, arms: int) -> Array:
+    """A rotated ladder: in context ``c`` arm ``(c + k − 1) mod k`` is best."""
+    ladder = jnp.linspace(0.1, 0.9, arms)
+    return jnp.stack([jnp.roll(ladder, context) for context in range(contexts)])
+
+
+def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -> TaskDistribution:
+    """Bernoulli arms whose probabilities depend on an observed context; all are drawn from U[0, 1], independently.
+
+    This family is our own. Contexts are uniform, and independent of past contexts and actions. So the best policy that
+    knows the task pulls each context's best arm: it earns ``horizon · mean_c max_a probability[c, a]`` on average.
+
+    Args:
+      contexts: number of contexts, ≥ 1.
+      arms: k ≥ 2.
+      horizon: pulls in a lifetime, n ≥ 1.
+    """
+
+    def sample_fn(key: Key) -> ContextualParams:
+        probability = jax.random.uniform(key, (contexts, arms))
+        return ContextualParams(probability=probability, max_steps_in_episode=horizon)
+
+    return bandit_family(ContextualBandit(contexts=contexts, arms=arms), sample_fn, horizon)

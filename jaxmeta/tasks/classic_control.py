@@ -1,8 +1,7 @@
 """Classic control with varying physics, on gymnax's own environments.
 
-Every quantity is drawn uniformly from a range of its own. Test tasks are outside the training ranges: one quantity, at
-random, lies beyond its range by up to ``beyond`` times its end, above or below; the others stay inside. So each test
-task asks for something that no training task has shown.
+Every quantity is drawn uniformly from a range of its own. Test tasks lie outside the training ranges: one quantity, at
+random, is above or below its range, by up to ``beyond`` times the range's end; the others stay inside.
 """
 
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from gymnax.environments.classic_control import (
     pendulum as gymnax_pendulum,
 )
 
-from jaxmeta.checks import check_action, check_least, check_ranges
+from jaxmeta.checks import check_action, check_ranges
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Rendered, Wrapper
@@ -51,26 +50,15 @@ def cartpole(
       force: range of the push's magnitude, in N.
       gravity: range in m/s².
       beyond: how far test tasks go outside a range, in (0, 0.9].
-
-    Raises:
-      ValueError: a range that is empty or not positive, a horizon below 1, ``beyond`` out of its range.
     """
     masses = {"cart_mass": cart_mass, "pole_mass": pole_mass}
     ranges = masses | {"half_length": half_length, "force": force, "gravity": gravity}
 
-    def task_fn(values: Array) -> gymnax_cartpole.EnvParams:
-        cart, pole, length, push, fall = values
-        return gymnax_cartpole.EnvParams(
-            gravity=fall,
-            masscart=cart,
-            masspole=pole,
-            # gymnax stores the two derived quantities as parameters of their own; they must follow.
-            total_mass=cart + pole,
-            length=length,
-            polemass_length=pole * length,
-            force_mag=push,
-            max_steps_in_episode=horizon,
-        )
+    def task_fn(cart, pole, length, force, gravity) -> gymnax_cartpole.EnvParams:
+        # gymnax stores the two derived quantities as parameters of their own; they must follow.
+        derived = {"total_mass": cart + pole, "polemass_length": pole * length}
+        values = {"gravity": gravity, "masscart": cart, "masspole": pole, "length": length, "force_mag": force}
+        return gymnax_cartpole.EnvParams(**values, **derived, max_steps_in_episode=horizon)
 
     def draw(state, params):
         track = float(params.x_threshold)
@@ -96,18 +84,13 @@ def mountain_car(
       force: range of the motor's pull, per step².
       goal: range of the goal's position, at most 0.57, since the track ends at 0.6.
       beyond: how far test tasks go outside a range, in (0, 0.05], so that goals stay on the track.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    _check_goal(goal, beyond)
 
-    def task_fn(values: Array) -> gymnax_car.EnvParams:
-        fall, pull, flag = values
-        return gymnax_car.EnvParams(gravity=fall, force=pull, goal_position=flag, max_steps_in_episode=horizon)
+    def task_fn(gravity, force, goal) -> gymnax_car.EnvParams:
+        return gymnax_car.EnvParams(gravity=gravity, force=force, goal_position=goal, max_steps_in_episode=horizon)
 
     ranges = {"gravity": gravity, "force": force, "goal": goal}
-    return _family(Rendered(gymnax_car.MountainCar(), _draw_hill), task_fn, ranges, horizon, beyond)
+    return _cars(gymnax_car.MountainCar(), task_fn, ranges, horizon, beyond)
 
 
 def mountain_car_continuous(
@@ -128,21 +111,15 @@ def mountain_car_continuous(
       force: range of the motor's pull at full action, per step².
       goal: range of the goal's position, at most 0.57, since the track ends at 0.6.
       beyond: how far test tasks go outside a range, in (0, 0.05], so that goals stay on the track.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    _check_goal(goal, beyond)
 
-    def task_fn(values: Array) -> gymnax_continuous_car.EnvParams:
-        fall, pull, flag = values
-        return gymnax_continuous_car.EnvParams(
-            gravity=fall, power=pull, goal_position=flag, max_steps_in_episode=horizon
-        )
+    def task_fn(gravity, force, goal) -> gymnax_continuous_car.EnvParams:
+        values = {"gravity": gravity, "power": force, "goal_position": goal}
+        return gymnax_continuous_car.EnvParams(**values, max_steps_in_episode=horizon)
 
     ranges = {"gravity": gravity, "force": force, "goal": goal}
-    env = Rendered(WalledCar(gymnax_continuous_car.ContinuousMountainCar()), _draw_hill)
-    return _family(env, task_fn, ranges, horizon, beyond)
+    env = WalledCar(gymnax_continuous_car.ContinuousMountainCar())
+    return _cars(env, task_fn, ranges, horizon, beyond)
 
 
 def acrobot(
@@ -165,18 +142,14 @@ def acrobot(
       link_mass: range of each link's mass, in kg.
       torque: range of the torque's magnitude, in N m.
       beyond: how far test tasks go outside a range, in (0, 0.9].
-
-    Raises:
-      ValueError: a setting out of its range.
     """
     check_ranges(link_length=link_length, link_mass=link_mass)
     lengths = {"first_length": link_length, "second_length": link_length}
     ranges = lengths | {"first_mass": link_mass, "second_mass": link_mass, "torque": torque}
 
-    def task_fn(values: Array) -> gymnax_acrobot.EnvParams:
-        first_length, second_length, first_mass, second_mass, pull = values
+    def task_fn(first_length, second_length, first_mass, second_mass, torque) -> gymnax_acrobot.EnvParams:
         return gymnax_acrobot.EnvParams(
-            available_torque=pull * jnp.array([-1.0, 0.0, 1.0]),
+            available_torque=torque * jnp.array([-1.0, 0.0, 1.0]),
             link_length_1=first_length,
             link_length_2=second_length,
             link_mass_1=first_mass,
@@ -193,8 +166,7 @@ def acrobot(
         bends = np.cumsum(lengths * np.stack([np.sin(angles), -np.cos(angles)], axis=-1), axis=0)
         return drawing.figure(drawing.links, np.concatenate([np.zeros((1, 2)), bends]))
 
-    env = Rendered(gymnax_acrobot.Acrobot(), draw)
-    return _family(env, task_fn, ranges, horizon, beyond)
+    return _family(Rendered(gymnax_acrobot.Acrobot(), draw), task_fn, ranges, horizon, beyond)
 
 
 def pendulum(
@@ -215,14 +187,10 @@ def pendulum(
       length: range in m.
       gravity: range in m/s².
       beyond: how far test tasks go outside a range, in (0, 0.9].
-
-    Raises:
-      ValueError: a setting out of its range.
     """
 
-    def task_fn(values: Array) -> gymnax_pendulum.EnvParams:
-        mass, length, fall = values
-        return gymnax_pendulum.EnvParams(m=mass, l=length, g=fall, max_steps_in_episode=horizon)
+    def task_fn(mass, length, gravity) -> gymnax_pendulum.EnvParams:
+        return gymnax_pendulum.EnvParams(m=mass, l=length, g=gravity, max_steps_in_episode=horizon)
 
     def draw(state, params):
         angle, length = float(state.theta), float(params.l)
@@ -245,21 +213,21 @@ class WalledCar(Wrapper):
 
 def _family(
     env: environment.Environment,
-    task_fn: Callable[[Array], Task],
+    task_fn: Callable[..., Task],
     ranges: dict[str, Range],
     horizon: int,
     beyond: float,
     *,
     optimum: Callable[[Task], Array] | None = None,
 ) -> TaskDistribution:
-    check_least(1, horizon=horizon)
+    """Tasks ``task_fn(*values)``, of a value in each of the ``ranges``."""
     check_ranges(**ranges)
     if not 0.0 < beyond <= 0.9:
         raise ValueError(f"beyond: got {beyond}; must be in (0, 0.9]")
     low, high = jnp.array(list(ranges.values()), jnp.float32).T
 
     def sample_fn(key: Key) -> Task:
-        return task_fn(jax.random.uniform(key, low.shape, jnp.float32, low, high))
+        return task_fn(*jax.random.uniform(key, low.shape, jnp.float32, low, high))
 
     def sample_test_fn(key: Key) -> Task:
         key_inside, key_which, key_side, key_outside = jax.random.split(key, 4)
@@ -268,18 +236,23 @@ def _family(
         excess = beyond * (1.0 - jax.random.uniform(key_outside, low.shape))
         outside = jnp.where(jax.random.bernoulli(key_side), high * (1.0 + excess), low * (1.0 - excess))
         which = jax.random.randint(key_which, (), 0, low.shape[0])
-        return task_fn(jnp.where(jnp.arange(low.shape[0]) == which, outside, inside))
+        return task_fn(*jnp.where(jnp.arange(low.shape[0]) == which, outside, inside))
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum, sample_test=sample_test_fn)
 
 
-def _draw_hill(state, params):
-    low, high = params.min_position, params.max_position
-    return drawing.figure(drawing.hill, state.position, goal=params.goal_position, low=low, high=high)
-
-
-def _check_goal(goal: Range, beyond: float) -> None:
+def _cars(
+    env: environment.Environment, task_fn: Callable[..., Task], ranges: dict[str, Range], horizon: int, beyond: float
+) -> TaskDistribution:
+    """Tasks of a car on the hill; the goals stay on its track."""
+    goal = ranges["goal"]
     if not 0.0 < goal[0] <= goal[1] <= 0.57:
         raise ValueError(f"goal: got {goal}; must be 0 < low <= high <= 0.57")
     if not 0.0 < beyond <= 0.05:
         raise ValueError(f"beyond: got {beyond}; must be in (0, 0.05]")
+
+    def draw(state, params):
+        low, high = params.min_position, params.max_position
+        return drawing.figure(drawing.hill, state.position, goal=params.goal_position, low=low, high=high)
+
+    return _family(Rendered(env, draw), task_fn, ranges, horizon, beyond)

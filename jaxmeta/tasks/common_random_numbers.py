@@ -1,10 +1,8 @@
-"""The tasks that classical methods are simulated on, for learners: in bandits with common random numbers.
+"""The tasks that classical methods are simulated on, for learners to play.
 
-A learner and a classical method then meet the same tasks, and the i-th pull of an arm pays alike whichever of them
-makes it. Differences between them are sharper than either mean.
+A learner and a classical method then meet the same tasks. In bandits the i-th pull of an arm also pays both the same
+(common random numbers), so the difference between them has less variance than either mean.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +10,14 @@ from flax import struct
 from gymnax.environments import spaces
 
 from jaxmeta.references import draw_mdps, task_keys
-from jaxmeta.tasks.bandits import BanditState, BernoulliBandit, BernoulliParams
+from jaxmeta.tasks.bandits import BernoulliBandit, BernoulliParams
+from jaxmeta.tasks.environments import TimedState, typed
 from jaxmeta.tasks.tabular import TabularParams
 from jaxmeta.types import Array, Key
 
 
 @struct.dataclass
-class CommonBanditState(BanditState):
+class CommonBanditState(TimedState):
     """``pulls`` of each arm so far, ``[k]``."""
 
     pulls: Array
@@ -38,10 +37,8 @@ class CommonBandit(BernoulliBandit):
     def default_params(self) -> CommonBanditParams:
         return CommonBanditParams(probability=jnp.linspace(0.1, 0.9, self.arms))
 
-    def reset_env(self, key, params):
-        zero = jnp.zeros((), jnp.int32)
-        state = CommonBanditState(pulls=jnp.zeros(self.arms, jnp.int32), time=zero)
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> CommonBanditState:
+        return CommonBanditState(pulls=jnp.zeros(self.arms, jnp.int32), time=jnp.zeros((), jnp.int32))
 
     def transition(self, key, state, action, params):
         which = action * params.max_steps_in_episode + state.pulls[action]
@@ -58,16 +55,16 @@ def common_bandits(key: Key, *, arms: int, pulls: int, tasks: int) -> CommonBand
 
     def task(key: Key) -> CommonBanditParams:
         key_task, key_reward, _ = task_keys(key)
-        probability = jax.random.uniform(key_task, (arms,))
-        outcomes = jax.random.key_data(key_reward)
-        sizes: dict[str, Any] = {"max_steps_in_episode": jnp.int32(pulls)}
-        return CommonBanditParams(probability=probability, outcomes=outcomes, **sizes)
+        probability, outcomes = jax.random.uniform(key_task, (arms,)), jax.random.key_data(key_reward)
+        return typed(CommonBanditParams(probability=probability, outcomes=outcomes, max_steps_in_episode=pulls))
 
     return jax.vmap(task)(jax.random.split(key, tasks))
 
 
 def common_mdps(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> TabularParams:
     """The MDPs of ``mdp_returns`` at that key, for ``TabularMDP``, leaves ``[N, ...]``; their outcomes differ."""
-    transition, reward = draw_mdps(key, tasks, states, actions)
-    numbers: dict[str, Any] = {"noise": jnp.ones(tasks), "max_steps_in_episode": jnp.full(tasks, horizon, jnp.int32)}
-    return TabularParams(transition=transition, reward=reward, **numbers)
+
+    def task(transition: Array, reward: Array) -> TabularParams:
+        return typed(TabularParams(transition=transition, reward=reward, max_steps_in_episode=horizon))
+
+    return jax.vmap(task)(*draw_mdps(key, tasks, states, actions))

@@ -23,16 +23,11 @@ def figure(draw: Callable[..., None], *args, **settings) -> Figure:
     return result
 
 
-def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = False, path=None) -> None:
-    """A point in the plane, its goal, and where there are any: the rewarded disc, the goals' half circle, the path.
+def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = False) -> None:
+    """A point ``[2]`` in the plane and its goal ``[2]``.
 
-    Args:
-      ax: axes.
-      position: ``[2]``.
-      goal: ``[2]``.
-      radius: of the disc around the goal.
-      semicircle: whether goals lie on the upper unit half circle.
-      path: positions ``[T, 2]``, or ``None``.
+    ``radius`` is that of the rewarded disc around the goal, if there is one. Where goals lie on the upper unit half
+    circle, ``semicircle`` draws it.
     """
     from matplotlib.patches import Circle
 
@@ -41,9 +36,7 @@ def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = F
         angle = np.linspace(0.0, np.pi, 100)
         ax.plot(np.cos(angle), np.sin(angle), "--", color="0.7", linewidth=1.0)
     if radius > 0:
-        ax.add_patch(Circle((float(goal[0]), float(goal[1])), float(radius), color=GOAL, alpha=0.2))
-    if path is not None:
-        ax.plot(*np.asarray(path).T, color=AGENT, alpha=0.6, linewidth=1.0)
+        ax.add_patch(Circle(tuple(goal.tolist()), float(radius), color=GOAL, alpha=0.2))
     ax.plot(0, 0, "+", color="black", markersize=8)
     ax.plot(*goal, "*", color=GOAL, markersize=13)
     ax.plot(*position, "o", color=AGENT, markersize=7)
@@ -53,13 +46,9 @@ def plane(ax: Axes, position, goal, *, radius: float = 0.0, semicircle: bool = F
 
 
 def grid(ax: Axes, walls, marks: Mapping[str, Sequence[int]], *, filled: Sequence | None = None) -> None:
-    """A grid of cells, row by row from the top.
+    """A grid of cells, row by row from the top: ``walls`` and holes (``filled``) are 1 in arrays ``[rows, columns]``.
 
-    Args:
-      ax: axes.
-      walls: ``[rows, columns]``, 1 for a wall.
-      marks: letter to ``(row, column)``; "A", the agent, is a disc.
-      filled: ``[rows, columns]``, 1 for a hole, or ``None``.
+    ``marks`` maps letters to cells ``(row, column)``. "A", the agent, is drawn as a disc.
     """
     from matplotlib.patches import Circle, Rectangle
 
@@ -125,12 +114,7 @@ def bars(ax: Axes, values, *, what: str) -> None:
 def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
     """A coloured cell for each of ``values`` ``[rows, actions]``, on a symmetric scale where signs differ.
 
-    Args:
-      ax: axes.
-      values: numbers.
-      row: the one that the agent is in, framed.
-      what: the numbers are.
-      rows: what a row is.
+    The agent's ``row`` is framed. The title says ``what`` the values are, the axis what ``rows`` are.
     """
     from matplotlib.patches import Rectangle
 

@@ -2,14 +2,19 @@
 
 import abc
 import enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import gymnax
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action
-from jaxmeta.types import Array, Key
+from jaxmeta.types import Array, Key, PyTree
+
+E = TypeVar("E", bound=environment.Environment)
 
 
 class EpisodeView(enum.Enum):
@@ -32,17 +37,24 @@ class Plane(NamedTuple):
     goals: np.ndarray
 
 
+@struct.dataclass
+class TimedState(environment.EnvState):
+    """A state of which nothing but the time is known; environments add to it. Typed as the array that it is."""
+
+    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
+
+
 class TaskEnvironment(environment.Environment):
     """A gymnax environment that says how it is drawn. All answers have defaults, which fit any environment."""
+
+    episode_view: EpisodeView = EpisodeView.OBSERVATIONS
+    """Which picture of an episode suits the environment."""
+    has_goal_belief: bool = False
+    """Whether the exact belief over goal cells is known, and the observation shows the agent's cell."""
 
     @property
     def name(self) -> str:
         return f"{type(self).__name__}-jaxmeta"
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        """Which picture of an episode suits the environment."""
-        return EpisodeView.OBSERVATIONS
 
     def plane(self, params: Any) -> Plane:
         """Where the paths of one task lie; asked of environments whose episodes are seen as ``EpisodeView.PATH``."""
@@ -56,20 +68,10 @@ class TaskEnvironment(environment.Environment):
         """What each arm pays on average, ``[k]``, in bandits whose arms pay alike at every pull; ``None`` elsewhere."""
         return None
 
-    @property
-    def has_goal_belief(self) -> bool:
-        """Whether the exact belief over goal cells is known, and what is seen tells the agent's cell."""
-        return False
-
     def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """The exact belief over goal cells along a lifetime; asked of environments that ``has_goal_belief``.
+        """The exact belief over goal cells, ``[T + 1, size, size]``, the prior first; asked where ``has_goal_belief``.
 
-        Args:
-          arrived: cells that steps led to, ``[T, 2]``.
-          goal: the task's, ``[2]``.
-
-        Returns:
-          ``[T + 1, size, size]``, the prior first.
+        The T steps of a lifetime led to the cells ``arrived`` ``[T, 2]``; the task has the cell ``goal`` ``[2]``.
         """
         raise NotImplementedError(f"{self.name} has no exact belief")
 
@@ -77,13 +79,19 @@ class TaskEnvironment(environment.Environment):
 class DiscreteEnvironment(TaskEnvironment, abc.ABC):
     """A few actions, and nothing that terminates an episode unless a class says so.
 
-    A class says how many actions there are and what a step does; its state has ``time`` beside its own parts.
+    A class says how many ``actions`` there are, how an episode begins and what a step does; its state is a
+    ``TimedState``. Its ``render(state, params)`` is a figure of one state in one task.
     """
 
+    actions: int
+
     @property
-    @abc.abstractmethod
     def num_actions(self) -> int:
-        """How many actions there are."""
+        return self.actions
+
+    @abc.abstractmethod
+    def first_state(self, key: Key, params: Any) -> Any:
+        """The state that an episode begins in."""
 
     @abc.abstractmethod
     def transition(self, key: Key, state: Any, action: Array, params: Any) -> tuple[Any, Array]:
@@ -92,6 +100,10 @@ class DiscreteEnvironment(TaskEnvironment, abc.ABC):
     def state_parts(self, params: Any) -> dict[str, spaces.Space]:
         """The spaces of what a state holds beside the time."""
         return {}
+
+    def reset_env(self, key, params):
+        state = self.first_state(key, params)
+        return self.get_obs(state, params), state
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
@@ -110,6 +122,17 @@ class DiscreteEnvironment(TaskEnvironment, abc.ABC):
         params = params or self.default_params
         time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
         return spaces.Dict({**self.state_parts(params), "time": time})
+
+
+def registered(environment_class: type[E]) -> type[E]:
+    """Make a class known to ``gymnax.make``, by its name followed by ``-jaxmeta``."""
+    gymnax.register(f"{environment_class.__name__}-jaxmeta", environment_class)
+    return environment_class
+
+
+def typed(tree: PyTree) -> PyTree:
+    """The same pytree, every leaf a strongly typed array: a weakly typed one makes a compiled step trace again."""
+    return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)
 
 
 def figures_of(env: environment.Environment) -> TaskEnvironment:

@@ -2,7 +2,6 @@
 
 import copy
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,9 +12,8 @@ from gymnax.environments.misc import frozen_lake as gymnax_lake
 from jaxmeta.checks import check_action, check_least
 from jaxmeta.references import reaching_probability
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import EpisodeView
+from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, registered, typed
 from jaxmeta.tasks.generic import from_gymnax
-from jaxmeta.tasks.mazes import typed_state
 from jaxmeta.tasks.wrappers import Wrapper
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -28,16 +26,17 @@ class FrozenLakeParams(environment.EnvParams):
     max_steps_in_episode: int = 100
 
 
+@registered
 class FrozenLake(Wrapper):
     """gymnax's FrozenLake (Gymnasium's toy text environment) on the task's own map, which is hidden.
 
     The agent sees its cell, one-hot. A hole or the goal terminates the episode, the goal with reward 1. On slippery ice
     it goes the way it chose with probability 1/3, and to either side of it else. Actions: left, down, right, up.
-
-    Args:
-      size: cells along a side, ≥ 2.
-      slippery: whether the ice is.
+    The map has ``size`` ≥ 2 cells along a side.
     """
+
+    name = TaskEnvironment.name  # pyright: ignore[reportIncompatibleMethodOverride]
+    episode_view = EpisodeView.ACTIONS
 
     def __init__(self, size: int = 4, slippery: bool = True):
         check_least(2, size=size)
@@ -51,29 +50,21 @@ class FrozenLake(Wrapper):
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
-        position, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
-        return self._one_hot(position), typed_state(next_state), reward, terminated, info
+        _, next_state, reward, terminated, info = self._on(params).step_env(key, state, action, params)
+        return self.get_obs(next_state), typed(next_state), reward, terminated, info
 
     def reset_env(self, key, params):
-        position, state = self._on(params).reset_env(key, params)
-        return self._one_hot(position), typed_state(state)
+        _, state = self._on(params).reset_env(key, params)
+        return self.get_obs(state), typed(state)
 
     def observe(self, key, state, action, params):
-        return self._one_hot(state.position)
+        return self.get_obs(state)
 
     def get_obs(self, state, params=None, key=None):
-        return self._one_hot(state.position)
+        return jax.nn.one_hot(state.position, self.size**2, dtype=jnp.float32)
 
     def is_terminated(self, state, params):
         return self._on(params).is_terminated(state, params)
-
-    @property
-    def name(self) -> str:
-        return "FrozenLake-jaxmeta"
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
 
     def observation_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (self.size**2,), jnp.float32)
@@ -83,9 +74,8 @@ class FrozenLake(Wrapper):
 
     def render(self, state, params):
         """A figure of one state in one task; discs are holes."""
-        row, column = divmod(int(state.position), self.size)
         holes = np.asarray(params.tiles) == gymnax_lake.HOLE
-        cells = {"G": (self.size - 1, self.size - 1), "A": (row, column)}
+        cells = {"G": (self.size - 1, self.size - 1), "A": divmod(int(state.position), self.size)}
         return drawing.figure(drawing.grid, np.zeros_like(holes), cells, filled=holes)
 
     def _on(self, params):
@@ -93,12 +83,6 @@ class FrozenLake(Wrapper):
         env = copy.copy(self.env)
         env.desc = params.tiles  # pyright: ignore[reportAttributeAccessIssue]
         return env
-
-    def _one_hot(self, position):
-        return jax.nn.one_hot(position, self.size**2, dtype=jnp.float32)
-
-
-gymnax.register("FrozenLake-jaxmeta", FrozenLake)
 
 
 def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, horizon: int = 100) -> TaskDistribution:
@@ -108,26 +92,19 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
 
     Args:
       size: cells along a side, ≥ 2.
-      slippery: whether the ice is.
-      frozen: in [0.5, 1).
+      slippery: whether the agent may slip to either side of the way that it chose.
+      frozen: probability that a tile is frozen, in [0.5, 1).
       horizon: steps in an episode at most, ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
     if not 0.5 <= frozen < 1.0:
         raise ValueError(f"frozen: got {frozen}; must be in [0.5, 1)")
     env = FrozenLake(size, slippery)
     blank = env.default_params.tiles
 
-    def draw(key: Key) -> Array:
-        hole = ~jax.random.bernoulli(key, frozen, blank.shape) & (blank == gymnax_lake.FROZEN)
-        return jnp.where(hole, gymnax_lake.HOLE, blank)
-
     def redraw(carry: tuple[Key, Array]) -> tuple[Key, Array]:
         key, key_map = jax.random.split(carry[0])
-        return key, draw(key_map)
+        hole = ~jax.random.bernoulli(key_map, frozen, blank.shape) & (blank == gymnax_lake.FROZEN)
+        return key, jnp.where(hole, gymnax_lake.HOLE, blank)
 
     def sample_fn(key: Key) -> FrozenLakeParams:
         _, tiles = jax.lax.while_loop(lambda carry: ~_has_way(carry[1]), redraw, redraw((key, blank)))
@@ -144,15 +121,12 @@ def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, ho
 
 
 def _has_way(tiles: Array) -> Array:
-    open_tiles = tiles != gymnax_lake.HOLE
-    reached = tiles == gymnax_lake.START
-
     def spread(_, reached):
         wide = jnp.pad(reached, 1)
         nearby = wide[:-2, 1:-1] | wide[2:, 1:-1] | wide[1:-1, :-2] | wide[1:-1, 2:]
-        return (reached | nearby) & open_tiles
+        return (reached | nearby) & (tiles != gymnax_lake.HOLE)
 
-    return jax.lax.fori_loop(0, tiles.size, spread, reached)[-1, -1]
+    return jax.lax.fori_loop(0, tiles.size, spread, tiles == gymnax_lake.START)[-1, -1]
 
 
 def _transition(size: int, success_rate: float) -> Array:

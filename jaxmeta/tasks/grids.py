@@ -3,7 +3,6 @@
 import abc
 from typing import Any
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,24 +10,22 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references import goal_posterior
+from jaxmeta.references import MOVES, goal_cells, goal_posterior
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane, TimedState, registered
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
-
-MOVES = np.array([[0, 0], [0, 1], [1, 0], [0, -1], [-1, 0]])
-"""What the actions stay, up, right, down and left add to ``(x, y)``, in VariBAD's order."""
 
 
 class Grid(DiscreteEnvironment):
     """A square grid without inner walls. The agent sees its cell ``(x, y)``, two whole numbers from 0 to ``size − 1``.
 
     It moves to a neighbouring cell or stays; walls around the grid hold it back. Actions: stay, up, right, down, left.
-
-    Args:
-      size: cells along a side.
-      start: the cell that episodes begin in, ``(x, y)``.
+    Episodes begin in the cell ``start``.
     """
+
+    actions = len(MOVES)
+    episode_view = EpisodeView.PATH
 
     def __init__(self, size: int, start: tuple[int, int]):
         self.size, self.start = size, start
@@ -36,14 +33,6 @@ class Grid(DiscreteEnvironment):
     @abc.abstractmethod
     def marks(self, params: Any) -> dict[str, Array]:
         """What there is to find in a task: a letter for each of some cells ``[2]``."""
-
-    @property
-    def num_actions(self) -> int:
-        return len(MOVES)
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.PATH
 
     def plane(self, params) -> Plane:
         return Plane(np.array(self.start), np.stack([np.asarray(cell) for cell in self.marks(params).values()]))
@@ -77,9 +66,8 @@ class Grid(DiscreteEnvironment):
 
 
 @struct.dataclass
-class GridNaviState(environment.EnvState):
+class GridNaviState(TimedState):
     position: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -90,6 +78,7 @@ class GridNaviParams(environment.EnvParams):
     max_steps_in_episode: int = 15
 
 
+@registered
 class GridNavi(Grid):
     """A grid with a hidden goal. The agent starts in the corner (0, 0).
 
@@ -99,6 +88,8 @@ class GridNavi(Grid):
     Args:
       size: cells along a side, ≥ 3.
     """
+
+    has_goal_belief = True
 
     def __init__(self, size: int = 5):
         check_least(3, size=size)
@@ -113,53 +104,39 @@ class GridNavi(Grid):
         reward = jnp.where(jnp.all(position == params.goal), 1.0, -0.1)
         return GridNaviState(position=position, time=state.time + 1), reward
 
-    def reset_env(self, key, params):
-        state = GridNaviState(position=self.first_cell(), time=jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> GridNaviState:
+        return GridNaviState(position=self.first_cell(), time=jnp.zeros((), jnp.int32))
 
     def marks(self, params) -> dict[str, Array]:
         return {"G": params.goal}
-
-    @property
-    def has_goal_belief(self) -> bool:
-        return True
 
     def goal_belief(self, arrived, goal):
         return goal_posterior(arrived, goal, size=self.size)
 
 
-gymnax.register("GridNavi-jaxmeta", GridNavi)
-
-
-def goal_cells(size: int) -> np.ndarray:
-    """The cells that can be goals, all but the four of the corner of the start, ``[size² − 4, 2]``."""
-    return np.array([(x, y) for x in range(size) for y in range(size) if x > 1 or y > 1])
-
-
 def gridnavi(*, size: int = 5, horizon: int = 15) -> TaskDistribution:
     """GridNavi: goals uniform over the cells outside the 2 × 2 corner of the start, 21 of them on the 5 × 5 grid.
 
-    VariBAD plays four episodes in a task: ``as_lifetime(tasks, 4)``. Their Bayes-optimal return is in
-    ``jaxmeta/references/gridnavi.py``.
+    VariBAD plays four episodes in a task: ``as_lifetime(tasks, 4)``. ``jaxmeta.references.gridnavi`` has their
+    Bayes-optimal return.
 
     Args:
       size: cells along a side, ≥ 3.
       horizon: steps in an episode, ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
-    env = GridNavi(size)
-    cells = jnp.asarray(goal_cells(size), jnp.int32)
+    env, cells = GridNavi(size), goal_cells(size)
 
     def sample_fn(key: Key) -> GridNaviParams:
-        goal = cells[jax.random.randint(key, (), 0, len(cells))]
-        return GridNaviParams(goal=goal, max_steps_in_episode=jnp.int32(horizon))
+        return GridNaviParams(goal=any_of(key, cells), max_steps_in_episode=horizon)
 
     def optimum_fn(task: GridNaviParams) -> Array:
         # The goal is reached after as many steps as its distance, the last of which is already rewarded.
         rewarded = jnp.maximum(horizon - jnp.sum(task.goal) + 1, 0)
         return 1.0 * rewarded - 0.1 * (horizon - rewarded)
 
-    return TaskDistribution(env, sample_fn, horizon, optimum_fn)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+
+
+def any_of(key: Key, cells: np.ndarray) -> Array:
+    """One of some cells ``[C, 2]``, uniformly, ``[2]``."""
+    return jnp.asarray(cells, jnp.int32)[jax.random.randint(key, (), 0, len(cells))]

@@ -9,13 +9,14 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
+from jaxmeta.tasks.environments import TimedState
 from jaxmeta.tasks.wrappers import Wrapper, flat_bounds, flat_observation
 from jaxmeta.types import Array, TaskDistribution
 
 
 @struct.dataclass
-class LifetimeState(environment.EnvState):
-    """What the wrapped environment needs, and what the next observation repeats of the last step."""
+class LifetimeState(TimedState):
+    """The wrapped environment's state, and the parts of the last step that the next observation shows."""
 
     inner: environment.EnvState
     inner_obs: Array
@@ -32,7 +33,7 @@ class LifetimeObservation(NamedTuple):
 
     Attributes:
       obs: of the wrapped environment, ``[..., O]``.
-      action: of the step before, ``[...]`` or ``[..., A]``; where there was none, it means nothing.
+      action: of the step before, ``[...]`` or ``[..., A]``; without a meaning where there was no such step.
       has_action: 1 where there was a step before, ``[...]``.
       reward: of that step, ``[...]``.
       episode_end: 1 where that step was an episode's last, and ``obs`` is the next one's first, ``[...]``.
@@ -50,31 +51,22 @@ class LifetimeEnv(Wrapper):
 
     The observation is ``[obs, previous action, previous reward, previous end]``, the input of RL² (Duan et al. 2016,
     section 2.2). The first step of a lifetime has no previous action: discrete actions are one-hot over ``n + 1``
-    categories of which the last one says "none"; continuous ones are followed by a flag that is 1 where there was one.
-    When an episode ends, the wrapped environment is reset within ``step_env`` and the observation shows the new
-    episode's first one, with ``previous end`` 1. The lifetime is over with its last episode, after
-    ``episodes * horizon`` steps at the latest: terminated if that terminated, and else truncated.
+    categories, the last of which means "none"; continuous ones are followed by a flag that is 1 if there was an action.
+    When an episode ends, the wrapped environment is reset within ``step_env``; the next observation is the new
+    episode's first one, with ``previous end`` 1. The lifetime ends with its last episode, after ``episodes * horizon``
+    steps at the latest: terminated if that episode terminated, and else truncated.
     """
 
     def __init__(self, env: environment.Environment, episodes: int, horizon: int):
         super().__init__(env)
-        self.episodes = episodes
-        self.horizon = horizon
+        self.episodes, self.horizon = episodes, horizon
 
     def reset_env(self, key, params):
         obs, inner = self.env.reset_env(key, params)
-        zero = jnp.zeros((), jnp.int32)
-        state = LifetimeState(
-            time=zero,  # pyright: ignore[reportArgumentType]
-            inner=jax.tree.map(jnp.asarray, inner),
-            inner_obs=obs,
-            inner_time=zero,
-            episode=zero,
-            action=self._no_action(params),
-            reward=jnp.zeros((), jnp.float32),
-            ended=jnp.zeros((), jnp.float32),
-            over=jnp.zeros((), bool),
-        )
+        inner, action = jax.tree.map(jnp.asarray, inner), self._encoded(None, params)
+        count, number, no = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), jnp.zeros((), bool)
+        last = {"action": action, "reward": number, "ended": number, "over": no}
+        state = LifetimeState(time=count, inner=inner, inner_obs=obs, inner_time=count, episode=count, **last)
         return self.get_obs(state, params), state
 
     def step_env(self, key, state, action, params):
@@ -92,7 +84,7 @@ class LifetimeEnv(Wrapper):
             inner_obs=inner_obs.astype(state.inner_obs.dtype),
             inner_time=jnp.where(ended, 0, inner_time),
             episode=state.episode + ended,
-            action=self._encode(action, params),
+            action=self._encoded(action, params),
             reward=jnp.asarray(reward, jnp.float32),
             ended=ended.astype(jnp.float32),
             over=terminated & (state.episode + 1 >= self.episodes),
@@ -117,18 +109,16 @@ class LifetimeEnv(Wrapper):
     def observation_space(self, params=None) -> spaces.Box:
         params = self.default_params if params is None else params
         low, high, _ = flat_bounds(self.env.observation_space(params))
-        action_space, limit = self.env.action_space(params), jnp.full(1, jnp.finfo(jnp.float32).max)
-        action_low, action_high, _ = flat_bounds(action_space)
+        limit = jnp.full(1, jnp.finfo(jnp.float32).max)
+        action_low, action_high, _ = flat_bounds(self.env.action_space(params))
         # Before the first action its place holds zeros, which a box of actions need not contain.
-        low = [low, jnp.minimum(action_low, 0.0), jnp.zeros(1), -limit, jnp.zeros(1)]
-        high = [high, jnp.maximum(action_high, 0.0), jnp.ones(1), limit, jnp.ones(1)]
-        low, high = jnp.concatenate(low), jnp.concatenate(high)
+        low = jnp.concatenate([low, jnp.minimum(action_low, 0.0), jnp.zeros(1), -limit, jnp.zeros(1)])
+        high = jnp.concatenate([high, jnp.maximum(action_high, 0.0), jnp.ones(1), limit, jnp.ones(1)])
         return spaces.Box(low, high, low.shape, jnp.float32)
 
     def state_space(self, params=None) -> spaces.Dict:
         params = self.default_params if params is None else params
-        limit, unit = float(jnp.finfo(jnp.float32).max), spaces.Box(0.0, 1.0, (), jnp.float32)
-        action = self._no_action(params).shape
+        limit = float(jnp.finfo(jnp.float32).max)
         return spaces.Dict(
             {
                 "time": spaces.Discrete(self.episodes * self.horizon + 1),
@@ -136,9 +126,9 @@ class LifetimeEnv(Wrapper):
                 "inner_obs": self.env.observation_space(params),
                 "inner_time": spaces.Discrete(self.horizon),
                 "episode": spaces.Discrete(self.episodes + 1),
-                "action": spaces.Box(-limit, limit, action, jnp.float32),
+                "action": spaces.Box(-limit, limit, self._encoded(None, params).shape, jnp.float32),
                 "reward": spaces.Box(-limit, limit, (), jnp.float32),
-                "ended": unit,
+                "ended": spaces.Box(0.0, 1.0, (), jnp.float32),
                 "over": spaces.Discrete(2),
             }
         )
@@ -147,16 +137,17 @@ class LifetimeEnv(Wrapper):
         """Sum of rewards in each episode of one lifetime, ``[episodes]``.
 
         Args:
-          obs: this environment's observations before each step, ``[T, O]``; their last entry tells of episodes' ends.
+          obs: this environment's observations before each step, ``[T, O]``.
           reward: after each step, ``[T]``; 0 where the lifetime was over.
         """
+        # The last entry is 1 at the first observation of each further episode.
         episode = jnp.cumsum(obs[:, -1]).astype(jnp.int32)
         return jax.ops.segment_sum(reward, episode, num_segments=self.episodes)
 
     def split_observation(self, obs: Array) -> LifetimeObservation:
         """The parts of observations ``[..., O]``."""
         space = self.env.action_space(self.env.default_params)
-        size = self._no_action(self.env.default_params).shape[0]
+        size = self._encoded(None, self.env.default_params).shape[0]
         inner, action = obs[..., : -size - 2], obs[..., -size - 2 : -2]
         if isinstance(space, spaces.Discrete):
             has_action, action = 1.0 - action[..., -1], jnp.argmax(action[..., :-1], axis=-1).astype(jnp.int32)
@@ -166,9 +157,8 @@ class LifetimeEnv(Wrapper):
 
     def first_observation(self, obs: Array) -> Array:
         """The observation ``[O]``, as if a lifetime began with it."""
-        return jnp.concatenate(
-            [self.split_observation(obs).obs, self._no_action(self.env.default_params), jnp.zeros(2)]
-        )
+        no_action = self._encoded(None, self.env.default_params)
+        return jnp.concatenate([self.split_observation(obs).obs, no_action, jnp.zeros(2)])
 
     def points(self, obs: Any) -> np.ndarray:
         return self.figures.points(np.asarray(self.split_observation(jnp.asarray(obs)).obs))
@@ -176,37 +166,29 @@ class LifetimeEnv(Wrapper):
     def render(self, state, params):
         return self.env.render(state.inner, params)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def _no_action(self, params) -> Array:
+    def _encoded(self, action: Array | None, params) -> Array:
+        """An action as the next observation shows it; ``None`` before the first one."""
         space = self.env.action_space(params)
         if isinstance(space, spaces.Discrete):
-            return jax.nn.one_hot(space.n, space.n + 1, dtype=jnp.float32)
-        return jnp.zeros(flat_bounds(space)[2] + 1, jnp.float32)
-
-    def _encode(self, action, params) -> Array:
-        space = self.env.action_space(params)
-        if isinstance(space, spaces.Discrete):
-            return jax.nn.one_hot(action, space.n + 1, dtype=jnp.float32)
+            return jax.nn.one_hot(space.n if action is None else action, space.n + 1, dtype=jnp.float32)
+        if action is None:
+            return jnp.zeros(flat_bounds(space)[2] + 1, jnp.float32)
         return jnp.append(jnp.ravel(jnp.asarray(action, jnp.float32)), 1.0)
 
 
 def as_lifetime(tasks: TaskDistribution, episodes: int) -> TaskDistribution:
     """The family whose episode is a whole lifetime of ``episodes`` episodes in one task.
 
+    Its horizon is ``episodes * tasks.horizon``; its ``optimum`` is that of a policy that knows the task from the start.
+
     Args:
       tasks: a family with flat or discrete observations and actions.
       episodes: E ≥ 1, in a lifetime.
-
-    Returns:
-      The family; its tasks are those of ``tasks``, its horizon ``episodes * tasks.horizon``, and its ``optimum``, where
-      there is one, that of a policy that knows the task from the first step.
-
-    Raises:
-      ValueError: ``episodes`` below 1, or spaces of another kind.
     """
     check_least(1, episodes=episodes)
     params = tasks.env.default_params
     for space in (tasks.env.observation_space(params), tasks.env.action_space(params)):
-        flat_bounds(space)
+        flat_bounds(space)  # raises where a space cannot be flattened
     optimum = tasks.optimum
     return tasks._replace(
         env=LifetimeEnv(tasks.env, episodes, tasks.horizon),
@@ -216,4 +198,4 @@ def as_lifetime(tasks: TaskDistribution, episodes: int) -> TaskDistribution:
 
 
 Lifetimes = Annotated[TaskDistribution, as_lifetime]
-"""The type of ``tasks`` for methods that learn by acting: a run makes lifetimes of the family's episodes first."""
+"""The type of ``tasks`` for methods that adapt by acting: a run applies ``as_lifetime`` first."""

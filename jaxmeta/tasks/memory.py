@@ -1,6 +1,5 @@
 """Tasks of memory: the T-maze, whose cue is seen once, and the dark room with a key and a door."""
 
-import gymnax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,16 +8,16 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.grids import Grid
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
-class TMazeState(environment.EnvState):
+class TMazeState(TimedState):
     position: Array
     arm: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -30,6 +29,7 @@ class TMazeParams(environment.EnvParams):
     max_steps_in_episode: int = 50
 
 
+@registered
 class TMaze(DiscreteEnvironment):
     """The T-maze of Bakker 2002 (Reinforcement learning with long short-term memory).
 
@@ -39,17 +39,12 @@ class TMaze(DiscreteEnvironment):
     the start where the goal is up and 110 where it is down, 101 in the corridor, 010 at the junction.
     """
 
+    actions = 4
+    episode_view = EpisodeView.ACTIONS
+
     @property
     def default_params(self) -> TMazeParams:
         return TMazeParams()
-
-    @property
-    def num_actions(self) -> int:
-        return 4
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
 
     def transition(self, key, state, action, params):
         at_junction = state.position == params.length
@@ -60,10 +55,9 @@ class TMaze(DiscreteEnvironment):
         reward = jnp.where(found, 4.0, jnp.where(stuck, -0.1, 0.0))
         return TMazeState(position=position, arm=arm, time=state.time + 1), reward
 
-    def reset_env(self, key, params):
+    def first_state(self, key, params) -> TMazeState:
         zero = jnp.zeros((), jnp.int32)
-        state = TMazeState(position=zero, arm=zero, time=zero)
-        return self.get_obs(state, params), state
+        return TMazeState(position=zero, arm=zero, time=zero)
 
     def get_obs(self, state, params=None, key=None):
         params = params or self.default_params
@@ -81,15 +75,11 @@ class TMaze(DiscreteEnvironment):
         return {"position": spaces.Discrete(int(params.length) + 1), "arm": spaces.Box(-1, 1, (), jnp.int32)}
 
     def render(self, state, params):
-        """A figure of one state in one task."""
         length, side = int(params.length), int(params.side)
         walls = np.ones((3, length + 1))
         walls[1], walls[:, length] = 0, 0
         cells = {"G": (1 - side, length), "A": (1 - int(state.arm), int(state.position))}
         return drawing.figure(drawing.grid, walls, cells)
-
-
-gymnax.register("TMaze-jaxmeta", TMaze)
 
 
 def t_maze(
@@ -104,11 +94,8 @@ def t_maze(
       horizon: steps in an episode at most, ≥ 1.
       lengths: shortest and longest corridor of training, in cells, ≥ 1.
       test_lengths: the same for test tasks.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
+    check_least(1, horizon=horizon)  # first: the lengths are compared with it
     for name, (low, high) in {"lengths": lengths, "test_lengths": test_lengths}.items():
         if not 1 <= low <= high < horizon:
             raise ValueError(f"{name}: got ({low}, {high}); must be 1 <= low <= high < horizon = {horizon}")
@@ -119,7 +106,7 @@ def t_maze(
             return TMazeParams(
                 side=jnp.where(jax.random.bernoulli(key_side), jnp.int32(1), jnp.int32(-1)),  # pyright: ignore
                 length=jax.random.randint(key_length, (), low, high + 1, jnp.int32),  # pyright: ignore
-                max_steps_in_episode=jnp.int32(horizon),
+                max_steps_in_episode=horizon,
             )
 
         return sample_fn
@@ -128,15 +115,15 @@ def t_maze(
         # Straight to the junction at no cost, and up or down; every corridor is shorter than the horizon.
         return jnp.full_like(jnp.asarray(task.length, jnp.float32), 4.0)
 
-    return TaskDistribution(TMaze(), sampler(*lengths), horizon, optimum_fn, sampler(*test_lengths))
+    test = sampler(*test_lengths)
+    return from_gymnax(TMaze(), sampler(*lengths), horizon=horizon, optimum=optimum_fn, sample_test=test)
 
 
 @struct.dataclass
-class KeyToDoorState(environment.EnvState):
+class KeyToDoorState(TimedState):
     position: Array
     has_key: Array
     opened: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -148,6 +135,7 @@ class KeyToDoorParams(environment.EnvParams):
     max_steps_in_episode: int = 50
 
 
+@registered
 class DarkKeyToDoor(Grid):
     """Dark Key-to-Door (Laskin et al. 2022, In-context reinforcement learning with algorithm distillation).
 
@@ -178,10 +166,9 @@ class DarkKeyToDoor(Grid):
         )
         return next_state, (opens | takes).astype(jnp.float32)
 
-    def reset_env(self, key, params):
+    def first_state(self, key, params) -> KeyToDoorState:
         no = jnp.zeros((), bool)
-        state = KeyToDoorState(position=self.first_cell(), has_key=no, opened=no, time=jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
+        return KeyToDoorState(position=self.first_cell(), has_key=no, opened=no, time=jnp.zeros((), jnp.int32))
 
     def state_parts(self, params) -> dict[str, spaces.Space]:
         return {**super().state_parts(params), "has_key": spaces.Discrete(2), "opened": spaces.Discrete(2)}
@@ -194,25 +181,18 @@ class DarkKeyToDoor(Grid):
         return {"D": marks["D"]} if bool(state.has_key) else marks
 
 
-gymnax.register("DarkKeyToDoor-jaxmeta", DarkKeyToDoor)
-
-
 def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
     """Key and door each uniform over all cells, independently: 6,561 tasks on the 9 × 9 grid.
 
     Args:
       size: cells along a side, odd and ≥ 3.
       horizon: steps in an episode, ≥ 1.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, horizon=horizon)
     env = DarkKeyToDoor(size)
 
     def sample_fn(key: Key) -> KeyToDoorParams:
         cells = jax.random.randint(key, (2, 2), 0, size, jnp.int32)
-        return KeyToDoorParams(key_cell=cells[0], door_cell=cells[1], max_steps_in_episode=jnp.int32(horizon))
+        return KeyToDoorParams(key_cell=cells[0], door_cell=cells[1], max_steps_in_episode=horizon)
 
     def optimum_fn(task: KeyToDoorParams) -> Array:
         # The shortest way to the key and on to the door; each takes at least the step that notices it.
@@ -220,4 +200,4 @@ def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
         to_door = jnp.maximum(jnp.sum(jnp.abs(task.door_cell - task.key_cell)), 1)
         return (to_key <= horizon).astype(jnp.float32) + (to_key + to_door <= horizon)
 
-    return TaskDistribution(env, sample_fn, horizon, optimum_fn)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)

@@ -1,22 +1,21 @@
 """Random tabular MDPs, as defined by Duan et al. 2016."""
 
-import gymnax
 import jax
 import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least
-from jaxmeta.references import optimal_return
+from jaxmeta.references import draw_mdp, optimal_return
 from jaxmeta.tasks import drawing
-from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView
+from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
+from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
 @struct.dataclass
-class TabularState(environment.EnvState):
+class TabularState(TimedState):
     state: Array
-    time: Array  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 @struct.dataclass
@@ -29,8 +28,11 @@ class TabularParams(environment.EnvParams):
     max_steps_in_episode: int = 10
 
 
+@registered
 class TabularMDP(DiscreteEnvironment):
     """An episode starts in state 0; the observation is the state's one-hot, and nothing terminates."""
+
+    episode_view = EpisodeView.ACTIONS
 
     def __init__(self, *, states: int = 10, actions: int = 5):
         check_least(1, states=states, actions=actions)
@@ -41,14 +43,6 @@ class TabularMDP(DiscreteEnvironment):
         reward = jnp.ones((self.states, self.actions), jnp.float32)
         return TabularParams(transition=_cycle(self.states, self.actions), reward=reward)
 
-    @property
-    def num_actions(self) -> int:
-        return self.actions
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return EpisodeView.ACTIONS
-
     def transition(self, key, state, action, params):
         key_reward, key_next = jax.random.split(key)
         reward = params.reward[state.state, action] + params.noise * jax.random.normal(key_reward)
@@ -56,9 +50,8 @@ class TabularMDP(DiscreteEnvironment):
         drawn = jax.random.categorical(key_next, jnp.log(params.transition[state.state, action]))
         return TabularState(state=drawn.astype(jnp.int32), time=state.time + 1), reward
 
-    def reset_env(self, key, params):
-        state = TabularState(state=jnp.zeros((), jnp.int32), time=jnp.zeros((), jnp.int32))
-        return self.get_obs(state), state
+    def first_state(self, key, params) -> TabularState:
+        return TabularState(state=jnp.zeros((), jnp.int32), time=jnp.zeros((), jnp.int32))
 
     def get_obs(self, state, params=None, key=None):
         return jax.nn.one_hot(state.state, self.states, dtype=jnp.float32)
@@ -74,9 +67,6 @@ class TabularMDP(DiscreteEnvironment):
         return drawing.figure(drawing.heat_map, params.reward, row=state.state, what="expected reward", rows="state")
 
 
-gymnax.register("TabularMDP-jaxmeta", TabularMDP)
-
-
 def _cycle(states: int, actions: int) -> Array:
     """Action ``a`` moves ``a + 1`` states on, without noise."""
     target = (jnp.arange(states)[:, None] + jnp.arange(actions) + 1) % states
@@ -86,33 +76,22 @@ def _cycle(states: int, actions: int) -> Array:
 def tabular_mdp(*, states: int = 10, actions: int = 5, horizon: int = 10, noise: float = 1.0) -> TaskDistribution:
     """Rewards N(μ_sa, ``noise``²) with μ_sa from N(1, 1), transitions from a flat Dirichlet (Duan et al. 2016).
 
+    The optimum is the exact finite-horizon value of state 0.
+
     Args:
       states: S ≥ 1.
       actions: A ≥ 1.
       horizon: steps in an episode, H ≥ 1.
       noise: standard deviation of a reward around its mean, ≥ 0.
-
-    Returns:
-      The family; its optimum is the exact finite-horizon value of state 0.
-
-    Raises:
-      ValueError: a setting out of its range.
     """
-    check_least(1, states=states, actions=actions, horizon=horizon)
     check_least(0, noise=noise)
 
     def sample_fn(key: Key) -> TabularParams:
-        key_transition, key_reward = jax.random.split(key)
-        # Exponential variables, normalised, are a flat Dirichlet draw; compiling them takes a tenth of the time.
-        exponential = jax.random.exponential(key_transition, (states, actions, states))
-        return TabularParams(
-            transition=exponential / jnp.sum(exponential, axis=-1, keepdims=True),
-            reward=1.0 + jax.random.normal(key_reward, (states, actions)),
-            noise=jnp.float32(noise),
-            max_steps_in_episode=jnp.int32(horizon),
-        )
+        transition, reward = draw_mdp(key, states, actions)
+        return TabularParams(transition=transition, reward=reward, noise=noise, max_steps_in_episode=horizon)
 
     def optimum_fn(task: TabularParams) -> Array:
         return optimal_return(task.transition, task.reward, horizon)
 
-    return TaskDistribution(TabularMDP(states=states, actions=actions), sample_fn, horizon, optimum_fn)
+    env = TabularMDP(states=states, actions=actions)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)

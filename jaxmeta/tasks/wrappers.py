@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,15 +12,39 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, figures_of
+from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of
 from jaxmeta.types import Array, Task, TaskDistribution
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def _that_of(path: str) -> Any:
+    """An attribute of a wrapper that is the one at ``path``."""
+    return property(operator.attrgetter(path))
+
+
 class Wrapper(TaskEnvironment):
     """The wrapped environment unchanged; a wrapper says only what it changes. The raw one is at ``env``."""
+
+    default_params = _that_of("env.default_params")  # pyright: ignore[reportIncompatibleMethodOverride]
+    name = _that_of("env.name")  # pyright: ignore[reportIncompatibleMethodOverride]
+    num_actions = _that_of("env.num_actions")  # pyright: ignore[reportIncompatibleMethodOverride]
+    action_space = _that_of("env.action_space")
+    observation_space = _that_of("env.observation_space")
+    state_space = _that_of("env.state_space")
+    reset_env = _that_of("env.reset_env")
+    observe = _that_of("env.observe")
+    get_obs = _that_of("env.get_obs")
+    is_terminated = _that_of("env.is_terminated")
+    is_truncated = _that_of("env.is_truncated")
+    render = _that_of("env.render")
+    episode_view = _that_of("figures.episode_view")
+    plane = _that_of("figures.plane")
+    points = _that_of("figures.points")
+    arm_rewards = _that_of("figures.arm_rewards")
+    goal_belief = _that_of("figures.goal_belief")
+    has_goal_belief: Any = property(lambda self: self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH)
 
     def __init__(self, env: environment.Environment):
         self.env = env
@@ -30,69 +55,9 @@ class Wrapper(TaskEnvironment):
         """The environment under all wrappers, with the attributes of its own class."""
         return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
 
-    @property
-    def default_params(self):
-        return self.env.default_params
-
     def step_env(self, key, state, action, params):
         check_action(self, action)
         return self.env.step_env(key, state, action, params)
-
-    def reset_env(self, key, params):
-        return self.env.reset_env(key, params)
-
-    def observe(self, key, state, action, params):
-        return self.env.observe(key, state, action, params)
-
-    def get_obs(self, state, params=None, key=None):
-        return self.env.get_obs(state, params, key)
-
-    def is_terminated(self, state, params):
-        return self.env.is_terminated(state, params)
-
-    def is_truncated(self, state, params):
-        return self.env.is_truncated(state, params)
-
-    @property
-    def name(self) -> str:
-        return self.env.name
-
-    @property
-    def num_actions(self) -> int:
-        return self.env.num_actions
-
-    def action_space(self, params=None):
-        return self.env.action_space(params)
-
-    def observation_space(self, params=None):
-        return self.env.observation_space(params)
-
-    def state_space(self, params=None):
-        return self.env.state_space(params)
-
-    def render(self, state, params) -> Figure:
-        """A figure of one state in one task."""
-        return self.env.render(state, params)  # pyright: ignore[reportAttributeAccessIssue]
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
-
-    def plane(self, params) -> Plane:
-        return self.figures.plane(params)
-
-    def points(self, obs: Any) -> np.ndarray:
-        return self.figures.points(obs)
-
-    def arm_rewards(self, params) -> Array | None:
-        return self.figures.arm_rewards(params)
-
-    @property
-    def has_goal_belief(self) -> bool:
-        return self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH
-
-    def goal_belief(self, arrived: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        return self.figures.goal_belief(arrived, goal)
 
 
 class ScaledActions(Wrapper):
@@ -109,11 +74,7 @@ class ScaledActions(Wrapper):
 
 
 def scale_actions(env: environment.Environment) -> ScaledActions:
-    """Wrap an environment with bounded continuous actions so that a policy acts in ``[−1, 1]``.
-
-    Raises:
-      ValueError: the action space is not a ``Box``.
-    """
+    """Wrap an environment with bounded continuous actions so that a policy acts in ``[−1, 1]``."""
     space = env.action_space(env.default_params)
     if not isinstance(space, spaces.Box):
         raise ValueError(f"env: {env.name} has action space {space}; scale_actions needs a Box")
@@ -121,22 +82,35 @@ def scale_actions(env: environment.Environment) -> ScaledActions:
 
 
 class Rendered(Wrapper):
-    """The same environment, with a way to draw a state: ``draw(state, params) -> Figure``."""
+    """The same environment, with a way to draw a state: ``render(state, params) -> Figure``."""
 
-    def __init__(self, env: environment.Environment, draw: Callable[..., Figure]):
+    def __init__(self, env: environment.Environment, render: Callable[..., Figure]):
         super().__init__(env)
-        self.draw = draw
+        self.figure_of = render
 
-    def render(self, state, params) -> Figure:
-        return self.draw(state, params)
+    render = _that_of("figure_of")
 
 
 class ChangedObservations(Wrapper):
-    """The same environment seen otherwise: ``changed(obs, params)`` takes a flat observation, and gives another."""
+    """The same environment, each flat observation replaced by ``changed(obs, params)``, within ``bounds(low, high)``.
 
-    def __init__(self, env: environment.Environment, changed: Callable[[Array, Task], Array]):
+    ``restored(obs)`` gives an old observation where this is a point of the plane; ``None`` where it cannot be restored.
+    """
+
+    def __init__(
+        self,
+        env: environment.Environment,
+        changed: Callable[[Array, Task], Array],
+        bounds: Callable[[Array, Array], tuple[Array, Array]],
+        restored: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
         super().__init__(env)
-        self.changed = changed
+        self.changed, self.bounds, self.restored = changed, bounds, restored
+
+    def observation_space(self, params=None) -> spaces.Box:
+        params = self.default_params if params is None else params
+        low, high = self.bounds(*flat_bounds(self.env.observation_space(params))[:2])
+        return spaces.Box(low, high, low.shape, jnp.float32)
 
     def step_env(self, key, state, action, params):
         obs, next_state, reward, terminated, info = self.env.step_env(key, state, action, params)
@@ -157,47 +131,12 @@ class ChangedObservations(Wrapper):
 
     @property
     def episode_view(self) -> EpisodeView:
-        # What is observed may be points of a plane no more.
         view = self.figures.episode_view
-        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH else view
-
-
-class RevealedTask(ChangedObservations):
-    """The observation, followed by features of the task."""
-
-    def __init__(self, env: environment.Environment, features: Callable[[Task], Array]):
-        super().__init__(env, lambda obs, params: jnp.concatenate([obs, features(params)]))
-        self.features = features
-
-    def observation_space(self, params=None) -> spaces.Box:
-        params = self.default_params if params is None else params
-        low, high, size = flat_bounds(self.env.observation_space(params))
-        revealed = jax.eval_shape(self.features, params).shape[0]
-        # Any real number may be a feature: its range belongs to the family, which an environment does not know.
-        limit = jnp.full(revealed, jnp.finfo(jnp.float32).max)
-        low, high = jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
-        return spaces.Box(low, high, (size + revealed,), jnp.float32)
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
+        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH and self.restored is None else view
 
     def points(self, obs: Any) -> np.ndarray:
-        size = flat_bounds(self.env.observation_space(self.env.default_params))[2]
-        return self.figures.points(obs[..., :size])
-
-
-class PartlyObserved(ChangedObservations):
-    """Some entries of the observation."""
-
-    def __init__(self, env: environment.Environment, observed: tuple[int, ...]):
-        super().__init__(env, lambda obs, params: obs[jnp.array(observed)])
-        self.observed = observed
-
-    def observation_space(self, params=None) -> spaces.Box:
-        low, high, _ = flat_bounds(self.env.observation_space(params))
-        entries = jnp.array(self.observed)
-        return spaces.Box(low[entries], high[entries], entries.shape, jnp.float32)
+        assert self.restored is not None
+        return self.figures.points(self.restored(np.asarray(obs)))
 
 
 class RepeatedActions(Wrapper):
@@ -208,120 +147,99 @@ class RepeatedActions(Wrapper):
         self.times = times
 
     def step_env(self, key, state, action, params):
-        def advance(carry, key):
-            last, over = carry
-            step = self.env.step_env(key, last[1], action, params)
-            new = (step[0], step[1], last[2] + step[2], step[3])
-            kept = jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last)
-            return (kept, kept[3] | self.env.is_truncated(kept[1], params)), None
+        def advance(last, key):
+            over = last[3] | self.env.is_truncated(last[1], params)
+            obs, state, reward, terminated, _ = self.env.step_env(key, last[1], action, params)
+            new = (obs, state, last[2] + reward, terminated)
+            return jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last), None
 
         first, *others = jax.random.split(key, self.times)
-        *start, info = self.env.step_env(first, state, action, params)
-        start = jax.tree.map(jnp.asarray, tuple(start))
-        carry = (start, start[3] | self.env.is_truncated(start[1], params))
+        *step, info = self.env.step_env(first, state, action, params)
+        step = jax.tree.map(jnp.asarray, tuple(step))
         if others:
-            carry, _ = jax.lax.scan(advance, carry, jnp.stack(others))
-        return *carry[0], info
+            step, _ = jax.lax.scan(advance, step, jnp.stack(others))
+        return *step, info
 
 
 def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
-    """The family in which an action lasts: what is tried at random then goes somewhere (Mnih et al. 2015's frame skip).
+    """The family in which each action is taken several steps in a row (the frame skip of Mnih et al. 2015).
+
+    Random actions then explore further. A step's reward is the sum of those of the environment's steps.
 
     Args:
       tasks: a family.
-      times: steps of the environment that an action is taken for, ≥ 1; returns stay those of the environment's steps.
-
-    Raises:
-      ValueError: ``times`` below 1.
+      times: steps of the environment that an action is taken for, ≥ 1.
     """
     check_least(1, times=times)
     return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
 
 
-class ScaledObservations(ChangedObservations):
-    """Entries of the observation that have bounds are mapped linearly onto ``[−1, 1]``; the others stay as they are."""
-
-    def __init__(self, env: environment.Environment):
-        low, high, _ = flat_bounds(env.observation_space(env.default_params))
-        # gymnax writes the largest number where there is no bound.
-        bounded = (low > -1e6) & (high < 1e6) & (high > low)
-        middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
-        super().__init__(env, lambda obs, params: (obs - middle) / half)
-        self.middle, self.half = np.asarray(middle), np.asarray(half)
-        limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
-        self.space = spaces.Box(-limit, limit, limit.shape, jnp.float32)
-
-    @property
-    def episode_view(self) -> EpisodeView:
-        return self.figures.episode_view
-
-    def points(self, obs: Any) -> np.ndarray:
-        return self.figures.points(np.asarray(obs) * self.half + self.middle)
-
-    def observation_space(self, params=None) -> spaces.Box:
-        return self.space
-
-
 def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
-    """The family whose bounded observations are seen in ``[−1, 1]``, such as a velocity of at most 0.07.
+    """The family whose bounded observations are scaled to ``[−1, 1]``, such as a velocity of at most 0.07.
 
-    Args:
-      tasks: a family with flat or discrete observations.
+    Entries of the observation without bounds stay as they are.
     """
-    return tasks._replace(env=ScaledObservations(tasks.env))
+    low, high, _ = flat_bounds(tasks.env.observation_space(tasks.env.default_params))
+    # gymnax writes the largest number where there is no bound.
+    bounded = (low > -1e6) & (high < 1e6) & (high > low)
+    middle, half = (jnp.where(bounded, x, y) for x, y in ((0.5 * (high + low), 0.0), (0.5 * (high - low), 1.0)))
+    limit = jnp.where(bounded, 1.0, jnp.finfo(jnp.float32).max)
+    scaled = ChangedObservations(
+        tasks.env,
+        lambda obs, params: (obs - middle) / half,
+        lambda low, high: (-limit, limit),
+        lambda obs: obs * np.asarray(half) + np.asarray(middle),
+    )
+    return tasks._replace(env=scaled)
 
 
 def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
     """The family of which only some entries of the observation are seen, such as positions without velocities.
 
     Args:
-      tasks: a family with flat or discrete observations.
-      observed: the entries, in the order in which they are shown.
-
-    Raises:
-      ValueError: no entry, or one that the observation does not have.
+      tasks: a family with flat or discrete observations ``[D]``.
+      observed: the entries, from 0 to D − 1, at least one, in the order in which they are shown.
     """
     size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     if not observed or not all(0 <= entry < size for entry in observed):
         raise ValueError(f"observed: got {tuple(observed)}; must be some of the entries 0 to {size - 1}")
-    return tasks._replace(env=PartlyObserved(tasks.env, tuple(observed)))
+    kept = np.array(observed)
+    env = ChangedObservations(tasks.env, lambda obs, params: obs[kept], lambda low, high: (low[kept], high[kept]))
+    return tasks._replace(env=env)
 
 
 def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | None = None) -> TaskDistribution:
-    """The family as an oracle sees it: each observation ends in features of the task.
+    """The family as an oracle sees it: observations are ``[D + F]``, the last F entries features of the task.
 
     Args:
       tasks: a family with flat or discrete observations.
-      features: ``features(task) -> [F]``, float32; ``None`` takes every number of the task's pytree that varies between
-        16 tasks drawn from ``tasks.sample``, integers among them, in the pytree's order.
-
-    Returns:
-      The family, its environment's observations ``[D + F]``.
-
-    Raises:
-      ValueError: observations that are not a ``Box`` or ``Discrete``; features that are not of rank 1.
+      features: ``features(task) -> [F]``, float32; by default ``varying_features(tasks)``.
     """
     features = varying_features(tasks) if features is None else features
-    flat_bounds(tasks.env.observation_space(tasks.env.default_params))
+    size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
     shape = jax.eval_shape(features, tasks.env.default_params).shape
     if len(shape) != 1:
         raise ValueError(f"features: return shape {shape}; must be of rank 1")
-    return tasks._replace(env=RevealedTask(tasks.env, features))
+
+    def bounds(low: Array, high: Array) -> tuple[Array, Array]:
+        # Any real number may be a feature: its range belongs to the family, which an environment does not know.
+        limit = jnp.full(shape, jnp.finfo(jnp.float32).max)
+        return jnp.concatenate([low, -limit]), jnp.concatenate([high, limit])
+
+    def changed(obs: Array, params: Task) -> Array:
+        return jnp.concatenate([obs, features(params)])
+
+    return tasks._replace(env=ChangedObservations(tasks.env, changed, bounds, lambda obs: obs[..., :size]))
 
 
 def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
-    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space.
-
-    Raises:
-      ValueError: a space of another kind.
-    """
+    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space."""
     if isinstance(space, spaces.Discrete):
         return jnp.zeros(space.n), jnp.ones(space.n), space.n
     if not isinstance(space, spaces.Box):
         raise ValueError(f"observation space: got {space}; must be a Box or Discrete")
-    low, high = (
-        jnp.broadcast_to(jnp.asarray(bound, jnp.float32), space.shape).ravel() for bound in (space.low, space.high)
-    )
+    ends = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
+    low, high = (jnp.broadcast_to(end, space.shape).ravel() for end in ends)
     return low, high, low.shape[0]
 
 
@@ -333,9 +251,9 @@ def flat_observation(obs: Array, space: spaces.Space) -> Array:
 
 
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
-    """``features(task) -> [F]``: all numbers of a task that are not the same in 16 tasks of the family.
+    """``features(task) -> [F]``: the numbers of a task, in the pytree's order, that vary between tasks of the family.
 
-    Which ones is a property of the family, found once, from tasks that nobody trains on.
+    Which ones do is found once, from 16 tasks that are drawn by a fixed key.
     """
     batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
     varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
@@ -348,4 +266,4 @@ def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
 
 
 Revealed = Annotated[TaskDistribution, reveal_task]
-"""The type of ``tasks`` for methods that are told the task: a run puts it into the observation first."""
+"""The type of ``tasks`` for methods whose policy sees the task: a run applies ``reveal_task`` first."""

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import jaxmeta
+from jaxmeta.algorithms.sequence_values import sequence_values
 from jaxmeta.data import n_step_targets, rescaled, unscaled
 
 SMALL = jaxmeta.part(jaxmeta.networks.recurrent_policy_for, size=5)
@@ -20,13 +21,41 @@ def lifetimes():
 def test_n_step_targets_by_hand():
     reward = jnp.array([1.0, 2.0, 4.0, 8.0])
     value = jnp.array([10.0, 20.0, 40.0, 80.0])
-    nothing_ends, third_ends, last_ends = jnp.zeros(4), jnp.eye(4)[2], jnp.eye(4)[3]
+    nothing_ends, third_ends, last_ends, real = jnp.zeros(4), jnp.eye(4)[2], jnp.eye(4)[3], jnp.ones(4)
     # One step: r + V'/2. The state after the last step is not known.
-    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, value, 0.5, 1)[:3], [11, 22, 44])
+    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, real, value, 0.5, 1)[:3], [11, 22, 44])
     # Two steps: r + r'/2 + V''/4, with fewer where the sequence ends.
-    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, value, 0.5, 2)[:3], [12, 24, 44])
-    np.testing.assert_allclose(n_step_targets(reward, third_ends, value, 0.5, 2)[:3], [12, 4, 4])
-    np.testing.assert_allclose(n_step_targets(reward, last_ends, value, 0.5, 3), [1 + 1 + 1 + 10, 2 + 2 + 2, 8, 8])
+    np.testing.assert_allclose(n_step_targets(reward, nothing_ends, real, value, 0.5, 2)[:3], [12, 24, 44])
+    np.testing.assert_allclose(n_step_targets(reward, third_ends, real, value, 0.5, 2)[:3], [12, 4, 4])
+    np.testing.assert_allclose(
+        n_step_targets(reward, last_ends, real, value, 0.5, 3), [1 + 1 + 1 + 10, 2 + 2 + 2, 8, 8]
+    )
+    # What comes after the third step is padding: its value is the last that is known.
+    padded = n_step_targets(reward, nothing_ends, jnp.array([1.0, 1.0, 1.0, 0.0]), value, 0.5, 3)
+    np.testing.assert_allclose(padded[:2], [1 + 0.5 * 2 + 0.25 * 40, 2 + 0.5 * 40])
+
+
+@pytest.mark.parametrize("time_ends", [True, False])
+def test_exact_values_have_no_error_where_a_lifetime_is_over_before_its_last_slot(time_ends):
+    """Reward 1 at each step for ever is worth 100 at a discount of 0.99; with an end after step 30 it is worth less."""
+    tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("cartpole", horizon=20), 2)
+    left = jnp.maximum(30.0 - jnp.arange(40), 0.0)
+    worth = rescaled(100.0 * (1.0 - 0.99**left) if time_ends else jnp.full(40, 100.0))
+
+    def judge(params, memory, obs):
+        return jaxmeta.networks.Categorical(jnp.zeros((*obs.shape[:-1], 2))), worth[: obs.shape[0]], memory
+
+    policy = jaxmeta.networks.RecurrentPolicy(lambda key: jnp.zeros(()), lambda params: jnp.zeros(()), judge, judge)
+    settings = {"discount": 0.99, "n_step": 5, "burn_in": 0, "segment": None, "time_ends": time_ends}
+    values = sequence_values(tasks, policy, **settings)
+    # The first episode fell after 10 steps, the second lasted all of its 20.
+    real, end = (jnp.arange(40) < 30).astype(jnp.float32)[None], jnp.eye(40)[29][None]
+    obs, zeros = jnp.zeros((1, 40, *tasks.env.observation_space(None).shape)), jnp.zeros((1, 40))
+    action = jnp.zeros((1, 40), jnp.int32)
+    data = jaxmeta.Trajectory(obs, action, zeros, zeros, real, zeros, end, real, obs[:, 0], zeros, zeros)
+    errors, counted = jax.vmap(values.errors, (None, None, 0))(0.0, 0.0, values.cut(jnp.zeros(()), data))
+    assert int(counted.sum()) == (30 if time_ends else 29)
+    np.testing.assert_allclose(errors[counted > 0], 0.0, atol=1e-4)
 
 
 def test_rescaling_is_undone():

@@ -117,7 +117,7 @@ def test_the_first_input_is_recalled_after_fifty_more(name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("grus", 8, 10), "cell: unknown name 'grus'. Known: gru, lstm, linear, transformer"),
+        (("grus", 8, 10), r"cell: unknown name 'grus'; did you mean gru\? Known: gru, lstm, linear, transformer"),
         (("gru", 0, 10), "size: got 0; must be at least 1"),
         (("transformer", 6, 10), "size: got 6; must be a multiple of the 4 attention heads"),
     ],

@@ -227,7 +227,7 @@ def test_tabulated_beta_draws_have_the_right_distribution(paid, failed):
     ("call", "message"),
     [
         (lambda: bandits.epsilon_greedy(1.5), r"epsilon: got 1.5; must be in \[0, 1\]"),
-        (lambda: bandits.ucb1(-1.0), "bonus: got -1.0; must not be negative"),
+        (lambda: bandits.ucb1(-1.0), "bonus: got -1.0; must be at least 0"),
         (lambda: gittins_table(0), "pulls: got 0; must be at least 1"),
         (lambda: bandits.bandit_returns(KEY, bandits.greedy(), arms=2, pulls=2, tasks=0), "tasks: got 0"),
     ],

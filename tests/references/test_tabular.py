@@ -177,7 +177,7 @@ def test_methods_meet_the_same_mdps():
     ("call", "message"),
     [
         (lambda: tabular.epsilon_greedy(-0.1), r"epsilon: got -0.1; must be in \[0, 1\]"),
-        (lambda: tabular.beb(-1.0), "bonus: got -1.0; must not be negative"),
+        (lambda: tabular.beb(-1.0), "bonus: got -1.0; must be at least 0"),
         (lambda: tabular.ucrl2(confidence=1.0), r"confidence: got 1.0; must be in \(0, 1\)"),
         (lambda: tabular.optimistic_psrl(10, samples=0), "samples: got 0; must be at least 1"),
         (lambda: mdp_returns(KEY, tabular.greedy(), episodes=0, tasks=1), "episodes: got 0; must be at least 1"),

@@ -8,8 +8,7 @@ import pytest
 
 from jaxmeta import tasks
 from jaxmeta.tasks import BernoulliParams
-from jaxmeta.tasks.bandits import GaussianParams
-from jaxmeta.tasks.contextual_bandit import ContextualParams
+from jaxmeta.tasks.bandits import ContextualParams, GaussianParams
 
 FAMILIES = {
     "bernoulli-bandit": {"arms": 3, "horizon": 7},
