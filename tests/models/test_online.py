@@ -137,9 +137,10 @@ def test_where_an_ended_episode_led_to_is_not_learned():
         jnp.array([0.0, 0, 1, 0, 0, 1]),
         jnp.ones(6),
     )
-    params = jax.jit(lambda key: model.scaled(model.init(key), data, data.mask))(key)
+    scaled = jax.jit(model.scaled)
+    params = scaled(jax.jit(model.init)(key), data, data.mask)
     moved = data._replace(next_obs=data.next_obs + 50.0 * data.terminated[:, None])
-    chex.assert_trees_all_equal(model.scaled(params, moved, data.mask), params)
+    chex.assert_trees_all_equal(scaled(params, moved, data.mask), params)
     loss = jax.jit(lambda data: model.loss(params, data, data.mask))
     value = float(loss(data))
     assert value == float(loss(moved))
