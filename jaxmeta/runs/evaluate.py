@@ -215,7 +215,6 @@ def evaluate_run(
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
         "tasks": {"task_seed": task_seed, "count": task_count, "parameters": drawn},
-        },
         "returns": returns["sampled"].tolist(),
         "returns_deterministic": returns["deterministic"].tolist(),
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},
