@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, heat_map, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, grid, heat_map, subplots
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
@@ -20,9 +20,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         names = ("k", "n", "episodes", "states", "actions", "size", "horizon")
         setting = ", ".join(f"{name} = {row[name]}" for name in names if name in row)
         by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
-    columns = min(3, len(by_setting))
-    lines = -(-len(by_setting) // columns)
-    figure, axes = subplots(lines, columns, (max(3.4 * columns, 5.0), 2.1 * lines), used=len(by_setting))
+    figure, axes = grid(len(by_setting), 3, lambda rows, columns: (max(3.4 * columns, 5.0), 2.1 * rows))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
         others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}
