@@ -93,7 +93,7 @@ def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
 @extends(dynamics_model_for, without=("ends_seen",))
 def online_model_for(env: Environment, context: int = 0, **settings: Any) -> DynamicsModel:
     """``dynamics_model_for`` the wrapped environment, as an ``OnlineModel`` needs it: ends are not seen."""
-    return dynamics_model_for(_of_lifetimes(env).env, context, ends_seen=False, **settings)
+    return dynamics_model_for(of_lifetimes(env).env, context, ends_seen=False, **settings)
 
 
 @extends(online_model_for)
@@ -127,7 +127,7 @@ def windowed_model(
     """
     check_least(1, window=window, future=future, inner_steps=inner_steps)
     check_positive(inner_rate=inner_rate)
-    env = _of_lifetimes(env)
+    env = of_lifetimes(env)
     base = online_model_for(env, probabilistic=probabilistic, **network) if model is None else model
     blank = jnp.zeros(env.observation_space(env.default_params).shape)
 
@@ -202,7 +202,7 @@ def recurrent_model(
       **network: the others of ``dynamics_model_for``.
     """
     check_least(1, future=future)
-    env = _of_lifetimes(env)
+    env = of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
 
@@ -246,7 +246,8 @@ def recurrent_model(
     )
 
 
-def _of_lifetimes(env: Environment) -> LifetimeEnv:
+def of_lifetimes(env: Environment) -> LifetimeEnv:
+    """The environment itself, or what is wrong with it."""
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     return env
