@@ -38,10 +38,8 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
 def comparison(curves: Curves, *, columns: int = 4) -> Figure:
     """Adaptation curves of several evaluated runs: a panel a family, a curve a label.
 
-    Args:
-      curves: the sampled policy is drawn, with its intervals. The lines of a family's references are those of its first
-        run, and so are its curve from scratch.
-      columns: panels in a row, at most.
+    The sampled policy is drawn, with its intervals. A family's references and curve from scratch are those of its first
+    run. A row has ``columns`` panels at most.
     """
 
     def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
@@ -55,9 +53,8 @@ def comparison(curves: Curves, *, columns: int = 4) -> Figure:
 
     words = ("adaptation steps", "episodes before this one")
     x = ", or ".join(words[kind] for kind in sorted({by_episode(evaluation) for _, _, evaluation in curves}))
-    return style.family_panels(
-        curves, columns, lambda rows, width: (2.6 * width + 1.4, 2.4 * rows), draw, x=x, y=RETURN
-    )
+    size = lambda rows, columns: (2.6 * columns + 1.4, 2.4 * rows)  # noqa: E731
+    return style.family_panels(curves, columns, size, draw, x=x, y=RETURN)
 
 
 def adaptation_by_label(curves: Curves) -> Figure:

@@ -26,12 +26,8 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
 
     The environment says how they are drawn (``EpisodeView``): as paths in a plane with what is looked for, by how often
     each action is taken against time, or by each observed quantity against time.
-
-    Args:
-      tasks: the family.
-      batch: task parameters, leaves ``[N, ...]``.
-      batches: leaves ``[N, K + 1, E, T, ...]``.
-      shown: episodes drawn, at most.
+    The leaves of ``batch``, parameters of tasks, are ``[N, ...]``, and those of ``batches`` ``[N, K + 1, E, T, ...]``;
+    of the episodes ``shown`` are drawn at most.
     """
     draw, titles, mask = _drawing(tasks, batch, batches, shown)
     rows, columns = mask.shape[:2]
@@ -44,10 +40,7 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
 
 
 def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
-    """The same episodes as a GIF: tasks side by side, adaptation steps, or a lifetime's episodes, one after another.
-
-    The arguments are those of ``trajectories``, and the GIF's path, which is returned.
-    """
+    """The figure of ``trajectories`` as a GIF, whose path is returned: its columns one after another."""
     draw, titles, mask = _drawing(tasks, batch, batches, shown)
     longest = np.max(np.sum(mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
     frames = [(k, t) for k, end in enumerate(longest) for t in [*range(2, end + 1, 2), *[end] * 6]]

@@ -22,10 +22,8 @@ from jaxmeta.studies.reference_tables import aligned
 from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, Trajectory
 
-LEVELS = {"coverage_50": 0.5, "coverage_90": 0.9}
-"""How much of what comes each central interval should hold."""
-PLANNING = ("grbal", "rebal")
-"""Methods whose models adapt at each step of a lifetime."""
+LEVELS = {"coverage_50": 0.5, "coverage_90": 0.9}  # how much of what comes each central interval should hold
+PLANNING = ("grbal", "rebal")  # methods whose models adapt at each step of a lifetime
 
 
 def model_errors(
@@ -43,8 +41,7 @@ def model_errors(
 
     Args:
       env: of lifetimes.
-      online: the model, and how it adapts.
-      params: its parameters.
+      online: the model that adapts, with its ``params``.
       trajectories: one lifetime in each task, leaves ``[N, 1, T, ...]``.
       horizon: H ≥ 1, steps ahead beside one.
 
@@ -70,8 +67,8 @@ def model_errors(
             errors[name] = float(np.sum(shares * weight) / max(np.sum(weight), 1.0))
         return errors
 
-    steps = int(changes["one_step"][1].sum())
-    return {"steps": steps, "before": errors_of(each["before"]), "after": errors_of(each["after"])}
+    errors = {when: errors_of(each[when]) for when in ("before", "after")}
+    return {"steps": int(changes["one_step"][1].sum()), **errors}
 
 
 def _compared(
@@ -99,7 +96,7 @@ def _compared(
         return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
 
     index = jnp.arange(steps.mask.shape[0])
-    _, said = jax.lax.scan(step_fn, online.begin(), (index, data.obs))
+    said = jax.lax.scan(step_fn, online.begin(), (index, data.obs))[1]
     later = led_to[horizon - 1 :]
     all_go_on = jnp.min(jnp.stack([goes_on[index + each] for each in range(horizon)]), axis=0)
     changes = {"one_step": (steps.next_obs - steps.obs, arrived), "horizon": (later - steps.obs, all_go_on)}
@@ -138,13 +135,9 @@ def check(trained: Experiment) -> None:
 
 
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
-    """``model_errors`` of each seed of a run, in unseen tasks: a row a seed.
+    """``model_errors`` of each seed of a run, ``ahead`` steps ahead beside one: a row a seed.
 
-    Args:
-      run: of a method that plans.
-      tasks: unseen tasks, with a lifetime without exploration in each, ≥ 1.
-      ahead: steps ahead, beside one, ≥ 1.
-      task_seed: draws the tasks.
+    In each of ``tasks`` unseen tasks, which ``task_seed`` draws, the run acts for a lifetime without exploration.
     """
     check(run.config)
     family = run.tasks

@@ -133,7 +133,7 @@ def check(trained: Experiment) -> None:
 def compare(
     run: Run, *, tasks: int = 100_000, task_seed: int = 0, deterministic: bool = False, references: bool = True
 ) -> tuple[list[Row], Problem]:
-    """A run beside exact and classical methods on the same tasks.
+    """Rows of a run beside exact and classical methods: the mean of its seeds, each seed, each method; and the problem.
 
     Args:
       run: of a method with a memory, on one of ``PROBLEMS``.
@@ -141,9 +141,6 @@ def compare(
       task_seed: draws the tasks and, in bandits, all that happens in them.
       deterministic: act by the mode of the policy, and not by samples of it.
       references: simulate the classical methods too.
-
-    Returns:
-      Rows: the mean of the run's seeds, each seed, and each method; and what they are of.
     """
     trained, family, algorithm, count = run.config, run.tasks, run.algorithm, tasks
     check(trained)
