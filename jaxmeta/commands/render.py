@@ -27,32 +27,28 @@ class Shown(Adaptation):
     """Episodes drawn, at most."""
     gif: bool = True
     """Write the animation too."""
-    checkpoint: int | None = None
-    """Meta-iteration of a kept checkpoint; the newest if not given."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Render:
+@command()
+def main(
+    run: tyro.conf.Positional[Path], shown: tyro.conf.OmitArgPrefixes[Shown], *, checkpoint: int | None = None
+) -> None:
     """Draw a run's trajectories in unseen tasks; writes RUN/trajectories.png and .gif.
 
     Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
+
+    Args:
+      run: The run's directory.
+      shown: What is drawn.
+      checkpoint: Meta-iteration of a kept checkpoint; the newest if not given.
     """
-
-    run: tyro.conf.Positional[Path]
-    """The run's directory."""
-    shown: tyro.conf.OmitArgPrefixes[Shown] = dataclasses.field(default_factory=Shown)
-
-
-@command(Render)
-def main(arguments: Render) -> None:
-    """Check the arguments, draw, and say which files were written."""
     from jaxmeta.runs.run import load, read_config
 
-    shown, config = arguments.shown, read_config(arguments.run)
+    config = read_config(run)
     with of_flags():
         check_least(1, shown=shown.shown)
         check_adaptation(shown, config)
-    print("wrote", *draw(load(arguments.run, checkpoint=shown.checkpoint), shown))
+    print("wrote", *draw(load(run, checkpoint=checkpoint), shown))
 
 
 def draw(run: "Run", shown: Shown) -> list[Path]:

@@ -1,18 +1,21 @@
 """What exact answers and classical methods reach on the standard problems, and published numbers.
 
 One function a problem, which yields rows setting by setting. A row is ``{"problem", ...setting, "method", "mean",
-"stderr", "tasks"}``. An exact number has standard error 0 and ``tasks`` null. Nothing heavy is imported at the top, so
-that ``--help`` answers at once.
+"stderr", "tasks"}``. An exact number has standard error 0 and ``tasks`` null.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+
+from jaxmeta import references
+from jaxmeta.references import bandits, gridnavi as exact_gridnavi, tabular
+from jaxmeta.tasks import make
 
 # Made for lifetimes of a length: of bandits, and of tabular MDPs. Then those that are not.
 _BANDIT_PLANS = ("gittins", "thompson", "optimistic-thompson", "likeliest-thompson")
@@ -21,20 +24,14 @@ _SIMPLE = ("epsilon-greedy", "greedy")
 Row = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """How much is computed."""
+class Effort(NamedTuple):
+    """How much is computed: the flags of ``jaxmeta references``."""
 
-    tasks: int = 100_000
-    """Tasks that each method is simulated on."""
-    quick: bool = False
-    """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
-    lifetimes: tuple[int, ...] = ()
-    """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
-    prior_mean: float = 1.0
-    """Prior mean of the rewards that tabular methods begin with: 1 in the family, 0 in the published tables."""
-    seed: int = 0
-    """Draws the tasks and all that happens in them, the same for every method."""
+    tasks: int
+    quick: bool
+    lifetimes: tuple[int, ...]
+    prior_mean: float
+    seed: int
 
     def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
         """Those lifetimes that are asked for."""
@@ -43,17 +40,13 @@ class Effort:
 
 def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
     """Bernoulli arms, p ~ U[0, 1]: total reward of n pulls of k arms."""
-    import jax
-
-    from jaxmeta.references import bandits, bernoulli_value
-
     # The exact values that fit: two arms at any n, and any number of arms at n = 10.
     sizes = {10: (2, 5), 100: (5,)} if effort.quick else {10: (2, 5, 10, 50), 100: (2, 5, 10, 50), 500: (2, 5, 10, 50)}
     for n in effort.among(sizes):
         policies = {**methods(bandits, (*_BANDIT_PLANS, "ucb1", *_SIMPLE), n), "random": bandits.random_arm()}
         for k in sizes[n]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
-            rows = [row(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
+            rows = [row(setting, "bayes-optimal", references.bernoulli_value(k, n))] if k == 2 or n == 10 else []
             for method, policy in policies.items():
                 # Twenty times the work of the others: left out where that would be most of the run.
                 if method == "likeliest-thompson" and (effort.quick or k * n > 500):
@@ -66,18 +59,16 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
 
 def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
     """Random MDPs of 10 states and 5 actions, H = 10: total reward of n episodes."""
-    import jax
-
-    from jaxmeta.references import mdp_optima, mdp_returns, tabular
-
     lifetimes = effort.among((10,) if effort.quick else (10, 25, 50, 75, 100))
     if not lifetimes:
         return
     steps, key = 10 * lifetimes[-1], jax.random.key(effort.seed)
     planners = methods(tabular, (*_TABULAR_PLANS, "ucrl2", "beb", *_SIMPLE, "mean-plus-bonus"), steps)
     planners["random"] = tabular.random_actions()
-    optima = mdp_optima(key, tasks=effort.tasks)
-    simulate = functools.partial(mdp_returns, episodes=lifetimes[-1], tasks=effort.tasks, prior_mean=effort.prior_mean)
+    optima = references.mdp_optima(key, tasks=effort.tasks)
+    simulate = functools.partial(
+        references.mdp_returns, episodes=lifetimes[-1], tasks=effort.tasks, prior_mean=effort.prior_mean
+    )
     returns = {method: simulate(key, planner) for method, planner in planners.items()}
     for n in lifetimes:
         setting = {"problem": "tabular-mdp", "n": n}
@@ -94,24 +85,17 @@ def methods(room: Any, names: Iterable[str], lifetime: int) -> dict[str, Any]:
 
 def row(setting: Row, method: str, value: Any) -> Row:
     """A row of an exact number, or of the mean over tasks of ``value`` ``[N]``."""
-    from jaxmeta.references import estimate
-
-    mean, stderr, tasks = (*estimate(value), len(value)) if np.ndim(value) else (float(value), 0.0, None)
+    mean, stderr, tasks = (*references.estimate(value), len(value)) if np.ndim(value) else (float(value), 0.0, None)
     return {**setting, "method": method, "mean": mean, "stderr": stderr, "tasks": tasks}
 
 
 def gridnavi(effort: Effort) -> Iterator[list[Row]]:
     """GridNavi, 5 x 5 cells, 21 goals, H = 15: return of each episode of a lifetime of four."""
-    import jax
-
-    from jaxmeta.references import gridnavi
-    from jaxmeta.tasks import make
-
-    episodes, known = 4, gridnavi.full_information()
-    best = gridnavi.bayes_optimal(episodes=episodes).returns
+    episodes, known = 4, exact_gridnavi.full_information()
+    best = exact_gridnavi.bayes_optimal(episodes=episodes).returns
     key_tasks, key_act = jax.random.split(jax.random.key(effort.seed))
     batch = jax.jit(jax.vmap(make("gridnavi").sample))(jax.random.split(key_tasks, effort.tasks))
-    simulate = jax.jit(jax.vmap(gridnavi.posterior_sampling))
+    simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
     returns = simulate(jax.random.split(key_act, effort.tasks), batch.goal)
     for episode in range(episodes):
         setting = {"problem": "gridnavi", "episode": episode + 1}
@@ -124,10 +108,6 @@ def gridnavi(effort: Effort) -> Iterator[list[Row]]:
 
 def point_robots(effort: Effort) -> Iterator[list[Row]]:
     """Exact optimum of 2D navigation and of the half circle, sparse and dense."""
-    import jax
-
-    from jaxmeta.tasks import make
-
     for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
         family = make(problem)
         assert family.optimum is not None
@@ -146,8 +126,6 @@ PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
 
 def rows_of(problem: str, effort: Effort) -> Iterator[list[Row]]:
     """The rows of one of ``PROBLEMS``, setting by setting."""
-    import jax
-
     # Compiling is most of a quick run, and code that is optimised little is fast enough for a thousand tasks.
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", effort.quick or before)
