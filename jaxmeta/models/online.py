@@ -134,9 +134,6 @@ def windowed_model(
     def adapt(params: PyTree, steps: Transitions) -> PyTree:
         return adapt_model(base, params, steps, steps.mask, rate=inner_rate, steps=inner_steps)
 
-    def adapted_fn(params: PyTree, memory: Window) -> tuple[DynamicsModel, PyTree]:
-        return base, adapt(params["model"], memory.steps)
-
     def loss_fn(key: Key, params: PyTree, data: Transitions) -> Array:
         steps = steps_of(env, data)
         known = jnp.sum(steps.mask).astype(jnp.int32)
@@ -156,7 +153,9 @@ def windowed_model(
             weights = jax.tree.map(lambda x, move: x + jax.lax.stop_gradient(move), params["model"], shift)
         return base.loss(weights, following, following.mask)
 
-    return OnlineModel(lambda key: {"model": base.init(key)}, begin_fn, observe_fn, adapted_fn, loss_fn, base)
+    init_fn = lambda key: {"model": base.init(key)}  # noqa: E731
+    adapted_fn = lambda params, memory: (base, adapt(params["model"], memory.steps))  # noqa: E731
+    return OnlineModel(init_fn, begin_fn, observe_fn, adapted_fn, loss_fn, base)
 
 
 @extends(online_model_for)
@@ -208,9 +207,6 @@ def recurrent_model(
     def observe_fn(params: PyTree, memory: Recalled, obs: Array) -> Recalled:
         return Recalled(*layer.step(params["cell"], memory.carry, read(params, obs)))
 
-    def adapted_fn(params: PyTree, memory: Recalled) -> tuple[DynamicsModel, PyTree]:
-        return with_context(base, memory.features), params["model"]
-
     def loss_fn(key: Key, params: PyTree, data: Transitions) -> Array:
         steps = steps_of(env, data)
         features = layer.sequence(params["cell"], layer.start(), read(params, data.obs))[1]
@@ -221,6 +217,7 @@ def recurrent_model(
         informed = steps._replace(obs=jnp.concatenate([steps.obs, features], axis=-1))
         return base.loss(params["model"], informed, steps.mask * (index >= ago))
 
+    adapted_fn = lambda params, memory: (with_context(base, memory.features), params["model"])  # noqa: E731
     begin_fn = lambda: Recalled(layer.start(), jnp.zeros(context))  # noqa: E731
     return OnlineModel(init_fn, begin_fn, observe_fn, adapted_fn, loss_fn, base)
 

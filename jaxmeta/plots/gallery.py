@@ -23,14 +23,13 @@ def gallery(names: list[str], *, seed: int = 0, steps: int = 10, columns: int = 
     """
     images = {name: picture(tasks.make(name), seed, steps) for name in names}
     columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
     height, width = (max(image.shape[axis] for image in images.values()) / RESOLUTION for axis in (0, 1))
-    title = 0.3
-    total = rows * (height + title)
+    # Above each picture are 0.3 inches for its name.
+    total = math.ceil(len(images) / columns) * (height + 0.3)
     figure = Figure(figsize=(columns * width, total))
     for index, (name, image) in enumerate(images.items()):
         row, column = divmod(index, columns)
-        bottom = 1.0 - ((row + 1) * (height + title)) / total
+        bottom = 1.0 - ((row + 1) * (height + 0.3)) / total
         ax = figure.add_axes((column / columns, bottom, 1.0 / columns, height / total))
         ax.imshow(image)
         ax.axis("off")

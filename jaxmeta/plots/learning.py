@@ -17,8 +17,8 @@ STEPS_TAKEN = "environment steps (adaptation included)"
 def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Figure:
     """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
 
-    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. The two ends of
-    adaptation are called as ``stages`` says: ``EPISODES`` for learners with a memory.
+    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. ``stages`` names
+    the two ends of adaptation: ``EPISODES`` for learners with a memory.
     """
     figure, axes = subplots(1, 1, (5.6, 3.6))
     ax = axes[0, 0]

@@ -55,7 +55,7 @@ def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
     for ax, (label, share) in zip(axes.flat, shares.items(), strict=True):
         heat_map(ax, share)
         ax.set(title=label, xlabel="pull", ylabel="arm, best at the top")
-        ax.set_yticks([0, share.shape[0] - 1], ["best", "worst"])
+        ax.set_yticks([0, len(share) - 1], ["best", "worst"])
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="share of tasks")
     return figure
 

@@ -11,8 +11,8 @@ gradient: SGD runs at T times the rate, and the estimate is multiplied by T.
 
 **Advantages.** ``Σ_{t' ≥ t} γ^t' r_t' − γ^t V_θ(s_t, t)``, which is the objective's own discounting, with the exact
 value of the policy before adaptation: a baseline that depends on no sampled action, so that it cannot add a bias. The
-second derivative of ``score_function`` is the mean of ``∇²log π · A``. For a table of logits ``∇²log π`` is the same for
-all actions, and ``A`` has mean 0 at θ: at ``k = 1`` it differs from ``first-order`` by noise alone.
+second derivative of ``score_function`` is the mean of ``∇²log π · A``. For a table of logits ``∇²log π`` is the same
+for all actions, and ``A`` has mean 0 at θ: at ``k = 1`` it differs from ``first-order`` by noise alone.
 
 **Bias and its limit.** Even an unbiased surrogate adapts by a sampled gradient, and the mean of ``∇V(θ + α ĝ)`` is not
 ``∇V(θ + α ∇V)``: all estimators are off by O(1/E) with E episodes. Whether a surrogate is unbiased is a statement about

@@ -52,9 +52,7 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
     batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
     policies = reference_tables.methods(bandits, ("gittins", "ucb1", "thompson", "greedy"), pulls)
 
-    def returns_of(policy: Any) -> Any:
-        return bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
-
+    returns_of = lambda policy: bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]  # noqa: E731
     return Problem(
         setting={"problem": "bernoulli-bandit", "k": arms, "n": pulls},
         env=LifetimeEnv(CommonBandit(arms=arms), 1, pulls),
