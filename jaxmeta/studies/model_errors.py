@@ -10,8 +10,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta import parts
 from jaxmeta.data import transitions_of
-from jaxmeta.models import OnlineModel, interval_coverage, open_loop, steps_of
-from jaxmeta.models.online import of_lifetimes
+from jaxmeta.models import OnlineModel, interval_coverage, of_lifetimes, open_loop, steps_of
 from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.evaluate import of_each_seed
