@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import importlib.util
+import inspect
 import io
 import itertools
 import re
@@ -24,24 +25,25 @@ PYTHON_WORDS = re.compile(
 """How tyro and Python say that a value is not of a flag's type."""
 
 
-def command(kind: Any, **least: int) -> Callable[[Callable[[Any], None]], Callable[..., int]]:
-    """Make a function of parsed arguments a command's ``main(argv) -> exit status``.
+def command(**least: int) -> Callable[[Callable[..., None]], Callable[..., int]]:
+    """Make a function a command's ``main(argv) -> exit status``: its parameters are the arguments, its docstring helps.
 
-    Flags that are paths are files to be written: their folders must exist. Of ``runs`` at least one must be named.
-
-    Args:
-      kind: a dataclass, whose fields are the arguments; its name is the command's.
-      **least: what a number, or each of several, must be at least.
+    The command is called as its module. Flags that are paths are files to be written: their folders must exist. Of
+    ``runs`` at least one must be named. ``least`` says what a number, or each of several, must be at least.
     """
-    name = re.sub("(?<=.)(?=[A-Z])", "-", kind.__name__).lower()
 
-    def decorated(function: Callable[[Any], None]) -> Callable[..., int]:
+    def decorated(function: Callable[..., None]) -> Callable[..., int]:
+        name = function.__module__.rpartition(".")[2].replace("_", "-")
+
         @functools.wraps(function)
+        def bound(*arguments: Any, **flags: Any) -> dict[str, Any]:
+            return inspect.signature(function).bind(*arguments, **flags).arguments
+
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
-                arguments = parsed_by(kind, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
+                arguments = parsed_by(bound, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
                 _check(arguments, least)
-                function(arguments)
+                function(**arguments)
             return 0
 
         return main
@@ -49,16 +51,18 @@ def command(kind: Any, **least: int) -> Callable[[Callable[[Any], None]], Callab
     return decorated
 
 
-def _check(arguments: Any, least: dict[str, int]) -> None:
-    for field, value in vars(arguments).items():
-        if isinstance(value, Path) and field != "run" and not value.absolute().parent.is_dir():
-            fail(f"--{field.replace('_', '-')}: {value.parent} is not a directory")
-    if not getattr(arguments, "runs", True):
+def _check(arguments: dict[str, Any], least: dict[str, int]) -> None:
+    for group in filter(dataclasses.is_dataclass, list(arguments.values())):
+        arguments = {**arguments, **vars(group)}
+    for name, value in arguments.items():
+        if isinstance(value, Path) and name != "run" and not value.absolute().parent.is_dir():
+            fail(f"--{name.replace('_', '-')}: {value.parent} is not a directory")
+    if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():
-        for field, bound in least.items():
-            value = getattr(arguments, field)
-            check_least(bound, **{field: min(value, default=None) if isinstance(value, tuple) else value})
+        for name, low in least.items():
+            value = arguments[name]
+            check_least(low, **{name: min(value, default=None) if isinstance(value, tuple) else value})
 
 
 def imported(argv: list[str]) -> list[str]:
@@ -105,7 +109,7 @@ def import_file(path: Path) -> None:
 
 
 def parsed_by(kind: Any, argv: list[str], usage: str) -> Any:
-    """A dataclass of arguments, parsed by tyro; where one does not fit the command ends in one line, not in a box."""
+    """A dataclass or call, its arguments parsed by tyro; where one does not fit the command ends in one line."""
     import tyro
 
     if {"-h", "--help"} & set(argv):
@@ -139,9 +143,11 @@ def refuse_repeated(argv: list[str]) -> None:
 
 
 def types_of(kind: Any, prefix: str = "--") -> dict[str, Any]:
-    """The flags of a dataclass and of the dataclasses in it, with their types."""
+    """The flags of a dataclass or function, and of the dataclasses in it, with their types."""
     found: dict[str, Any] = {}
     for name, annotation in typing.get_type_hints(kind, include_extras=True).items():
+        if name == "return":
+            continue
         plain, *metadata = typing.get_args(annotation) if hasattr(annotation, "__metadata__") else (annotation,)
         name = next((one.name for one in metadata if getattr(one, "name", None) is not None), name).replace("_", "-")
         if dataclasses.is_dataclass(plain):

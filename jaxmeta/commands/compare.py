@@ -1,6 +1,5 @@
 """Put evaluated runs side by side, in one figure and in a table in Markdown."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,48 +18,48 @@ CURVES_IN_A_PANEL = 6
 """With more methods than these each gets a place of its own beside the others."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Compare:
-    """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table."""
+@command(columns=1)
+def main(
+    runs: Positional[tuple[Path, ...]],
+    *,
+    out: Path = Path("comparison.png"),
+    json: Path | None = None,
+    curves: Path | None = None,
+    target: str | None = None,
+    columns: int = 4,
+) -> None:
+    """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table.
 
-    runs: Positional[tuple[Path, ...]]
-    """The runs' directories."""
-    out: Path = Path("comparison.png")
-    """The PNG to write."""
-    json: Path | None = None
-    """Write what is drawn to this file as well: a JSON list, a run each."""
-    curves: Path | None = None
-    """Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their returns in
-    unseen tasks, against the steps taken in one of them."""
-    target: str | None = None
-    """A method, such as maml. Also print after how many environment steps the mean return over seeds first reached
-    half, 90 % and all of this method's improvement in training, from its first return to the mean of its last tenth."""
-    columns: int = 4
-    """Panels in a row, at most."""
-
-
-@command(Compare, columns=1)
-def main(arguments: Compare) -> None:
-    """Print the table, and write the figures and what they show."""
+    Args:
+      runs: The runs' directories.
+      out: The PNG to write.
+      json: Write what is drawn to this file as well: a JSON list, a run each.
+      curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
+        returns in unseen tasks, against the steps taken in one of them.
+      target: A method, such as maml. Also print after how many environment steps the mean return over seeds first
+        reached half, 90 % and all of this method's improvement in training, from its first return to the mean of its
+        last tenth.
+      columns: Panels in a row, at most.
+    """
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import read_config
 
-    loaded = [(read_config(run), evaluation(run)) for run in arguments.runs]
+    loaded = [(read_config(run), evaluation(run)) for run in runs]
     from jaxmeta import plots
 
     print(table(loaded))
-    curves = [(what.family, what.method, one) for what, one in loaded]
+    drawn = [(what.family, what.method, one) for what, one in loaded]
     many = len({what.method for what, _ in loaded}) > CURVES_IN_A_PANEL
-    figure = plots.adaptation_by_label(curves) if many else plots.comparison(curves, columns=arguments.columns)
-    write_json(arguments.json, [{"family": what.family, "method": what.method, **one} for what, one in loaded])
-    written = [plots.save(figure, arguments.out)]
-    if arguments.curves is not None or arguments.target is not None:
-        trained = [training(run, what, one) for run, (what, one) in zip(arguments.runs, loaded, strict=True)]
-        if arguments.target is not None:
-            print("\n" + steps_table(trained, arguments.target))
-        if arguments.curves is not None:
+    figure = plots.adaptation_by_label(drawn) if many else plots.comparison(drawn, columns=columns)
+    write_json(json, [{"family": what.family, "method": what.method, **one} for what, one in loaded])
+    written = [plots.save(figure, out)]
+    if curves is not None or target is not None:
+        trained = [training(run, what, one) for run, (what, one) in zip(runs, loaded, strict=True)]
+        if target is not None:
+            print("\n" + steps_table(trained, target))
+        if curves is not None:
             stages = plots.stages_of([one for _, one in loaded])
-            written.append(plots.save(plots.sample_efficiency(trained, stages=stages), arguments.curves))
+            written.append(plots.save(plots.sample_efficiency(trained, stages=stages), curves))
     print("\nwrote", *written)
 
 

@@ -19,14 +19,16 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from tyro.conf import OmitArgPrefixes
+
 from jaxmeta.checks import check_positive
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import of_flags
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimators:
-    """Print which meta-gradient estimators are unbiased; the bias and variance of each at equal sample size."""
+class Effort:
+    """How much is sampled."""
 
     mdps: int = 3
     """Random MDPs, besides the bandit."""
@@ -42,31 +44,30 @@ class Estimators:
     """Independent repeats of the batches of usual size."""
     batch_episodes: int = 20
     """Episodes in each batch of usual size."""
-    quick: bool = False
-    """One MDP, two adaptation steps, 2,048 episodes and batch repeats at most: under a minute on two cores."""
     seed: int = 0
     """Draws the problems and all that is sampled."""
-    json: Path | None = None
-    """Write the rows to this file, a JSON list; it is brought up to date after each problem."""
 
 
 QUICK = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 2048}
 """What a quick run has at most."""
 
 
-@command(Estimators, mdps=0, seed=0, adaptation_steps=1, episodes=1, batch_episodes=1, batch_repeats=2, repeats=32)
-def main(arguments: Estimators) -> None:
-    """Print a table for each problem, and write the rows."""
+@command(mdps=0, seed=0, adaptation_steps=1, episodes=1, batch_episodes=1, batch_repeats=2, repeats=32)
+def main(effort: OmitArgPrefixes[Effort], *, quick: bool = False, json: Path | None = None) -> None:
+    """Print which meta-gradient estimators are unbiased; the bias and variance of each at equal sample size.
+
+    Args:
+      effort: How much is sampled.
+      quick: One MDP, two adaptation steps, 2,048 episodes and batch repeats at most: under a minute on two cores.
+      json: Write the rows to this file, a JSON list; it is brought up to date after each problem.
+    """
     with of_flags():
-        check_positive(rate=arguments.rate)
+        check_positive(rate=effort.rate)
     from jaxmeta.runs.logging import write_json
     from jaxmeta.studies import meta_gradients
 
-    most = QUICK if arguments.quick else {}
-    effort = dataclasses.replace(
-        arguments, **{name: min(getattr(arguments, name), value) for name, value in most.items()}
-    )
-    sizes = {name: value for name, value in vars(effort).items() if name not in ("quick", "json")}
+    if quick:
+        effort = dataclasses.replace(effort, **{name: min(getattr(effort, name), QUICK[name]) for name in QUICK})
     print(
         f"Meta-gradients against exact ones, relative to their norm; rate {effort.rate:g}. In the limit: "
         f"{effort.repeats} repeats of {effort.episodes} episodes a batch; a batch of {effort.batch_episodes}: "
@@ -76,8 +77,8 @@ def main(arguments: Estimators) -> None:
     written: list[dict[str, Any]] = []
     for rows in meta_gradients.measure(effort):
         print("\n" + table(rows, effort.batch_episodes), flush=True)
-        written += [row | sizes for row in rows]
-        write_json(arguments.json, written)
+        written += [row | vars(effort) for row in rows]
+        write_json(json, written)
 
 
 def table(rows: list[dict[str, Any]], batch: int) -> str:

@@ -14,26 +14,26 @@ if typing.TYPE_CHECKING:
     from jaxmeta.runs.run import Run
 
 
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Evaluate a run on unseen tasks; writes RUN/evaluation.json and the curves."""
+@command()
+def main(
+    run: tyro.conf.Positional[Path],
+    evaluation: typing.Annotated[Evaluation, tyro.conf.arg(name="")],
+    *,
+    checkpoint: int | None = None,
+) -> None:
+    """Evaluate a run on unseen tasks; writes RUN/evaluation.json and the curves.
 
-    run: tyro.conf.Positional[Path]
-    """The run's directory."""
-    evaluation: typing.Annotated[Evaluation, tyro.conf.arg(name="")] = dataclasses.field(default_factory=Evaluation)
-    checkpoint: int | None = None
-    """Meta-iteration of a kept checkpoint; the newest if not given."""
-
-
-@command(Evaluate)
-def main(arguments: Evaluate) -> None:
-    """Evaluate, write and print."""
+    Args:
+      run: The run's directory.
+      evaluation: How.
+      checkpoint: Meta-iteration of a kept checkpoint; the newest if not given.
+    """
     from jaxmeta.runs.run import load, read_config
 
-    config = read_config(arguments.run)
+    config = read_config(run)
     with of_flags():
-        check_evaluation(arguments.evaluation, config)
-    evaluate_and_plot(load(arguments.run, checkpoint=arguments.checkpoint), arguments.evaluation)
+        check_evaluation(evaluation, config)
+    evaluate_and_plot(load(run, checkpoint=checkpoint), evaluation)
 
 
 def evaluate_and_plot(run: "Run", evaluation: Evaluation) -> None:

@@ -12,6 +12,7 @@ from jaxmeta.models.fitting import adapt_model as adapt_model, fit_model as fit_
 from jaxmeta.models.imagined_tasks import ImaginedTask as ImaginedTask, imagined_tasks as imagined_tasks
 from jaxmeta.models.online import (
     OnlineModel as OnlineModel,
+    of_lifetimes as of_lifetimes,
     online_model_for as online_model_for,
     recurrent_model as recurrent_model,
     step_between as step_between,

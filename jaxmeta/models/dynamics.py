@@ -24,15 +24,10 @@ class Scale(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a step is expected to do.
+    """What a step is expected to do, with leads ``[...]``."""
 
-    Attributes:
-      outcome: of ``[next_obs − obs, reward]`` in the environment's units, ``[..., O + 1]``.
-      ending: log-odds that the environment ends with it, ``[...]``.
-    """
-
-    outcome: Gaussian
-    ending: Array
+    outcome: Gaussian  # of [next_obs − obs, reward] in the environment's units, [..., O + 1]
+    ending: Array  # log-odds that the environment ends with it
 
 
 class DynamicsModel(NamedTuple):
@@ -125,37 +120,42 @@ def dynamics_model_for(
         log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(scale.deviation)
         return Prediction(Gaussian(scale.mean + scale.deviation * outcome.mean, log_std), ending)
 
-    def compared(params: PyTree, data: Transitions) -> tuple[Gaussian, Array, Array]:
+    def mean_over(
+        each_of: Callable[[Gaussian, Array], Array], params: PyTree, data: Transitions, weight: Array
+    ) -> Array:
+        """Weighted mean of what ``each_of(outcome, targets)`` says of each entry, and of the surprise at ends."""
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
         targets = (targets_of(data) - scale.mean) / scale.deviation
-        return *normalised(params, data.obs, data.action), targets
+        outcome, ending = normalised(params, data.obs, data.action)
+        each = each_of(outcome, targets)
+        state = jnp.sum(each[..., :-1], axis=-1)
+        # A state that was not seen does not count.
+        total = each[..., -1] + (state if ends_seen else jnp.where(data.terminated > 0, 0.0, state))
+        return masked_mean(total + optax.sigmoid_binary_cross_entropy(ending, data.terminated), weight)
 
-    summed = functools.partial(_summed, ends_seen=ends_seen)
-
-    def error_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
-        outcome, ending, targets = compared(params, data)
-        squares = summed(0.5 * jnp.square(outcome.mean - targets), data.terminated)
-        return masked_mean(squares + optax.sigmoid_binary_cross_entropy(ending, data.terminated), weight)
+    error_fn = functools.partial(mean_over, lambda outcome, targets: 0.5 * jnp.square(outcome.mean - targets))
 
     def loss_fn(params: PyTree, data: Transitions, weight: Array) -> Array:
-        outcome, ending, targets = compared(params, data)
-        each = -Gaussian(outcome.mean[..., None], outcome.log_std[..., None]).log_prob(targets[..., None])
-        surprise = summed(each, data.terminated) + optax.sigmoid_binary_cross_entropy(ending, data.terminated)
-        loss = masked_mean(surprise, weight)
+        loss = mean_over(_surprise, params, data, weight)
         if probabilistic:
             loss += 0.01 * jnp.sum(params["bounds"]["high"] - params["bounds"]["low"])
         return loss
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
         arrived = weight if ends_seen else weight * (1.0 - data.terminated)
+        low = jnp.min(data.next_obs, axis=0, initial=jnp.inf, where=arrived[:, None] > 0)
+        high = jnp.max(data.next_obs, axis=0, initial=-jnp.inf, where=arrived[:, None] > 0)
         inputs = _scale_of(inputs_of(data.obs, data.action), weight)
         scale = {"inputs": inputs, "targets": _scale_of(targets_of(data), arrived), "ending": _log_odds(data, weight)}
-        return {**params, "scale": scale, "box": _box(data, arrived)}
+        return {**params, "scale": scale, "box": {"low": low, "high": high}}
 
-    def bounded_fn(params: PyTree, obs: Array) -> Array:
-        return jnp.clip(obs, params["box"]["low"], params["box"]["high"])
-
+    bounded_fn = lambda params, obs: jnp.clip(obs, params["box"]["low"], params["box"]["high"])  # noqa: E731
     return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
+
+
+def _surprise(outcome: Gaussian, targets: Array) -> Array:
+    """−log p of each entry."""
+    return -Gaussian(outcome.mean[..., None], outcome.log_std[..., None]).log_prob(targets[..., None])
 
 
 def _sizes(env: Environment, hidden: tuple[int, ...]) -> tuple[int, int, bool]:
@@ -179,12 +179,6 @@ def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
     return {"scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())}, "box": {"low": low, "high": high}}
 
 
-def _summed(each: Array, terminated: Array, *, ends_seen: bool) -> Array:
-    """Over the entries of an outcome, without those of a state that was not seen."""
-    state = jnp.sum(each[..., :-1], axis=-1)
-    return each[..., -1] + (state if ends_seen else jnp.where(terminated > 0, 0.0, state))
-
-
 def _scale_of(x: Array, weight: Array) -> Scale:
     """Of ``[M, D]``, weighted by ``[M]``."""
     mean = jax.vmap(masked_mean, (1, None))(x, weight)
@@ -197,13 +191,6 @@ def _log_odds(data: Transitions, weight: Array) -> Array:
     """Of an end: what is not known yet ends as often as the data does, with half an end more than was seen."""
     ends, steps = jnp.sum(weight * data.terminated), jnp.sum(weight)
     return jnp.log(ends + 0.5) - jnp.log(steps - ends + 0.5)
-
-
-def _box(data: Transitions, weight: Array) -> dict[str, Array]:
-    """The box that holds all next observations of positive weight."""
-    real = weight[:, None] > 0
-    low = jnp.min(jnp.where(real, data.next_obs, jnp.inf), axis=0)
-    return {"low": low, "high": jnp.max(jnp.where(real, data.next_obs, -jnp.inf), axis=0)}
 
 
 def with_context(model: DynamicsModel, context: Array) -> DynamicsModel:
@@ -230,9 +217,8 @@ def sample_step(
 def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) -> tuple[Array, Array, Array]:
     """Mean predictions along actions ``[H, ...]`` from ``obs`` ``[O]``, each from the prediction before.
 
-    Returns:
-      Observations after each action ``[H, O]``, rewards ``[H]``, and the probability of not having ended before each
-      action ``[H]``.
+    They are the observation after each action ``[H, O]``, the reward ``[H]``, and the probability of not having ended
+    before it ``[H]``.
     """
 
     def step_fn(carry: tuple[Array, Array], action: Array):
@@ -246,10 +232,7 @@ def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) 
 
 
 def interval_coverage(outcome: Gaussian, targets: Array, weight: Array, *, level: float) -> Array:
-    """Share of targets in the central interval that should hold ``level`` in (0, 1) of them, for each entry ``[D]``.
-
-    Predictions and targets are ``[M, D]``, their weights ``[M]``.
-    """
+    """Share of targets ``[M, D]`` in the central interval that should hold ``level`` of them, by entry ``[D]``."""
     width = jax.scipy.stats.norm.ppf(0.5 + 0.5 * level)
     inside = jnp.abs(targets - outcome.mean) <= width * jnp.exp(outcome.log_std)
     return jax.vmap(masked_mean, (1, None))(inside.astype(jnp.float32), weight)

@@ -11,8 +11,7 @@ from jaxmeta.outer import adam_updates
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, PyTree
 
-_VALIDATION = 2048
-"""Held-out transitions, at most, that decide when a fit ends."""
+_VALIDATION = 2048  # held-out transitions, at most, that decide when a fit ends
 
 
 def fit_model(
@@ -31,8 +30,6 @@ def fit_model(
     """Fit a model until held-out transitions are no longer predicted better; one compiled program.
 
     Args:
-      key: PRNG key.
-      model: the functions.
       params: to start from; the scales are taken from the data.
       data: ``[M]``; padding is welcome, at weight 0.
       weight: how much each transition counts, ≥ 0, ``[M]``: its mask, or for a bootstrap how often it was drawn.
@@ -80,11 +77,8 @@ def fit_model(
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
         return epoch + 1, jnp.where(better, 0, waited + 1), params, state, best, jnp.minimum(loss, least)
 
-    def unfinished(carry) -> Array:
-        epoch, waited, *_ = carry
-        return (epoch < epochs) & (waited < patience)
-
     start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, validate(params))
+    unfinished = lambda carry: (carry[0] < epochs) & (carry[1] < patience)  # noqa: E731
     epoch, _, _, _, best, least = jax.lax.while_loop(unfinished, epoch_fn, start)
     return best, {"validation_loss": least, "epochs": epoch.astype(jnp.float32)}
 
@@ -95,14 +89,8 @@ def adapt_model(
     """``steps`` steps down ``model.error`` of a task's own transitions, differentiable (Nagabandi et al. 2019).
 
     Longer gradients are shortened to norm 5: where the error is steep, a few plain steps would otherwise run away.
-
-    Args:
-      model: the functions.
-      params: meta-trained parameters.
-      data: ``[M]``.
-      weight: ``[M]``; where all of it is 0, nothing is learned.
-      rate: step size, ≥ 0.
-      steps: ≥ 0.
+    ``params`` are meta-trained; ``data`` and ``weight`` are ``[M]``. Where all weights are 0, nothing is learned. The
+    step size ``rate`` and ``steps`` are at least 0.
     """
 
     def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:

@@ -38,11 +38,6 @@ class ImaginedEnv(Wrapper):
         super().__init__(env)
         self.model = model
 
-    @property
-    def default_params(self):
-        # Only asked for the sizes of spaces, which are the real environment's.
-        return self.env.default_params
-
     def reset_env(self, key, params):
         index = jax.random.randint(key, (), 0, params.starts.shape[0])
         obs = params.starts[index]
@@ -92,7 +87,6 @@ def imagined_tasks(
 
     Args:
       tasks: the real family.
-      model: the functions.
       starts: S ≥ 1, first observations in a task.
       horizon: steps in an imagined episode, ≥ 1; by default those of a real one.
     """

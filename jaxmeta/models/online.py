@@ -40,17 +40,11 @@ class OnlineModel(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What a model learns from within a lifetime.
+    """What a model learns from within a lifetime."""
 
-    Attributes:
-      steps: the last M that are known, ``[M]``, the newest last; mask 0 where there were fewer.
-      last: the newest observation, of which the next one tells where it led, ``[O]``.
-      time: its step in the episode.
-    """
-
-    steps: Transitions
-    last: Array
-    time: Array
+    steps: Transitions  # the last M that are known, [M], the newest last; mask 0 where there were fewer
+    last: Array  # the newest observation, of which the next one tells where it led, [O]
+    time: Array  # its step in the episode
 
 
 class Recalled(NamedTuple):
@@ -67,12 +61,7 @@ def step_between(env: LifetimeEnv, before: Array, now: Array, time: Array) -> Tr
     terminated: its reward and its end are known, but ``next_obs``, the next episode's first, is not where it led. One
     that lasted for the whole horizon was cut off by time, as far as anybody can tell: its last step gets mask 0, and
     so does what lies before a lifetime's first step. What terminates exactly at the horizon is therefore not learned.
-
-    Args:
-      env: of lifetimes.
-      before: ``[O]``.
-      now: the next one, ``[O]``.
-      time: steps of the episode before ``before``.
+    ``now`` ``[O]`` follows ``before`` ``[O]``, before which the episode had ``time`` steps.
     """
     old, new = env.split_observation(before), env.split_observation(now)
     early = (time + 1 < env.horizon).astype(jnp.float32)
@@ -93,7 +82,7 @@ def steps_of(env: LifetimeEnv, data: Transitions) -> Transitions:
 @extends(dynamics_model_for, without=("ends_seen",))
 def online_model_for(env: Environment, context: int = 0, **settings: Any) -> DynamicsModel:
     """``dynamics_model_for`` the wrapped environment, as an ``OnlineModel`` needs it: ends are not seen."""
-    return dynamics_model_for(_of_lifetimes(env).env, context, ends_seen=False, **settings)
+    return dynamics_model_for(of_lifetimes(env).env, context, ends_seen=False, **settings)
 
 
 @extends(online_model_for)
@@ -122,17 +111,12 @@ def windowed_model(
       inner_rate: step size, > 0.
       inner_steps: ≥ 1.
       first_order: whether the adaptation counts as the identity when it is differentiated.
-      probabilistic: whether the variance is predicted.
-      **network: the others of ``dynamics_model_for``.
     """
     check_least(1, window=window, future=future, inner_steps=inner_steps)
     check_positive(inner_rate=inner_rate)
-    env = _of_lifetimes(env)
+    env = of_lifetimes(env)
     base = online_model_for(env, probabilistic=probabilistic, **network) if model is None else model
     blank = jnp.zeros(env.observation_space(env.default_params).shape)
-
-    def init_fn(key: Key) -> PyTree:
-        return {"model": base.init(key)}
 
     def begin_fn() -> Window:
         step = step_between(env, blank, blank, jnp.zeros((), jnp.int32))
@@ -150,9 +134,6 @@ def windowed_model(
     def adapt(params: PyTree, steps: Transitions) -> PyTree:
         return adapt_model(base, params, steps, steps.mask, rate=inner_rate, steps=inner_steps)
 
-    def adapted_fn(params: PyTree, memory: Window) -> tuple[DynamicsModel, PyTree]:
-        return base, adapt(params["model"], memory.steps)
-
     def loss_fn(key: Key, params: PyTree, data: Transitions) -> Array:
         steps = steps_of(env, data)
         known = jnp.sum(steps.mask).astype(jnp.int32)
@@ -162,8 +143,9 @@ def windowed_model(
         steps = jax.tree.map(lambda x: jnp.pad(x[order], padding(x)), steps)
         first = jax.random.randint(key, (), 0, jnp.maximum(known - future, 0) + 1)
         cut = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, first, window + future), steps)
-        past = jax.tree.map(lambda x: x[:window], cut)
-        following = jax.tree.map(lambda x: x[window:], cut)
+        past, following = (
+            jax.tree.map(lambda x, part=part: x[part], cut) for part in (slice(window), slice(window, None))
+        )
         weights = adapt(params["model"], past)
         if first_order:
             # Value of the adapted weights, derivative of those before: Finn et al. 2017, section 5.2.
@@ -171,6 +153,8 @@ def windowed_model(
             weights = jax.tree.map(lambda x, move: x + jax.lax.stop_gradient(move), params["model"], shift)
         return base.loss(weights, following, following.mask)
 
+    init_fn = lambda key: {"model": base.init(key)}  # noqa: E731
+    adapted_fn = lambda params, memory: (base, adapt(params["model"], memory.steps))  # noqa: E731
     return OnlineModel(init_fn, begin_fn, observe_fn, adapted_fn, loss_fn, base)
 
 
@@ -198,18 +182,14 @@ def recurrent_model(
       cell: a name in ``CELLS``, or a ``Cell``.
       size: H ≥ 1, features of the cell; used where ``cell`` is a name.
       future: K ≥ 1, steps that the memory is held for where the model learns.
-      probabilistic: whether the variance is predicted.
-      **network: the others of ``dynamics_model_for``.
     """
     check_least(1, future=future)
-    env = _of_lifetimes(env)
+    env = of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
 
-    def first_features(key: Key) -> Array:
-        return layer.step(layer.init(key, observation.shape[0]), layer.start(), observation)[1]
-
-    context = jax.eval_shape(first_features, jax.random.key(0)).shape[0]
+    step = lambda key: layer.step(layer.init(key, observation.shape[0]), layer.start(), observation)  # noqa: E731
+    context = jax.eval_shape(step, jax.random.key(0))[1].shape[0]
     base = online_model_for(env, context, probabilistic=probabilistic, **network) if model is None else model
 
     def init_fn(key: Key) -> PyTree:
@@ -218,18 +198,14 @@ def recurrent_model(
 
     def read(params: PyTree, obs: Array) -> Array:
         """Observations ``[..., O]``, normalised."""
-        scale = jax.lax.stop_gradient(params["model"]["scale"])
-        parts = env.split_observation(obs)
-        seen = parts.obs.shape[-1]
-        inner = (parts.obs - scale["inputs"].mean[:seen]) / scale["inputs"].deviation[:seen]
-        reward = parts.has_action * (parts.reward - scale["targets"].mean[-1]) / scale["targets"].deviation[-1]
+        scale, parts = jax.lax.stop_gradient(params["model"]["scale"]), env.split_observation(obs)
+        inputs, targets, seen = scale["inputs"], scale["targets"], parts.obs.shape[-1]
+        inner = (parts.obs - inputs.mean[:seen]) / inputs.deviation[:seen]
+        reward = parts.has_action * (parts.reward - targets.mean[-1]) / targets.deviation[-1]
         return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], parts.episode_end[..., None]], axis=-1)
 
     def observe_fn(params: PyTree, memory: Recalled, obs: Array) -> Recalled:
         return Recalled(*layer.step(params["cell"], memory.carry, read(params, obs)))
-
-    def adapted_fn(params: PyTree, memory: Recalled) -> tuple[DynamicsModel, PyTree]:
-        return with_context(base, memory.features), params["model"]
 
     def loss_fn(key: Key, params: PyTree, data: Transitions) -> Array:
         steps = steps_of(env, data)
@@ -241,12 +217,13 @@ def recurrent_model(
         informed = steps._replace(obs=jnp.concatenate([steps.obs, features], axis=-1))
         return base.loss(params["model"], informed, steps.mask * (index >= ago))
 
-    return OnlineModel(
-        init_fn, lambda: Recalled(layer.start(), jnp.zeros(context)), observe_fn, adapted_fn, loss_fn, base
-    )
+    adapted_fn = lambda params, memory: (with_context(base, memory.features), params["model"])  # noqa: E731
+    begin_fn = lambda: Recalled(layer.start(), jnp.zeros(context))  # noqa: E731
+    return OnlineModel(init_fn, begin_fn, observe_fn, adapted_fn, loss_fn, base)
 
 
-def _of_lifetimes(env: Environment) -> LifetimeEnv:
+def of_lifetimes(env: Environment) -> LifetimeEnv:
+    """The environment itself, or what is wrong with it."""
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     return env

@@ -16,12 +16,10 @@ Score = Callable[[Array], Array]
 
 
 class Planner(NamedTuple):
-    """A search for the sequence of actions with the best score.
+    """A search for the sequence of actions with the best score; ``begin()`` is the plan before anything was planned.
 
-    Attributes:
-      begin: ``begin() -> plan``, before anything was planned.
-      plan: ``plan(key, plan, score) -> (actions, plan)``: the best sequence found, ``[H, ...]``, and what the search
-        of the next time step starts from, one step further on.
+    ``plan(key, plan, score) -> (actions, plan)``: the best sequence found, ``[H, ...]``, and what the search of the
+    next time step starts from, one step further on.
     """
 
     begin: Callable[[], PyTree]
@@ -123,8 +121,7 @@ def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
 
 def _gaussian_search(low: Array, high: Array, horizon: int, smoothing: float) -> _Search:
     shape = (horizon, *low.shape)
-    wide = jnp.broadcast_to(0.5 * (high - low), shape)
-    middle = jnp.broadcast_to(0.5 * (low + high), shape)
+    middle, wide = (jnp.broadcast_to(0.5 * each, shape) for each in (low + high, high - low))
 
     def sample_fn(key: Key, params: tuple[Array, Array], count: int) -> Array:
         mean, deviation = params
@@ -134,12 +131,9 @@ def _gaussian_search(low: Array, high: Array, horizon: int, smoothing: float) ->
         fitted = jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0)
         return jax.tree.map(lambda old, new: smoothing * old + (1.0 - smoothing) * new, params, fitted)
 
-    def uniform_fn(key: Key, count: int) -> Array:
-        return jax.random.uniform(key, (count, *shape), minval=low, maxval=high)
-
     return _Search(
         lambda: (middle, wide),
-        uniform_fn,
+        lambda key, count: jax.random.uniform(key, (count, *shape), minval=low, maxval=high),
         sample_fn,
         lambda params: params[0],
         fit_fn,

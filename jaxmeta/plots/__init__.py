@@ -23,10 +23,8 @@ from jaxmeta.plots.style import (
     EPISODES as EPISODES,
     STEPS as STEPS,
     STYLE as STYLE,
-    Stages as Stages,
     save as save,
     stages_of as stages_of,
-    subplots as subplots,
 )
 from jaxmeta.plots.trajectories import (
     animate as animate,

@@ -7,26 +7,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxmeta.plots.style import (
-    AFTER,
-    BEFORE,
-    GREEDY,
-    MUTED,
-    STEPS,
-    by_episode,
-    colours,
-    distinct,
-    draw_references,
-    margins,
-    shared_legend,
-    stages_of,
-    subplots,
-)
+from jaxmeta.plots import style
+from jaxmeta.plots.style import AFTER, BEFORE, MUTED, by_episode, distinct, draw_interval, draw_references
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
-AXIS = {True: "episode", False: "adaptation steps"}
-"""What returns are against, by whether they are those of episodes."""
+RETURN = "return on unseen tasks (IQM, 95 %)"
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
@@ -34,18 +20,16 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
 
     ``evaluation`` is the content of ``evaluation.json``.
     """
-    figure, axes = subplots(1, 1, (7.2, 3.8))
-    ax = axes[0, 0]
-    summaries, references = evaluation["summary"], evaluation["references"]
+    figure, axes = style.subplots(1, 1, (7.2, 3.8))
+    ax, references, episodes = axes[0, 0], evaluation["references"], by_episode(evaluation)
     # Episodes are counted from 1, adaptation steps from 0.
-    places = np.arange(len(summaries["sampled"]["iqm"])) + by_episode(evaluation)
-    for name, colour in (("sampled", AFTER), ("deterministic", GREEDY)):
-        style = {"color": colour, "label": f"{name} policy", "capsize": 3, "marker": "o"}
-        ax.errorbar(places, summaries[name]["iqm"], yerr=margins(summaries[name]), **style)
-    scratch = {"color": BEFORE, "marker": "s", "markersize": 4, "label": "from scratch, same data"}
-    ax.plot(places, references["from_scratch"]["iqm"], **scratch)
+    places = np.arange(len(references["from_scratch"]["iqm"])) + episodes
+    for name, colour in (("sampled", AFTER), ("deterministic", style.GREEDY)):
+        draw_interval(ax, places, evaluation["summary"][name], color=colour, label=f"{name} policy", capsize=3)
+    scratch = {"color": BEFORE, "markersize": 4, "label": "from scratch, same data"}
+    ax.plot(places, references["from_scratch"]["iqm"], "s-", **scratch)
     draw_references(ax, references)
-    ax.set(xlabel=AXIS[by_episode(evaluation)], ylabel="return on unseen tasks (IQM, 95 %)", title=title)
+    ax.set(xlabel="episode" if episodes else "adaptation steps", ylabel=RETURN, title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
     return figure
@@ -54,32 +38,23 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
 def comparison(curves: Curves, *, columns: int = 4) -> Figure:
     """Adaptation curves of several evaluated runs: a panel a family, a curve a label.
 
-    Args:
-      curves: the sampled policy is drawn, with its intervals. The lines of a family's references are those of its first
-        run, and so are its curve from scratch.
-      columns: panels in a row, at most.
+    The sampled policy is drawn, with its intervals. A family's references and curve from scratch are those of its first
+    run. A row has ``columns`` panels at most.
     """
-    families, labels = distinct(family for family, _, _ in curves), distinct(label for _, label, _ in curves)
-    palette, columns = colours(labels), min(columns, len(families))
-    rows = -(-len(families) // columns)
-    figure, axes = subplots(rows, columns, (2.6 * columns + 1.4, 2.4 * rows), used=len(families))
-    for ax, family in zip(axes.flat, families, strict=False):
-        runs = [(label, evaluation) for one, label, evaluation in curves if one == family]
-        for label, evaluation in runs:
-            one = evaluation["summary"]["sampled"]
-            style = {"color": palette[label], "label": label, "capsize": 2, "marker": "o", "markersize": 4}
-            ax.errorbar(range(len(one["iqm"])), one["iqm"], yerr=margins(one), **style)
-        references = runs[0][1]["references"]
+
+    def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
+        sampled = [evaluation["summary"]["sampled"] for _, _, evaluation in runs]
+        for (label, colour, _), one in zip(runs, sampled, strict=True):
+            draw_interval(ax, range(len(one["iqm"])), one, color=colour, label=label, capsize=2, markersize=4)
+        references = runs[0][2]["references"]
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
         draw_references(ax, references)
-        longest = max(len(evaluation["summary"]["sampled"]["iqm"]) for _, evaluation in runs)
-        ax.set(title=family, xticks=range(longest))
-    kinds = sorted({by_episode(evaluation) for _, _, evaluation in curves})
+        ax.set(xticks=range(max(len(one["iqm"]) for one in sampled)))
+
     words = ("adaptation steps", "episodes before this one")
-    figure.supxlabel(", or ".join(words[kind] for kind in kinds), fontsize=9)
-    figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
-    shared_legend(figure, axes)
-    return figure
+    x = ", or ".join(words[kind] for kind in sorted({by_episode(evaluation) for _, _, evaluation in curves}))
+    size = lambda rows, columns: (2.6 * columns + 1.4, 2.4 * rows)  # noqa: E731
+    return style.family_panels(curves, columns, size, draw, x=x, y=RETURN)
 
 
 def adaptation_by_label(curves: Curves) -> Figure:
@@ -88,19 +63,16 @@ def adaptation_by_label(curves: Curves) -> Figure:
     In each place are the returns after 0, 1, … adaptation steps, or of the first episode, the second, …, left to right.
     What lies below the random policy by more than half its distance to the best return is not on the axis, but marked
     at its edge.
-
-    Args:
-      curves: the sampled policy is drawn, with its intervals.
     """
-    families, labels = distinct(family for family, _, _ in curves), distinct(label for _, label, _ in curves)
-    stages = stages_of([evaluation for _, _, evaluation in curves])
-    figure, axes = subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + 0.8))
+    families, labels = distinct(curves, 0), distinct(curves, 1)
+    stages = style.stages_of([evaluation for _, _, evaluation in curves])
+    figure, axes = style.subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + 0.8))
     for ax, family in zip(axes.flat, families, strict=True):
         _draw_row(ax, {label: evaluation for one, label, evaluation in curves if one == family}, labels)
         ax.set(ylabel=family)
         shown = labels if ax is axes.flat[-1] else [""] * len(labels)
         ax.set_xticks(range(len(labels)), shown, rotation=40, ha="right")
-    later = "after each step, left to right" if stages is STEPS else "each later one, left to right"
+    later = "after each step, left to right" if stages is style.STEPS else "each later one, left to right"
     for marker, colour, size, label in (
         ("o", BEFORE, 4.5, stages.first),
         ("o-", AFTER, 3.5, later),
@@ -108,7 +80,7 @@ def adaptation_by_label(curves: Curves) -> Figure:
     ):
         axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
-    figure.supylabel("return on unseen tasks (IQM, 95 %)", fontsize=9)
+    figure.supylabel(RETURN, fontsize=9)
     return figure
 
 
@@ -125,7 +97,7 @@ def _draw_row(ax: Axes, runs: dict[str, dict[str, Any]], labels: list[str]) -> N
     for label, one in sampled.items():
         middle = np.asarray(one["iqm"])
         x = labels.index(label) + np.linspace(-0.3, 0.3, len(middle))
-        ax.errorbar(x, middle, yerr=margins(one), color=AFTER, capsize=2, marker="o", markersize=3.5, linewidth=1)
+        draw_interval(ax, x, one, color=AFTER, capsize=2, markersize=3.5, linewidth=1)
         ax.plot(x[0], middle[0], "o", color=BEFORE, markersize=4.5, zorder=3)
         below = x[middle < floor]
         ax.plot(below, np.full(len(below), floor + 0.03 * reach), "v", color="firebrick", markersize=4.5)

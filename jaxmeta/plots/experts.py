@@ -34,22 +34,19 @@ def telling_order(numbers: dict[str, np.ndarray], use: np.ndarray) -> tuple[str,
 
 
 def expert_use(use: np.ndarray, tasks: Any, labels: list[str]) -> Figure:
-    """Heat maps of how much each expert acts in each task after adaptation, a panel a seed.
+    """Heat maps of how much each expert acts in each task after adaptation, ``use`` ``[S, N, K]``, a panel a seed.
 
-    Args:
-      use: ``[S, N, K]``, rows sum to 1.
-      tasks: the tasks, leaves ``[N, ...]``; they are sorted by what tells most of the use in all panels.
-      labels: of the panels, S.
+    The tasks, leaves ``[N, ...]``, are sorted by what tells most of the use in all panels.
     """
-    name, order = telling_order(task_numbers(tasks), use)
-    values = task_numbers(tasks)[name][order]
+    numbers = task_numbers(tasks)
+    name, order = telling_order(numbers, use)
     figure, axes = subplots(1, len(use), (max(1.9 * len(use) + 1.6, 3.6), 3.8))
     for ax, one, label in zip(axes.flat, use, labels, strict=True):
         heat_map(ax, one[order])
         ax.set(xlabel="expert", xticks=range(use.shape[-1]), yticks=[])
         ax.set_title(f"{label}\n{specialisation(one):.2f} of {np.log(use.shape[-1]):.2f} nats", fontsize=8)
     ticks = np.linspace(0, len(order) - 1, 5).astype(int)
-    axes[0, 0].set_yticks(ticks, [f"{values[tick]:.2g}" for tick in ticks])
+    axes[0, 0].set_yticks(ticks, [f"{value:.2g}" for value in numbers[name][order[ticks]]])
     axes[0, 0].set_ylabel(f"tasks, sorted by {name}")
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="mean probability after adaptation")
     return figure

@@ -21,11 +21,24 @@ def gallery(names: list[str], *, seed: int = 0, steps: int = 10, columns: int = 
 
     Save it with ``dpi=RESOLUTION``. ``seed`` draws tasks and actions; a row has ``columns`` pictures at most.
     """
-    return in_grid({name: pixels(picture(tasks.make(name), seed, steps)) for name in names}, columns)
+    images = {name: picture(tasks.make(name), seed, steps) for name in names}
+    columns = min(columns, len(images))
+    height, width = (max(image.shape[axis] for image in images.values()) / RESOLUTION for axis in (0, 1))
+    # Above each picture are 0.3 inches for its name.
+    total = math.ceil(len(images) / columns) * (height + 0.3)
+    figure = Figure(figsize=(columns * width, total))
+    for index, (name, image) in enumerate(images.items()):
+        row, column = divmod(index, columns)
+        bottom = 1.0 - ((row + 1) * (height + 0.3)) / total
+        ax = figure.add_axes((column / columns, bottom, 1.0 / columns, height / total))
+        ax.imshow(image)
+        ax.axis("off")
+        ax.set_title(name, fontsize=13, pad=4)
+    return figure
 
 
-def picture(family: TaskDistribution, seed: int, steps: int) -> Figure:
-    """A sampled task after ``steps`` random steps."""
+def picture(family: TaskDistribution, seed: int, steps: int) -> np.ndarray:
+    """What a sampled task looks like after ``steps`` random steps, ``[height, width, 4]``."""
     key_task, key_steps = jax.random.split(jax.random.key(seed))
     task = jax.jit(family.sample)(key_task)
     state = jax.jit(random_state, static_argnums=(0, 3))(family.env, key_steps, task, steps)
@@ -34,7 +47,10 @@ def picture(family: TaskDistribution, seed: int, steps: int) -> Figure:
     for ax in figure.axes:
         # Side by side the pictures are of one size without numbers at their edges. Ticks stay: grids hang on them.
         ax.tick_params(length=0, labelbottom=False, labelleft=False)
-    return figure
+    figure.set_dpi(RESOLUTION)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
 
 
 def random_state(env: Any, key: Key, task: Task, steps: int) -> Any:
@@ -52,29 +68,3 @@ def random_state(env: Any, key: Key, task: Task, steps: int) -> Any:
     key_reset, key_steps = jax.random.split(key)
     state = jax.tree.map(jnp.asarray, env.reset_env(key_reset, task)[1])
     return jax.lax.scan(step, (state, jnp.bool_(True)), jax.random.split(key_steps, steps))[0][0]
-
-
-def pixels(figure: Figure) -> np.ndarray:
-    """What a figure looks like, ``[height, width, 4]``."""
-    figure.set_dpi(RESOLUTION)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.array(canvas.buffer_rgba())
-
-
-def in_grid(images: dict[str, np.ndarray], columns: int) -> Figure:
-    """A grid of images, row by row, with their names above them."""
-    columns = min(columns, len(images))
-    rows = math.ceil(len(images) / columns)
-    height, width = (max(image.shape[axis] for image in images.values()) / RESOLUTION for axis in (0, 1))
-    title = 0.3
-    total = rows * (height + title)
-    figure = Figure(figsize=(columns * width, total))
-    for index, (name, image) in enumerate(images.items()):
-        row, column = divmod(index, columns)
-        bottom = 1.0 - ((row + 1) * (height + title)) / total
-        ax = figure.add_axes((column / columns, bottom, 1.0 / columns, height / total))
-        ax.imshow(image)
-        ax.axis("off")
-        ax.set_title(name, fontsize=13, pad=4)
-    return figure

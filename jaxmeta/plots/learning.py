@@ -6,24 +6,25 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, STEPS, Stages, colours, distinct, shared_legend, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, STEPS, Stages, distinct, family_panels, subplots
 from jaxmeta.runs.evaluate import interquartile_mean
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
+STEPS_TAKEN = "environment steps (adaptation included)"
 
 
 def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Figure:
     """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
 
-    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. The two ends of
-    adaptation are called as ``stages`` says: ``EPISODES`` for learners with a memory.
+    The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. ``stages`` names
+    the two ends of adaptation: ``EPISODES`` for learners with a memory.
     """
     figure, axes = subplots(1, 1, (5.6, 3.6))
     ax = axes[0, 0]
-    _draw_learning(ax, rows, "return_pre", stages.first, BEFORE)
-    _draw_learning(ax, rows, "return_post", stages.last, AFTER)
-    ax.set(xlabel="environment steps (adaptation included)", ylabel="return on training tasks", title=title)
+    for name, label, colour in zip(("return_pre", "return_post"), stages, (BEFORE, AFTER), strict=True):
+        _draw_learning(ax, rows, name, label, colour)
+    ax.set(xlabel=STEPS_TAKEN, ylabel="return on training tasks", title=title)
     ax.legend(frameon=False)
     return figure
 
@@ -33,17 +34,14 @@ def sample_efficiency(runs: list[tuple[str, str, Rows]], *, stages: Stages = STE
 
     A run is (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
     """
-    families, labels = distinct(family for family, _, _ in runs), distinct(label for _, label, _ in runs)
-    palette = colours(labels)
-    figure, axes = subplots(1, len(families), (3.4 * len(families) + 1.6, 3.0))
-    for ax, family in zip(axes.flat, families, strict=True):
-        for label, rows in ((label, rows) for one, label, rows in runs if one == family):
-            _draw_learning(ax, rows, "return_post", label, palette[label])
-        ax.set(title=family, xscale="log")
-    figure.supxlabel("environment steps (adaptation included)", fontsize=9)
-    figure.supylabel(f"return, {stages.last}, training tasks", fontsize=9)
-    shared_legend(figure, axes)
-    return figure
+
+    def draw(ax: Axes, runs: list[tuple[str, Any, Rows]]) -> None:
+        for label, colour, rows in runs:
+            _draw_learning(ax, rows, "return_post", label, colour)
+        ax.set(xscale="log")
+
+    count, y = len(distinct(runs, 0)), f"return, {stages.last}, training tasks"
+    return family_panels(runs, count, lambda _, columns: (3.4 * columns + 1.6, 3.0), draw, x=STEPS_TAKEN, y=y)
 
 
 def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:

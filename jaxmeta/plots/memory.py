@@ -5,24 +5,21 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, heat_map, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, grid, heat_map, subplots
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
     """Regret of each method, a panel a setting, with standard errors over tasks; seeds of a run are small dots.
 
-    Args:
-      rows: ``{"problem", ...setting, "run", "method", "regret", "regret_stderr", ...}``: of a run ``seeds`` on the row
-        of its mean, and ``seed`` on those of its seeds. Methods that several runs were set beside are drawn once.
+    A row is ``{"problem", ...setting, "run", "method", "regret", "regret_stderr", ...}``, with ``seeds`` if it is a
+    run's mean, and ``seed`` if it is one of its seeds. Methods that several runs were set beside are drawn once.
     """
     by_setting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         names = ("k", "n", "episodes", "states", "actions", "size", "horizon")
         setting = ", ".join(f"{name} = {row[name]}" for name in names if name in row)
         by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
-    columns = min(3, len(by_setting))
-    lines = -(-len(by_setting) // columns)
-    figure, axes = subplots(lines, columns, (max(3.4 * columns, 5.0), 2.1 * lines), used=len(by_setting))
+    figure, axes = grid(len(by_setting), 3, lambda rows, columns: (max(3.4 * columns, 5.0), 2.1 * rows))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
         others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}
@@ -45,14 +42,11 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
 def arm_pull_shares(expected: np.ndarray, action: np.ndarray) -> np.ndarray:
     """How often the best arm, the second best, … is pulled at each time, over tasks: ``[k, T]``, columns sum to 1.
 
-    Args:
-      expected: what each arm pays on average, ``[N, k]``.
-      action: the arms pulled, ``[N, T]``.
+    ``expected`` is what each arm pays on average, ``[N, k]``, and ``action`` the arms pulled, ``[N, T]``.
     """
-    expected, action = np.asarray(expected), np.asarray(action)
-    rank = np.argsort(np.argsort(-expected, axis=1, kind="stable"), axis=1)
-    ranks = np.take_along_axis(rank, action, axis=1)
-    return np.stack([(ranks == one).mean(axis=0) for one in range(expected.shape[1])])
+    rank = np.argsort(np.argsort(-np.asarray(expected), axis=1, kind="stable"), axis=1)
+    ranks = np.take_along_axis(rank, np.asarray(action), axis=1)
+    return np.stack([(ranks == one).mean(axis=0) for one in range(rank.shape[1])])
 
 
 def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
@@ -61,7 +55,7 @@ def arm_pulls(shares: dict[str, np.ndarray]) -> Figure:
     for ax, (label, share) in zip(axes.flat, shares.items(), strict=True):
         heat_map(ax, share)
         ax.set(title=label, xlabel="pull", ylabel="arm, best at the top")
-        ax.set_yticks([0, share.shape[0] - 1], ["best", "worst"])
+        ax.set_yticks([0, len(share) - 1], ["best", "worst"])
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="share of tasks")
     return figure
 
@@ -71,13 +65,8 @@ def grid_beliefs(
 ) -> Figure:
     """Probability that each cell of a grid is the goal, after some steps of a lifetime: learned above, exact below.
 
-    Args:
-      learned: probability that a cell is the goal, ``[T, size, size]``, after each of ``T`` steps.
-      exact: likewise, by Bayes' rule.
-      position: of the agent, ``[T, 2]``.
-      goal: ``[2]``.
-      times: steps that are shown.
-      horizon: steps in an episode.
+    The probabilities are ``[T, size, size]``, after each of T steps, the exact ones by Bayes' rule. The agent was at
+    ``position`` ``[T, 2]``, the goal is ``[2]``; ``times`` are shown, and an episode has ``horizon`` steps.
     """
     figure, axes = subplots(2, len(times), (1.25 * len(times) + 0.9, 3.2))
     for column, time in enumerate(times):

@@ -1,5 +1,6 @@
 """What all figures share: colours, words, axes, legends, and how a figure is written."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -19,22 +20,56 @@ class Stages(NamedTuple):
     last: str
 
 
-STEPS = Stages("before adaptation", "after adaptation")
-"""The ends of methods that adapt in steps."""
-EPISODES = Stages("first episode", "last episode")
-"""The ends of methods with a memory, which learn within an episode and from one to the next."""
-BOTH = Stages("before adaptation or first episode", "after adaptation or last episode")
-"""Where methods of both kinds are in one figure."""
+# The ends of methods that adapt in steps; of those with a memory, which learn from one episode to the next; of both.
+STEPS, EPISODES = Stages("before adaptation", "after adaptation"), Stages("first episode", "last episode")
+BOTH = Stages(f"{STEPS.first} or {EPISODES.first}", f"{STEPS.last} or {EPISODES.last}")
 
 
-def subplots(rows: int, columns: int, size: tuple[float, float], used: int | None = None) -> tuple[Figure, np.ndarray]:
-    """A figure in this style of a width and height in inches, and its axes ``[rows, columns]``; ``used`` are shown."""
+def subplots(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, np.ndarray]:
+    """A figure in this style of a width and height in inches, and its axes ``[rows, columns]``."""
     with mpl.rc_context(cast(Any, STYLE)):
         figure = Figure(figsize=size, layout="constrained")
-        axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat[rows * columns if used is None else used :]:
+        return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def grid(count: int, columns: int, size: Callable[[int, int], tuple[float, float]]) -> tuple[Figure, np.ndarray]:
+    """``subplots`` for ``count`` panels in rows of ``columns`` at most; ``size(rows, columns)`` is the figure's."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure, axes = subplots(rows, columns, size(rows, columns))
+    for ax in axes.flat[count:]:
         ax.axis("off")
     return figure, axes
+
+
+def family_panels(
+    runs: list[tuple[str, str, Any]],
+    columns: int,
+    size: Callable[[int, int], tuple[float, float]],
+    draw: Callable[[Axes, list[tuple[str, Any, Any]]], None],
+    x: str,
+    y: str,
+) -> Figure:
+    """A panel a family and a colour a label, of runs that are (family, label, content), with one legend for all.
+
+    ``draw(ax, runs)`` draws a family's, each (label, colour, content); ``x`` and ``y`` name the axes of all.
+    """
+    families, labels = distinct(runs, 0), distinct(runs, 1)
+    palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
+    figure, axes = grid(len(families), columns, size)
+    for ax, family in zip(axes.flat, families, strict=False):
+        draw(ax, [(label, palette(labels.index(label)), content) for one, label, content in runs if one == family])
+        ax.set_title(family)
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y, fontsize=9)
+    entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    return figure
+
+
+def distinct(runs: list[tuple[str, str, Any]], place: int) -> list[str]:
+    """The families (place 0) or labels (place 1) that there are, in the order in which they come first."""
+    return list(dict.fromkeys(run[place] for run in runs))
 
 
 def heat_map(ax: Axes, shares: Any) -> None:
@@ -49,27 +84,11 @@ def save(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def colours(labels: list[str]) -> dict[str, Any]:
-    """A colour for each label."""
-    palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
-    return {label: palette(index) for index, label in enumerate(labels)}
-
-
-def distinct(names: Any) -> list[str]:
-    """The names there are, in the order in which they come first."""
-    return list(dict.fromkeys(names))
-
-
-def shared_legend(figure: Figure, axes: np.ndarray) -> None:
-    """One legend for all axes, at the right: each label once."""
-    entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
-
-
-def margins(interval: dict[str, Any]) -> np.ndarray:
-    """How far ``low`` and ``high`` ``[...]`` are from the middle ``iqm``, ``[2, ...]``: what ``errorbar`` takes."""
+def draw_interval(ax: Axes, places: Any, interval: dict[str, Any], **style: Any) -> None:
+    """A line through the middles ``iqm`` ``[K]`` of intervals, with bars from ``low`` to ``high``."""
     middle = np.asarray(interval["iqm"])
-    return np.maximum([middle - interval["low"], interval["high"] - middle], 0.0)
+    margins = np.maximum([middle - interval["low"], interval["high"] - middle], 0.0)
+    ax.errorbar(places, middle, yerr=margins, marker="o", **style)
 
 
 def draw_references(ax: Axes, references: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Trajectories: what is done in a few tasks, by adaptation step or by episode, as a picture and as an animation."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxmeta.plots.style import AFTER, BEFORE, GOAL, heat_map, subplots
-from jaxmeta.tasks import EpisodeView, LifetimeEnv, Plane, TaskEnvironment, figures_of
+from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
-Draw = Callable[..., None]
-"""``draw(ax, batches, task, stage, shown, until)``: episodes of a task at a stage, up to a time if one is given."""
+Draw = Callable[[Axes, int, int, int | None], None]
+"""``draw(ax, task, stage, until)``: episodes of a task at a stage, up to a time if one is given."""
 
 
 def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, shown: int = 8) -> Figure:
@@ -26,41 +26,31 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
 
     The environment says how they are drawn (``EpisodeView``): as paths in a plane with what is looked for, by how often
     each action is taken against time, or by each observed quantity against time.
-
-    Args:
-      tasks: the family.
-      batch: task parameters, leaves ``[N, ...]``.
-      batches: leaves ``[N, K + 1, E, T, ...]``.
-      shown: episodes drawn, at most.
+    The leaves of ``batch``, parameters of tasks, are ``[N, ...]``, and those of ``batches`` ``[N, K + 1, E, T, ...]``;
+    of the episodes ``shown`` are drawn at most.
     """
-    tasks, batches, titles = _stages(tasks, batches)
-    rows, columns = batches.mask.shape[:2]
+    draw, titles, mask = _drawing(tasks, batch, batches, shown)
+    rows, columns = mask.shape[:2]
     figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
-    draw = _drawing(tasks, batch, batches)
     for row, column in np.ndindex(rows, columns):
-        draw(axes[row, column], batches, row, column, shown, None)
+        draw(axes[row, column], row, column, None)
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
     return figure
 
 
 def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
-    """The same episodes as a GIF: tasks side by side, adaptation steps, or a lifetime's episodes, one after another.
-
-    The arguments are those of ``trajectories``, and the GIF's path, which is returned.
-    """
-    tasks, batches, titles = _stages(tasks, batches)
-    count, steps = batches.mask.shape[:2]
-    draw = _drawing(tasks, batch, batches)
-    longest = [int(np.max(np.sum(batches.mask[:, k, :shown], axis=-1))) for k in range(steps)]
-    frames = [(k, t) for k in range(steps) for t in [*range(2, longest[k] + 1, 2), *[longest[k]] * 6]]
-    figure, axes = subplots(1, count, (2.4 * count, 2.9))
+    """The figure of ``trajectories`` as a GIF, whose path is returned: its columns one after another."""
+    draw, titles, mask = _drawing(tasks, batch, batches, shown)
+    longest = np.max(np.sum(mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
+    frames = [(k, t) for k, end in enumerate(longest) for t in [*range(2, end + 1, 2), *[end] * 6]]
+    figure, axes = subplots(1, len(mask), (2.4 * len(mask), 2.9))
 
     def update(frame: tuple[int, int]) -> list:
         step, time = frame
-        for index in range(count):
-            axes[0, index].clear()
-            draw(axes[0, index], batches, index, step, shown, time)
+        for index, ax in enumerate(axes.flat):
+            ax.clear()
+            draw(ax, index, step, time)
         figure.suptitle(titles[step])
         return []
 
@@ -68,26 +58,25 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
     return Path(path)
 
 
-def _drawing(tasks: TaskDistribution, batch: Task, batches: Trajectory) -> Draw:
-    env = figures_of(tasks.env)
-    if env.episode_view is EpisodeView.PATH:
-        count = batches.mask.shape[0]
-        planes = [env.plane(jax.tree.map(lambda leaf, index=index: leaf[index], batch)) for index in range(count)]
-        return functools.partial(_draw_path, env=env, planes=planes, limits=_limits(env, planes, batches))
-    actions = tasks.env.action_space(tasks.env.default_params)
-    if env.episode_view is EpisodeView.ACTIONS and isinstance(actions, spaces.Discrete):
-        return functools.partial(_draw_actions, actions=actions.n)
-    return _draw_observations
-
-
-def _stages(tasks: TaskDistribution, batches: Trajectory) -> tuple[TaskDistribution, Trajectory, list[str]]:
-    """The family of single episodes, what was done in each column ``[N, columns, E, T, ...]``, and their titles."""
-    if isinstance(tasks.env, LifetimeEnv):
-        batches = episodes_of_lifetimes(tasks.env, batches)
+def _drawing(
+    tasks: TaskDistribution, batch: Task, batches: Trajectory, shown: int
+) -> tuple[Draw, list[str], np.ndarray]:
+    """How to draw, the titles of the stages, and the mask ``[N, stages, E, T]``; a stage is a step or an episode."""
+    env = tasks.env
+    if isinstance(env, LifetimeEnv):
+        env, batches = env.env, episodes_of_lifetimes(env, batches)
         titles = [f"episode {number + 1}" for number in range(batches.mask.shape[1])]
-        return tasks._replace(env=tasks.env.env), batches, titles
-    steps = range(1, batches.mask.shape[1])
-    return tasks, batches, ["before adaptation", *(f"after {step} step{'s' if step > 1 else ''}" for step in steps)]
+    else:
+        steps = range(1, batches.mask.shape[1])
+        titles = ["before adaptation", *(f"after {step} step{'s' if step > 1 else ''}" for step in steps)]
+    figures, actions = figures_of(env), env.action_space(env.default_params)
+    if figures.episode_view is EpisodeView.PATH:
+        draw = _path(figures, batch, batches, shown)
+    elif figures.episode_view is EpisodeView.ACTIONS and isinstance(actions, spaces.Discrete):
+        draw = functools.partial(_draw_actions, batches, int(actions.n))
+    else:
+        draw = functools.partial(_draw_observations, batches, shown)
+    return draw, titles, np.asarray(batches.mask)
 
 
 def episodes_of_lifetimes(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
@@ -118,43 +107,39 @@ def episodes_of_lifetimes(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
     return cast(Any, Trajectory)(**leaves, final_obs=final)
 
 
-def _draw_path(
-    ax: Axes,
-    batches: Trajectory,
-    task: int,
-    stage: int,
-    shown: int,
-    until: int | None,
-    *,
-    env: TaskEnvironment,
-    planes: list[Plane],
-    limits: tuple[float, float],
-) -> None:
-    colour = BEFORE if stage == 0 else AFTER
+def _observed(batches: Trajectory, task: int, stage: int, shown: int) -> Iterator[np.ndarray]:
+    """The observations of each episode that is drawn, with the one that its last step led to, ``[steps + 1, ...]``."""
     for episode in range(min(shown, batches.mask.shape[2])):
-        length = int(batches.mask[task, stage, episode].sum())
-        observed = [batches.obs[task, stage, episode, :length], batches.final_obs[task, stage, episode][None]]
-        path = env.points(np.concatenate(observed))[: None if until is None else until + 1]
-        ax.plot(path[:, 0], path[:, 1], color=colour, alpha=0.55, linewidth=0.9)
-        if until is not None:
-            ax.plot(*path[-1], "o", color=colour, markersize=3)
-    ax.plot(*planes[task].goals.T, "*", color=GOAL, markersize=11, zorder=5)
-    ax.plot(*planes[task].start, "+", color="black", markersize=7)
-    ax.set(xlim=limits, ylim=limits, aspect="equal")
+        place = (task, stage, episode)
+        yield np.concatenate([batches.obs[place][: int(batches.mask[place].sum())], batches.final_obs[place][None]])
 
 
-def _limits(env: TaskEnvironment, planes: list[Plane], batches: Trajectory) -> tuple[float, float]:
-    """One frame for all panels: goals, starts, and all but the farthest hundredth of where the points have been."""
+def _path(env: TaskEnvironment, batch: Task, batches: Trajectory, shown: int) -> Draw:
+    """Paths in a plane, with starts and goals, in one frame for all panels."""
+    count = len(batches.mask)
+    planes = [env.plane(jax.tree.map(lambda leaf, index=index: leaf[index], batch)) for index in range(count)]
+    # Of where the points have been, all but the farthest hundredth is in the frame.
     met = np.percentile(env.points(batches.obs[np.asarray(batches.mask) > 0]), [1, 99])
     marks = np.concatenate([[*plane.goals, plane.start] for plane in planes])
     low, high = min(marks.min(), met[0]), max(marks.max(), met[1])
     margin = max(0.1 * (high - low), 0.1)
-    return low - margin, high + margin
+    limits = (low - margin, high + margin)
+
+    def draw(ax: Axes, task: int, stage: int, until: int | None) -> None:
+        colour = BEFORE if stage == 0 else AFTER
+        for observed in _observed(batches, task, stage, shown):
+            path = env.points(observed)[: None if until is None else until + 1]
+            ax.plot(path[:, 0], path[:, 1], color=colour, alpha=0.55, linewidth=0.9)
+            if until is not None:
+                ax.plot(*path[-1], "o", color=colour, markersize=3)
+        ax.plot(*planes[task].goals.T, "*", color=GOAL, markersize=11, zorder=5)
+        ax.plot(*planes[task].start, "+", color="black", markersize=7)
+        ax.set(xlim=limits, ylim=limits, aspect="equal")
+
+    return draw
 
 
-def _draw_actions(
-    ax: Axes, batches: Trajectory, task: int, stage: int, shown: int, until: int | None, *, actions: int
-) -> None:
+def _draw_actions(batches: Trajectory, actions: int, ax: Axes, task: int, stage: int, until: int | None) -> None:
     chosen = np.asarray(batches.action[task, stage])[..., None] == np.arange(actions)
     mask = np.asarray(batches.mask[task, stage])[..., None]
     share = np.sum(chosen * mask, axis=0) / np.maximum(np.sum(mask, axis=0), 1)
@@ -164,12 +149,8 @@ def _draw_actions(
     ax.set(xlabel="time step", ylabel="share of each action" if stage == 0 else None, yticks=range(actions))
 
 
-def _draw_observations(ax: Axes, batches: Trajectory, task: int, stage: int, shown: int, until: int | None) -> None:
-    palette = mpl.colormaps["tab10"]
-    horizon = batches.mask.shape[-1]
-    for episode in range(min(shown, batches.mask.shape[2])):
-        length = int(batches.mask[task, stage, episode].sum())
-        observed = batches.obs[task, stage, episode, : length if until is None else min(length, until)]
-        for index, values in enumerate(observed.reshape(len(observed), -1).T[:4]):
-            ax.plot(values, color=palette(index), alpha=0.5, linewidth=0.8)
-    ax.set(xlim=(0, horizon), xlabel="time step")
+def _draw_observations(batches: Trajectory, shown: int, ax: Axes, task: int, stage: int, until: int | None) -> None:
+    for observed in _observed(batches, task, stage, shown):
+        for index, values in enumerate(observed[:-1][:until].reshape(-1, observed[0].size).T[:4]):
+            ax.plot(values, color=mpl.colormaps["tab10"](index), alpha=0.5, linewidth=0.8)
+    ax.set(xlim=(0, batches.mask.shape[-1]), xlabel="time step")

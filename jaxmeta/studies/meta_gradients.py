@@ -10,10 +10,9 @@ and are given the same lifetimes. A surrogate is a mean over the T steps of an e
 gradient: SGD runs at T times the rate, and the estimate is multiplied by T.
 
 **Advantages.** ``Σ_{t' ≥ t} γ^t' r_t' − γ^t V_θ(s_t, t)``, which is the objective's own discounting, with the exact
-value of the policy before adaptation: a baseline that depends on no sampled action, so that it cannot add a bias. It
-has a consequence for ``score_function``, whose second derivative is the mean of ``∇²log π · A``. For a table of logits
-``∇²log π`` does not depend on the action, and ``A`` has mean 0 at θ, so nothing is left of the first adaptation step's
-curvature: it differs from ``first-order`` by noise alone at ``k = 1``.
+value of the policy before adaptation: a baseline that depends on no sampled action, so that it cannot add a bias. The
+second derivative of ``score_function`` is the mean of ``∇²log π · A``. For a table of logits ``∇²log π`` is the same
+for all actions, and ``A`` has mean 0 at θ: at ``k = 1`` it differs from ``first-order`` by noise alone.
 
 **Bias and its limit.** Even an unbiased surrogate adapts by a sampled gradient, and the mean of ``∇V(θ + α ĝ)`` is not
 ``∇V(θ + α ∇V)``: all estimators are off by O(1/E) with E episodes. Whether a surrogate is unbiased is a statement about
@@ -24,6 +23,7 @@ keeps it out of the test. What is met in practice, at E = 20, is measured apart.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -74,8 +74,7 @@ class Estimates(NamedTuple):
 
 def bandit_problem(key: Key) -> Problem:
     """Three Bernoulli arms, one pull an episode; logits from N(0, 1)."""
-    probability = jnp.array(ARMS)
-    logits = jax.random.normal(key, (1, len(ARMS)))
+    probability, logits = jnp.array(ARMS), jax.random.normal(key, (1, len(ARMS)))
     task = BernoulliParams(probability=probability, max_steps_in_episode=jnp.int32(1))
     return Problem("bandit", BernoulliBandit(arms=len(ARMS)), task, references.bandit_mdp(probability), logits)
 
@@ -84,17 +83,10 @@ def mdp_problem(key: Key, name: str) -> Problem:
     """A random MDP of 5 states and 4 actions, without noise on its rewards; logits from N(0, 1)."""
     key_mdp, key_logits = jax.random.split(key)
     mdp = references.random_mdp(key_mdp, STATES, ACTIONS, discount=DISCOUNT, horizon=HORIZON)
-    task = TabularParams(
-        transition=mdp.transition, reward=mdp.reward, noise=jnp.float32(0.0), max_steps_in_episode=jnp.int32(HORIZON)
-    )
+    exact = {"noise": jnp.float32(0.0), "max_steps_in_episode": jnp.int32(HORIZON)}
+    task = TabularParams(transition=mdp.transition, reward=mdp.reward, **exact)
     logits = jax.random.normal(key_logits, (STATES, ACTIONS))
     return Problem(name, TabularMDP(states=STATES, actions=ACTIONS), task, mdp, logits)
-
-
-def problems(key: Key, mdps: int) -> list[Problem]:
-    """The bandit, and ``mdps`` random MDPs."""
-    keys = jax.random.split(key, mdps + 1)
-    return [bandit_problem(keys[0]), *(mdp_problem(keys[i], f"mdp-{i}") for i in range(1, mdps + 1))]
 
 
 def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator:
@@ -107,15 +99,6 @@ def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator
         return trajectory._replace(advantage=to_go - expected, value_target=to_go)
 
     return estimate_fn
-
-
-def learners(step_size: float, names: tuple[str, ...] = ESTIMATORS) -> list[Learner]:
-    """Learners of a table of logits by SGD on the named inner surrogates."""
-    # The first is not called: the logits come with the problem.
-    policy = Policy(lambda key: jnp.zeros((STATES, ACTIONS)), lambda params, obs: Categorical(obs @ params))
-    surrogates = {**SURROGATES, "first-order": likelihood_ratio}
-    made = {name: gradient_learner(policy, surrogates[name], optax.sgd(step_size)) for name in names}
-    return [first_order(each) if name == "first-order" else each for name, each in made.items()]
 
 
 def sampler(
@@ -132,19 +115,16 @@ def sampler(
 
     Keys ``[R]`` give ``[R, M, K, S, A]``, for 1, …, K adaptation steps. One lifetime of K steps serves every number of
     steps below: its batch ``k`` was collected by the policy after ``k`` steps.
-
-    Args:
-      env: the environment.
-      mdp: gives the horizon and the discount.
-      rate: α > 0, step size on the gradient of the return.
-      steps: K ≥ 1, the most adaptation steps.
-      episodes: E ≥ 1, in each batch.
-      names: estimators, M.
-      together: repeats sampled side by side.
+    The horizon and the discount are those of ``mdp``, ``rate`` α is the step size on the gradient of the return, and
+    ``together`` repeats are sampled side by side.
     """
     horizon = mdp.horizon
     assert horizon is not None
-    made = learners(rate * horizon, names)
+    # The logits come with the problem, so nothing is drawn here.
+    policy = Policy(lambda key: jnp.zeros((STATES, ACTIONS)), lambda params, obs: Categorical(obs @ params))
+    surrogates = {**SURROGATES, "first-order": likelihood_ratio}
+    made = [gradient_learner(policy, surrogates[name], optax.sgd(rate * horizon)) for name in names]
+    made = [first_order(each) if name == "first-order" else each for name, each in zip(names, made, strict=True)]
     sizes = {"adaptation_steps": steps, "episodes": episodes, "horizon": horizon}
 
     def gradient(learner: Learner, theta: Array, lifetime: Lifetime, k: int) -> Array:
@@ -159,20 +139,17 @@ def sampler(
         counts = range(1, steps + 1)
         return jnp.stack([jnp.stack([gradient(learner, theta, lifetime, k) for k in counts]) for learner in made])
 
-    @jax.jit
     def sample(keys: Key, theta: Array, task: Task, baseline: Array) -> Array:
         size = together if together > 1 else None
         return jax.lax.map(lambda key: repeat(key, theta, task, baseline), keys, batch_size=size)
 
-    return sample
+    return jax.jit(sample)
 
 
 def exact(problem: Problem, rate: float, steps: int) -> np.ndarray:
     """Exact meta-gradients after 1, …, K adaptation steps, ``[K, S, A]``, in double precision."""
-
-    def gradients(logits: Array, mdp: references.MDP) -> list[Array]:
-        return [references.meta_gradient(logits, mdp, rate, k) for k in range(1, steps + 1)]
-
+    counts = range(1, steps + 1)
+    gradients = lambda logits, mdp: [references.meta_gradient(logits, mdp, rate, k) for k in counts]  # noqa: E731
     return np.stack(references.in_float64(gradients, problem.logits, problem.mdp))
 
 
@@ -223,7 +200,7 @@ def unbiased_p_values(estimates: Estimates) -> np.ndarray:
 
 
 def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
-    """Rows of one problem after another, a row for each number of adaptation steps and estimator.
+    """Rows of the bandit and of ``effort.mdps`` random MDPs, a row for each number of adaptation steps and estimator.
 
     How much is sampled is said by the arguments of ``jaxmeta estimators``. ``level`` is the probability that any
     unbiased estimator of the whole table is called biased (Bonferroni).
@@ -232,13 +209,12 @@ def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
     level /= (effort.mdps + 1) * steps * len(ESTIMATORS)
     key_problems, key_large, key_batch = jax.random.split(jax.random.key(effort.seed), 3)
     samplers: dict[type, tuple[Callable[..., Array], Callable[..., Array]]] = {}
-    for index, problem in enumerate(problems(key_problems, effort.mdps)):
+    for index, key in enumerate(jax.random.split(key_problems, effort.mdps + 1)):
+        problem = mdp_problem(key, f"mdp-{index}") if index else bandit_problem(key)
         kind = type(problem.env)
         if kind not in samplers:
-            shared = {"rate": effort.rate, "steps": steps}
-            large = sampler(problem.env, problem.mdp, episodes=effort.episodes, **shared)
-            small = sampler(problem.env, problem.mdp, episodes=effort.batch_episodes, together=256, **shared)
-            samplers[kind] = large, small
+            make = functools.partial(sampler, problem.env, problem.mdp, rate=effort.rate, steps=steps)
+            samplers[kind] = make(episodes=effort.episodes), make(episodes=effort.batch_episodes, together=256)
         large, small = samplers[kind]
         truth = exact(problem, effort.rate, steps)
         limit = draw(jax.random.fold_in(key_large, index), large, problem, truth, effort.repeats)
@@ -248,18 +224,12 @@ def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
 
 def rows(name: str, limit: Estimates, batch: Estimates, level: float) -> list[dict[str, Any]]:
     """A row for each number of adaptation steps and estimator, from estimates in the limit and at a usual batch."""
-    p_values = unbiased_p_values(limit)
-    columns = dict(zip(("bias", "noise"), relative_bias(limit), strict=True)) | {"p_value": p_values}
-    columns |= dict(zip(("batch_bias", "batch_noise"), relative_bias(batch), strict=True))
-    columns |= {"batch_deviation": relative_deviation(batch), "batch_cosine": mean_cosine(batch)}
-    return [
-        {
-            "problem": name,
-            "steps": k + 1,
-            "estimator": estimator,
-            "verdict": "biased" if p_values[m, k] < level else "unbiased",
-            **{column: float(values[m, k]) for column, values in columns.items()},
-        }
-        for k in range(p_values.shape[1])
-        for m, estimator in enumerate(ESTIMATORS)
-    ]
+    names = ("bias", "noise", "p_value", "batch_bias", "batch_noise", "batch_deviation", "batch_cosine")
+    of_batch = (*relative_bias(batch), relative_deviation(batch), mean_cosine(batch))
+    columns = np.stack([*relative_bias(limit), unbiased_p_values(limit), *of_batch], axis=-1)
+    rows = []
+    for k, m in np.ndindex(columns.shape[1], len(ESTIMATORS)):
+        numbers = dict(zip(names, columns[m, k].tolist(), strict=True))
+        verdict = "biased" if numbers["p_value"] < level else "unbiased"
+        rows.append({"problem": name, "steps": k + 1, "estimator": ESTIMATORS[m], "verdict": verdict, **numbers})
+    return rows

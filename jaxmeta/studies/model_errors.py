@@ -10,20 +10,19 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta import parts
 from jaxmeta.data import transitions_of
-from jaxmeta.models import OnlineModel, interval_coverage, open_loop, steps_of
+from jaxmeta.models import OnlineModel, interval_coverage, of_lifetimes, open_loop, steps_of
 from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.evaluate import of_each_seed
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
 from jaxmeta.runs.run import Run
+from jaxmeta.studies.reference_tables import aligned
 from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, Trajectory
 
-LEVELS = {"coverage_50": 0.5, "coverage_90": 0.9}
-"""How much of what comes each central interval should hold."""
-PLANNING = ("grbal", "rebal")
-"""Methods whose models adapt at each step of a lifetime."""
+LEVELS = {"coverage_50": 0.5, "coverage_90": 0.9}  # how much of what comes each central interval should hold
+PLANNING = ("grbal", "rebal")  # methods whose models adapt at each step of a lifetime
 
 
 def model_errors(
@@ -41,8 +40,7 @@ def model_errors(
 
     Args:
       env: of lifetimes.
-      online: the model, and how it adapts.
-      params: its parameters.
+      online: the model that adapts, with its ``params``.
       trajectories: one lifetime in each task, leaves ``[N, 1, T, ...]``.
       horizon: H ≥ 1, steps ahead beside one.
 
@@ -51,20 +49,16 @@ def model_errors(
       ``horizon`` and ``reward``, and the shares of next steps' entries inside the central intervals that should hold
       ``coverage_50`` and ``coverage_90`` of them.
     """
-    if not isinstance(env, LifetimeEnv):
-        raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    longest = trajectories.mask.shape[-1]
+    env, longest = of_lifetimes(env), trajectories.mask.shape[-1]
     if not 1 <= horizon <= longest:
         raise ValueError(f"horizon: got {horizon}; must be from 1 to the lifetime's {longest} steps")
-    compared = jax.jit(partial(_compared, env, online, params, horizon=horizon))
+    compared = jax.jit(partial(_compared, env, online, params, horizon))
     each: dict[str, Any] = jax.tree.map(np.asarray, jax.lax.map(compared, trajectories))
     changes, reward = each.pop("changes"), each.pop("reward")
-    unit = {ahead: _deviation(*changes[ahead]) for ahead in ("one_step", "horizon")}
-    reward_unit = _deviation(*reward)
+    unit = {name: _deviation(*one) for name, one in {**changes, "reward": reward}.items()}
 
     def errors_of(said: dict[str, Any]) -> dict[str, float]:
-        errors = {ahead: _scaled(said[ahead], unit[ahead]) for ahead in ("one_step", "horizon")}
-        errors["reward"] = _scaled(said["reward"], reward_unit)
+        errors = {name: _scaled(said[name], unit[name]) for name in unit}
         moving, weight = unit["one_step"] > 0, changes["one_step"][1].sum(axis=1)
         for name in LEVELS:
             # A lifetime of which nothing counts has no share.
@@ -72,12 +66,12 @@ def model_errors(
             errors[name] = float(np.sum(shares * weight) / max(np.sum(weight), 1.0))
         return errors
 
-    steps = int(changes["one_step"][1].sum())
-    return {"steps": steps, "before": errors_of(each["before"]), "after": errors_of(each["after"])}
+    errors = {when: errors_of(each[when]) for when in ("before", "after")}
+    return {"steps": int(changes["one_step"][1].sum()), **errors}
 
 
 def _compared(
-    env: LifetimeEnv, online: OnlineModel, params: PyTree, trajectory: Trajectory, *, horizon: int
+    env: LifetimeEnv, online: OnlineModel, params: PyTree, horizon: int, trajectory: Trajectory
 ) -> dict[str, Any]:
     """What one lifetime ``[1, T, ...]`` shows: squared errors and changes ``[T, D]``, and which of them count."""
     data = transitions_of(trajectory)
@@ -101,19 +95,18 @@ def _compared(
         return memory, {"before": ahead(fresh, seen, actions), "after": ahead(memory, seen, actions)}
 
     index = jnp.arange(steps.mask.shape[0])
-    _, said = jax.lax.scan(step_fn, online.begin(), (index, data.obs))
+    said = jax.lax.scan(step_fn, online.begin(), (index, data.obs))[1]
     later = led_to[horizon - 1 :]
     all_go_on = jnp.min(jnp.stack([goes_on[index + each] for each in range(horizon)]), axis=0)
     changes = {"one_step": (steps.next_obs - steps.obs, arrived), "horizon": (later - steps.obs, all_go_on)}
     targets = jnp.concatenate([steps.next_obs - steps.obs, steps.reward[:, None]], axis=-1)
 
     def errors(near: Array, far: Array, outcome: Gaussian) -> dict[str, Any]:
-        covered = {name: interval_coverage(outcome, targets, arrived, level=LEVELS[name])[:-1] for name in LEVELS}
         return {
             "one_step": (jnp.square(near - steps.next_obs), arrived),
             "horizon": (jnp.square(far - later), all_go_on),
             "reward": (jnp.square(outcome.mean[:, -1:] - steps.reward[:, None]), steps.mask),
-            **covered,
+            **{name: interval_coverage(outcome, targets, arrived, level=LEVELS[name])[:-1] for name in LEVELS},
         }
 
     compared = {name: errors(*each) for name, each in said.items()}
@@ -141,23 +134,18 @@ def check(trained: Experiment) -> None:
 
 
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
-    """``model_errors`` of each seed of a run, in unseen tasks: a row a seed.
+    """``model_errors`` of each seed of a run, ``ahead`` steps ahead beside one: a row a seed.
 
-    Args:
-      run: of a method that plans.
-      tasks: unseen tasks, with a lifetime without exploration in each, ≥ 1.
-      ahead: steps ahead, beside one, ≥ 1.
-      task_seed: draws the tasks.
+    In each of ``tasks`` unseen tasks, which ``task_seed`` draws, the run acts for a lifetime without exploration.
     """
     check(run.config)
-    family, algorithm = run.tasks, run.algorithm
+    family = run.tasks
     if not 1 <= ahead <= family.horizon:
         raise SettingError(f"ahead: got {ahead}; must be from 1 to the lifetime's {family.horizon} steps")
     online = parts.built(run.config.part("model"), family.env)
     key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
     batch = held_out_tasks(key_tasks, family, tasks)
-    keys = jax.random.split(key_act, tasks)
-    act = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))
+    keys, act = jax.random.split(key_act, tasks), jax.jit(jax.vmap(run.algorithm.adapt, (0, None, 0)))
     rows = []
     for seed, theta in zip(run.config.seeds, of_each_seed(run.thetas), strict=True):
         trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
@@ -172,10 +160,8 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     # A model without variances claims to be certain.
     if trained.tree["model"]["probabilistic"]:
         names |= {"coverage_50": "in 50 %", "coverage_90": "in 90 %"}
-    lines = [f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations"]
-    lines.append(f"{'':24s}" + "".join(f"{name:>12s}" for name in names.values()))
+    lines = [("", names.values())]
     for row in rows:
         for when in ("before", "after"):
-            cells = "".join(f"{row[when][name]:12.3f}" for name in names)
-            lines.append(f"{'seed {}, {}'.format(row['seed'], when):24s}" + cells)
-    return "\n".join(lines)
+            lines.append((f"seed {row['seed']}, {when}", [f"{row[when][name]:.3f}" for name in names]))
+    return f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations\n" + aligned(lines, 24, 12)

@@ -1,34 +1,37 @@
 """What exact answers and classical methods reach on the standard problems, and published numbers.
 
-One function a problem, which yields rows setting by setting.
-
-A row is ``{"problem", ...setting, "method", "mean", "stderr", "tasks"}``. An exact number has standard error 0 and
-``tasks`` null. Nothing heavy is imported at the top, so that ``--help`` answers at once.
+One function a problem, which yields rows setting by setting. A row is ``{"problem", ...setting, "method", "mean",
+"stderr", "tasks"}``. An exact number has standard error 0 and ``tasks`` null.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
+from jaxmeta import references
+from jaxmeta.references import bandits, gridnavi as exact_gridnavi, tabular
+from jaxmeta.tasks import make
+
+# Made for lifetimes of a length: of bandits, and of tabular MDPs. Then those that are not.
+_BANDIT_PLANS = ("gittins", "thompson", "optimistic-thompson", "likeliest-thompson")
+_TABULAR_PLANS = ("psrl", "optimistic-psrl")
+_SIMPLE = ("epsilon-greedy", "greedy")
 Row = dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class Effort:
-    """How much is computed."""
+class Effort(NamedTuple):
+    """How much is computed: the flags of ``jaxmeta references``."""
 
-    tasks: int = 100_000
-    """Tasks that each method is simulated on."""
-    quick: bool = False
-    """Fewer settings, and 1,000 tasks at most: under a minute on two cores."""
-    lifetimes: tuple[int, ...] = ()
-    """Lifetimes n of bandits (pulls) and tabular MDPs (episodes), of those tabulated; all if not given."""
-    prior_mean: float = 1.0
-    """Prior mean of the rewards that tabular methods begin with: 1 in the family, 0 in the published tables."""
-    seed: int = 0
-    """Draws the tasks and all that happens in them, the same for every method."""
+    tasks: int
+    quick: bool
+    lifetimes: tuple[int, ...]
+    prior_mean: float
+    seed: int
 
     def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
         """Those lifetimes that are asked for."""
@@ -37,114 +40,80 @@ class Effort:
 
 def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
     """Bernoulli arms, p ~ U[0, 1]: total reward of n pulls of k arms."""
-    import jax
-
-    from jaxmeta.references import bandits, bernoulli_value
-
     # The exact values that fit: two arms at any n, and any number of arms at n = 10.
     sizes = {10: (2, 5), 100: (5,)} if effort.quick else {10: (2, 5, 10, 50), 100: (2, 5, 10, 50), 500: (2, 5, 10, 50)}
     for n in effort.among(sizes):
-        policies = {
-            "gittins": bandits.gittins(n),
-            "thompson": bandits.thompson(n),
-            "optimistic-thompson": bandits.optimistic_thompson(n),
-            "likeliest-thompson": bandits.likeliest_thompson(n),
-            "ucb1": bandits.ucb1(),
-            "epsilon-greedy": bandits.epsilon_greedy(),
-            "greedy": bandits.greedy(),
-            "random": bandits.random_arm(),
-        }
+        policies = {**methods(bandits, (*_BANDIT_PLANS, "ucb1", *_SIMPLE), n), "random": bandits.random_arm()}
         for k in sizes[n]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
-            rows = [exact(setting, "bayes-optimal", bernoulli_value(k, n))] if k == 2 or n == 10 else []
+            rows = [row(setting, "bayes-optimal", references.bernoulli_value(k, n))] if k == 2 or n == 10 else []
             for method, policy in policies.items():
                 # Twenty times the work of the others: left out where that would be most of the run.
                 if method == "likeliest-thompson" and (effort.quick or k * n > 500):
                     continue
                 key = jax.random.key(effort.seed)
                 returns = bandits.bandit_returns(key, policy, arms=k, pulls=n, tasks=effort.tasks)
-                rows.append(simulated(setting, method, returns))
+                rows.append(row(setting, method, returns))
             yield rows
 
 
 def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
     """Random MDPs of 10 states and 5 actions, H = 10: total reward of n episodes."""
-    import jax
-
-    from jaxmeta.references import mdp_optima, mdp_returns, tabular
-
     lifetimes = effort.among((10,) if effort.quick else (10, 25, 50, 75, 100))
     if not lifetimes:
         return
     steps, key = 10 * lifetimes[-1], jax.random.key(effort.seed)
-    planners = {
-        "psrl": tabular.psrl(steps),
-        "optimistic-psrl": tabular.optimistic_psrl(steps),
-        "ucrl2": tabular.ucrl2(),
-        "beb": tabular.beb(),
-        "epsilon-greedy": tabular.epsilon_greedy(),
-        "greedy": tabular.greedy(),
-        "mean-plus-bonus": tabular.mean_plus_bonus(),
-        "random": tabular.random_actions(),
-    }
-    optima = mdp_optima(key, tasks=effort.tasks)
-    returns = {
-        method: mdp_returns(key, planner, episodes=lifetimes[-1], tasks=effort.tasks, prior_mean=effort.prior_mean)
-        for method, planner in planners.items()
-    }
+    planners = methods(tabular, (*_TABULAR_PLANS, "ucrl2", "beb", *_SIMPLE, "mean-plus-bonus"), steps)
+    planners["random"] = tabular.random_actions()
+    optima = references.mdp_optima(key, tasks=effort.tasks)
+    simulate = functools.partial(
+        references.mdp_returns, episodes=lifetimes[-1], tasks=effort.tasks, prior_mean=effort.prior_mean
+    )
+    returns = {method: simulate(key, planner) for method, planner in planners.items()}
     for n in lifetimes:
         setting = {"problem": "tabular-mdp", "n": n}
-        rows = [simulated(setting, "full-information", n * optima)]
-        yield rows + [simulated(setting, method, each[:, :n].sum(axis=1)) for method, each in returns.items()]
+        rows = [row(setting, "full-information", n * optima)]
+        yield rows + [row(setting, method, each[:, :n].sum(axis=1)) for method, each in returns.items()]
 
 
-def exact(setting: Row, method: str, value: float) -> Row:
-    """A row of a number without sampling error."""
-    return {**setting, "method": method, "mean": float(value), "stderr": 0.0, "tasks": None}
+def methods(room: Any, names: Iterable[str], lifetime: int) -> dict[str, Any]:
+    """Classical methods of a module by name, each made for a ``lifetime`` where it asks for one."""
+    factories = {name: getattr(room, name.replace("-", "_")) for name in names}
+    planned = (*_BANDIT_PLANS, *_TABULAR_PLANS)
+    return {name: made(lifetime) if name in planned else made() for name, made in factories.items()}
 
 
-def simulated(setting: Row, method: str, returns: Any) -> Row:
-    """A row of a mean over tasks, ``returns`` ``[N]``."""
-    from jaxmeta.references import estimate
-
-    mean, stderr = estimate(returns)
-    return {**setting, "method": method, "mean": mean, "stderr": stderr, "tasks": len(returns)}
+def row(setting: Row, method: str, value: Any) -> Row:
+    """A row of an exact number, or of the mean over tasks of ``value`` ``[N]``."""
+    mean, stderr, tasks = (*references.estimate(value), len(value)) if np.ndim(value) else (float(value), 0.0, None)
+    return {**setting, "method": method, "mean": mean, "stderr": stderr, "tasks": tasks}
 
 
 def gridnavi(effort: Effort) -> Iterator[list[Row]]:
     """GridNavi, 5 x 5 cells, 21 goals, H = 15: return of each episode of a lifetime of four."""
-    import jax
-
-    from jaxmeta.references import gridnavi
-    from jaxmeta.tasks import make
-
-    episodes, known = 4, gridnavi.full_information()
-    best = gridnavi.bayes_optimal(episodes=episodes).returns
+    episodes, known = 4, exact_gridnavi.full_information()
+    best = exact_gridnavi.bayes_optimal(episodes=episodes).returns
     key_tasks, key_act = jax.random.split(jax.random.key(effort.seed))
     batch = jax.jit(jax.vmap(make("gridnavi").sample))(jax.random.split(key_tasks, effort.tasks))
-    simulate = jax.jit(jax.vmap(gridnavi.posterior_sampling))
+    simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
     returns = simulate(jax.random.split(key_act, effort.tasks), batch.goal)
     for episode in range(episodes):
         setting = {"problem": "gridnavi", "episode": episode + 1}
         yield [
-            exact(setting, "bayes-optimal", best[episode]),
-            simulated(setting, "posterior-sampling", returns[:, episode]),
-            exact(setting, "full-information", known),
+            row(setting, "bayes-optimal", best[episode]),
+            row(setting, "posterior-sampling", returns[:, episode]),
+            row(setting, "full-information", known),
         ]
 
 
 def point_robots(effort: Effort) -> Iterator[list[Row]]:
     """Exact optimum of 2D navigation and of the half circle, sparse and dense."""
-    import jax
-
-    from jaxmeta.tasks import make
-
     for problem in ("navigation", "semicircle-sparse", "semicircle-dense"):
         family = make(problem)
         assert family.optimum is not None
         batch = jax.jit(jax.vmap(family.sample))(jax.random.split(jax.random.key(effort.seed), effort.tasks))
         optima = jax.jit(lambda batch, optimum=family.optimum: jax.lax.map(optimum, batch, batch_size=4096))(batch)
-        yield [simulated({"problem": problem, "horizon": family.horizon}, "optimal", optima)]
+        yield [row({"problem": problem, "horizon": family.horizon}, "optimal", optima)]
 
 
 PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
@@ -157,8 +126,6 @@ PROBLEMS: dict[str, Callable[[Effort], Iterator[list[Row]]]] = {
 
 def rows_of(problem: str, effort: Effort) -> Iterator[list[Row]]:
     """The rows of one of ``PROBLEMS``, setting by setting."""
-    import jax
-
     # Compiling is most of a quick run, and code that is optimised little is fast enough for a thousand tasks.
     before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", effort.quick or before)
@@ -173,25 +140,28 @@ def text(rows: list[Row]) -> str:
     fields = ("problem", "method", "mean", "stderr", "tasks")
     setting = {name: value for name, value in rows[0].items() if name not in fields}
     published = PUBLISHED.get((rows[0]["problem"], *setting.values()), {})
-    width = max(18, *(len(row["method"]) + 2 for row in rows))
-    label = ", ".join(f"{name} {value}" for name, value in setting.items())
+    heads = [row["method"] for row in rows]
     errors = [f"± {row['stderr']:.3f}" if row["stderr"] else "exact" for row in rows]
     ours = [f"{row['mean']:.3f} {error}" for row, error in zip(rows, errors, strict=True)]
-    lines = [(label, [row["method"] for row in rows]), ("", ours)]
+    lines = [(", ".join(f"{name} {value}" for name, value in setting.items()), heads), ("", ours)]
     if published:
-        theirs = [published.get(row["method"]) for row in rows]
-        lines.append(("published", ["" if mean is None else f"{mean:.1f}" for mean in theirs]))
-    return "\n".join(f"{head:14s}" + "".join(f"{cell:>{width}s}" for cell in cells) for head, cells in lines)
+        lines.append(("published", [f"{published[head]:.1f}" if head in published else "" for head in heads]))
+    return aligned(lines, 14, max(18, *(len(head) + 2 for head in heads)))
+
+
+def aligned(lines: Iterable[tuple[str, Iterable[str]]], left: int, right: int) -> str:
+    """Lines of a head of width ``left`` and of cells of width ``right``, which end in line."""
+    return "\n".join(f"{head:{left}s}" + "".join(f"{cell:>{right}s}" for cell in cells) for head, cells in lines)
 
 
 _LEARNED = ("rl2", "snail")
-_BANDIT_METHODS = ("random", "gittins", "thompson", "likeliest-thompson", "ucb1", "epsilon-greedy", "greedy", *_LEARNED)
-_TABULAR_METHODS = ("random", "psrl", "optimistic-psrl", "ucrl2", "beb", "epsilon-greedy", "greedy", *_LEARNED)
+_BANDIT_COLUMNS = ("random", "gittins", "thompson", "likeliest-thompson", "ucb1", *_SIMPLE, *_LEARNED)
+_TABULAR_COLUMNS = ("random", "psrl", "optimistic-psrl", "ucrl2", "beb", *_SIMPLE, *_LEARNED)
 
 # Duan et al. 2016, and of SNAIL Mishra et al. 2018, each a mean over 1,000 tasks; by (problem, the setting's values).
 # What they call optimistic Thompson sampling is ``likeliest-thompson`` here, by their public code.
 PUBLISHED: dict[tuple[str | int, ...], dict[str, float]] = {
-    ("bernoulli-bandit", k, n): dict(zip(_BANDIT_METHODS, means, strict=True))
+    ("bernoulli-bandit", k, n): dict(zip(_BANDIT_COLUMNS, means, strict=True))
     for n, k, *means in (
         (10, 5, 5.0, 6.6, 5.7, 6.5, 6.7, 6.6, 6.6, 6.7, 6.6),
         (10, 10, 5.0, 6.6, 5.5, 6.2, 6.7, 6.6, 6.6, 6.7, 6.7),
@@ -206,7 +176,7 @@ PUBLISHED: dict[tuple[str | int, ...], dict[str, float]] = {
 }
 # The classical ones started from a mean reward of 0, by the public code, where the family's is 1 (``--prior-mean 0``).
 PUBLISHED |= {
-    ("tabular-mdp", n): dict(zip(_TABULAR_METHODS, means, strict=True))
+    ("tabular-mdp", n): dict(zip(_TABULAR_COLUMNS, means, strict=True))
     for n, *means in (
         (10, 100.1, 138.1, 144.1, 146.6, 150.2, 132.8, 134.8, 156.2, 159.1),
         (25, 250.2, 408.8, 425.2, 424.1, 427.8, 377.3, 368.8, 445.7, 447.2),

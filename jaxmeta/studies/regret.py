@@ -33,27 +33,16 @@ Row = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """Tasks drawn once, what can be done in them at best, and who else can act in them.
+    """Tasks drawn once, what can be done in them at best, and who else can act in them."""
 
-    Attributes:
-      setting: its name and sizes.
-      env: for a learner with a memory, one lifetime an episode.
-      batch: the tasks, leaves ``[N, ...]``.
-      value: ``value(task, trajectory) -> [episodes]``: what the actions of a lifetime are worth in expectation.
-      optimum: of a lifetime, for who knows the task, ``[N]``.
-      methods: each simulated on the same tasks when it is called, ``[N, episodes]``.
-      exact: means of each episode that nothing is sampled for.
-      published: means over 1,000 tasks.
-    """
-
-    setting: dict[str, Any]
-    env: Any
-    batch: Any
-    value: Callable[[Any, Any], Any]
-    optimum: Any
-    methods: dict[str, Callable[[], Any]]
-    exact: dict[str, list[float]]
-    published: dict[str, float]
+    setting: dict[str, Any]  # its name and sizes
+    env: Any  # for a learner with a memory, one lifetime an episode
+    batch: Any  # the tasks, leaves [N, ...]
+    value: Callable[[Any, Any], Any]  # value(task, trajectory) -> [episodes]: what is done is worth in expectation
+    optimum: Any  # of a lifetime, for who knows the task, [N]
+    methods: dict[str, Callable[[], Any]]  # each simulated on the same tasks when it is called, [N, episodes]
+    exact: dict[str, list[float]] = dataclasses.field(default_factory=dict)  # means of each episode
+    published: dict[str, float] = dataclasses.field(default_factory=dict)  # means over 1,000 tasks
 
 
 def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
@@ -61,16 +50,9 @@ def bernoulli_bandit(key: Any, tasks: Any, count: int) -> Problem:
         raise ValueError("lifetime of the run: a bandit's lifetime is one episode")
     arms, pulls = tasks.env.unwrapped.arms, tasks.horizon
     batch = common_bandits(key, arms=arms, pulls=pulls, tasks=count)
-    policies = {
-        "gittins": bandits.gittins(pulls),
-        "ucb1": bandits.ucb1(),
-        "thompson": bandits.thompson(pulls),
-        "greedy": bandits.greedy(),
-    }
+    policies = reference_tables.methods(bandits, ("gittins", "ucb1", "thompson", "greedy"), pulls)
 
-    def returns_of(policy: Any) -> Any:
-        return bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]
-
+    returns_of = lambda policy: bandit_returns(key, policy, arms=arms, pulls=pulls, tasks=count)[:, None]  # noqa: E731
     return Problem(
         setting={"problem": "bernoulli-bandit", "k": arms, "n": pulls},
         env=LifetimeEnv(CommonBandit(arms=arms), 1, pulls),
@@ -95,11 +77,8 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
         state = jnp.argmax(trajectory.obs[0, :, :states], axis=-1)
         return task.reward[state, trajectory.action[0]].reshape(episodes, -1).sum(axis=1)
 
-    planners = {
-        "mean-plus-bonus": tabular.mean_plus_bonus(),
-        "optimistic-psrl": tabular.optimistic_psrl(episodes * sizes["horizon"]),
-        "psrl": tabular.psrl(episodes * sizes["horizon"]),
-    }
+    names = ("mean-plus-bonus", "optimistic-psrl", "psrl")
+    planners = reference_tables.methods(tabular, names, episodes * sizes["horizon"])
     simulate = functools.partial(mdp_returns, key, episodes=episodes, **sizes)
     published = (states, sizes["actions"], sizes["horizon"]) == (10, 5, 10)
     return Problem(
@@ -109,7 +88,6 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
         value=value,
         optimum=episodes * mdp_optima(key, **sizes),
         methods={name: functools.partial(simulate, planner) for name, planner in planners.items()},
-        exact={},
         published=reference_tables.published_learned("tabular-mdp", episodes) if published else {},
     )
 
@@ -124,7 +102,6 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
         simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
         return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
 
-    best = exact_gridnavi.bayes_optimal(episodes=episodes).returns.tolist() if known else []
     return Problem(
         setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
         env=tasks.env,
@@ -132,16 +109,11 @@ def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
         value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),
         optimum=np.asarray(jax.vmap(tasks.optimum)(batch), np.float64),
         methods={"posterior-sampling": sampling} if known else {},
-        exact={"bayes-optimal": best} if known else {},
-        published={},
+        exact={"bayes-optimal": exact_gridnavi.bayes_optimal(episodes=episodes).returns.tolist()} if known else {},
     )
 
 
-PROBLEMS: dict[str, Callable[[Any, Any, int], Problem]] = {
-    "bernoulli-bandit": bernoulli_bandit,
-    "gridnavi": gridnavi,
-    "tabular-mdp": tabular_mdp,
-}
+PROBLEMS = {"bernoulli-bandit": bernoulli_bandit, "gridnavi": gridnavi, "tabular-mdp": tabular_mdp}
 
 
 def check(trained: Experiment) -> None:
@@ -159,7 +131,7 @@ def check(trained: Experiment) -> None:
 def compare(
     run: Run, *, tasks: int = 100_000, task_seed: int = 0, deterministic: bool = False, references: bool = True
 ) -> tuple[list[Row], Problem]:
-    """A run beside exact and classical methods on the same tasks.
+    """Rows of a run beside exact and classical methods: the mean of its seeds, each seed, each method; and the problem.
 
     Args:
       run: of a method with a memory, on one of ``PROBLEMS``.
@@ -167,30 +139,22 @@ def compare(
       task_seed: draws the tasks and, in bandits, all that happens in them.
       deterministic: act by the mode of the policy, and not by samples of it.
       references: simulate the classical methods too.
-
-    Returns:
-      Rows: the mean of the run's seeds, each seed, and each method; and what they are of.
     """
-    trained, count = run.config, tasks
+    trained, family, algorithm, count = run.config, run.tasks, run.algorithm, tasks
     check(trained)
-    family, algorithm = run.tasks, run.algorithm
-    key = jax.random.key(task_seed)
-    problem = PROBLEMS[trained.family](key, family, count)
+    problem = PROBLEMS[trained.family](jax.random.key(task_seed), family, count)
     key_act = jax.random.key(task_seed + 2**30)
     # What Q-learning explores by is a matter of its training.
     learner = algorithm.greedy if deterministic or trained.method == "r2d2" else algorithm.learner
 
-    def lifetime(theta: Any, key: Any, task: Any) -> Any:
-        start, sizes = (theta, learner.begin(theta)), {"episodes": 1, "horizon": family.horizon}
-        trajectory, _ = collect_episodes(key, problem.env, task, learner, *start, **sizes)
-        return problem.value(task, trajectory)
-
     @jax.jit
     def act(theta: Any) -> Any:
-        inputs = (jax.random.split(key_act, count), problem.batch)
-        return over_tasks(lambda key, task: lifetime(theta, key, task), *inputs, task_chunk=1000)
+        def lifetime(key: Any, task: Any) -> Any:
+            start, sizes = (theta, learner.begin(theta)), {"episodes": 1, "horizon": family.horizon}
+            return problem.value(task, collect_episodes(key, problem.env, task, learner, *start, **sizes)[0])
 
-    seeds = trained.seeds
+        return over_tasks(lifetime, jax.random.split(key_act, count), problem.batch, task_chunk=1000)
+
     returns = np.stack([np.asarray(act(theta)) for theta in of_each_seed(run.thetas)])
     ours = returns.mean(axis=0)
 
@@ -202,11 +166,10 @@ def compare(
         acted = {"run": run.directory.name, "method": method, "deterministic": deterministic}
         return {**problem.setting, **acted, **more, **numbers, "by_episode": values.mean(axis=0).tolist()}
 
-    rows = [row(trained.method, ours, seeds=len(seeds))]
-    rows += [row(trained.method, one, seed=seed) for seed, one in zip(seeds, returns, strict=True)]
+    rows = [row(trained.method, ours, seeds=len(trained.seeds))]
+    rows += [row(trained.method, one, seed=seed) for seed, one in zip(trained.seeds, returns, strict=True)]
     # A value that is exact is the same in every task.
-    same = {name: np.broadcast_to(np.array(value), ours.shape) for name, value in problem.exact.items()}
-    rows += [row(f"{name}, exact", values) for name, values in same.items()]
+    rows += [row(f"{name}, exact", np.broadcast_to(value, ours.shape)) for name, value in problem.exact.items()]
     if references:
         rows += [row(name, simulate()) for name, simulate in problem.methods.items()]
     return rows, problem
@@ -215,12 +178,13 @@ def compare(
 def table(rows: list[Row], problem: Problem) -> str:
     """A line a method: return, regret, and how far it is behind the mean of the run's seeds on the same tasks."""
     setting = ", ".join(f"{name} {value}" for name, value in problem.setting.items())
-    lines = [f"\n{setting}; {rows[0]['tasks']} tasks, mean ± standard error over tasks"]
-    lines.append(f"{'':28s}{'return':>20s}{'regret':>20s}{'behind the run':>20s}")
+    lines = [("", ["return", "regret", "behind the run"])]
     for row in rows:
+        which = (
+            f", mean of {row['seeds']} seeds" if "seeds" in row else f", seed {row['seed']}" if "seed" in row else ""
+        )
         cells = [f"{row[name]:.3f} ± {row[f'{name}_stderr']:.3f}" for name in ("mean", "regret", "behind")]
-        which = f", mean of {row['seeds']} seeds" if "seeds" in row else ""
-        which = f", seed {row['seed']}" if "seed" in row else which
-        lines.append(f"{row['method'] + which:28s}" + "".join(f"{cell:>20s}" for cell in cells))
-    lines += [f"{name + ', published':28s}{value:>20.1f}" for name, value in problem.published.items()]
-    return "\n".join(lines)
+        lines.append((row["method"] + which, cells))
+    lines += [(f"{name}, published", [f"{value:.1f}"]) for name, value in problem.published.items()]
+    head = f"\n{setting}; {rows[0]['tasks']} tasks, mean ± standard error over tasks\n"
+    return head + reference_tables.aligned(lines, 28, 20)

@@ -5,6 +5,7 @@ random, is above or below its range, by up to ``beyond`` times the range's end; 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from gymnax.environments.classic_control import (
 )
 
 from jaxmeta.checks import check_action, check_ranges
+from jaxmeta.parts import extends
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.tasks.wrappers import Rendered, Wrapper
@@ -68,7 +70,9 @@ def cartpole(
     return _family(env, task_fn, ranges, horizon, beyond, optimum=lambda task: jnp.float32(horizon))
 
 
-def mountain_car(
+def _cars(
+    env: environment.Environment,
+    task_fn: Callable[..., Task],
     *,
     horizon: int = 200,
     gravity: Range = (0.002, 0.003),
@@ -76,50 +80,59 @@ def mountain_car(
     goal: Range = (0.4, 0.55),
     beyond: float = 0.05,
 ) -> TaskDistribution:
-    """MountainCar (Moore 1990) with its gravity, motor force and goal drawn. The reward is −1 a step until the goal.
+    """Tasks ``task_fn(gravity, force, goal)`` of a car on the hill; the goals stay on its track.
 
     Args:
+      env: the car.
+      task_fn: the parameters of a task.
       horizon: steps in an episode at most, ≥ 1.
       gravity: range, per step².
       force: range of the motor's pull, per step².
       goal: range of the goal's position, at most 0.57, since the track ends at 0.6.
       beyond: how far test tasks go outside a range, in (0, 0.05], so that goals stay on the track.
     """
+    if not 0.0 < goal[0] <= goal[1] <= 0.57:
+        raise ValueError(f"goal: got {goal}; must be 0 < low <= high <= 0.57")
+    if not 0.0 < beyond <= 0.05:
+        raise ValueError(f"beyond: got {beyond}; must be in (0, 0.05]")
 
-    def task_fn(gravity, force, goal) -> gymnax_car.EnvParams:
-        return gymnax_car.EnvParams(gravity=gravity, force=force, goal_position=goal, max_steps_in_episode=horizon)
+    def draw(state, params):
+        low, high = params.min_position, params.max_position
+        return drawing.figure(drawing.hill, state.position, goal=params.goal_position, low=low, high=high)
+
+    def sized_fn(gravity, force, goal) -> Task:
+        return task_fn(gravity, force, goal).replace(max_steps_in_episode=horizon)
 
     ranges = {"gravity": gravity, "force": force, "goal": goal}
-    return _cars(gymnax_car.MountainCar(), task_fn, ranges, horizon, beyond)
+    return _family(Rendered(env, draw), sized_fn, ranges, horizon, beyond)
 
 
-def mountain_car_continuous(
-    *,
-    horizon: int = 200,
-    gravity: Range = (0.002, 0.003),
-    force: Range = (0.001, 0.002),
-    goal: Range = (0.4, 0.55),
-    beyond: float = 0.05,
-) -> TaskDistribution:
+@extends(_cars)
+def mountain_car(**settings: Any) -> TaskDistribution:
+    """MountainCar (Moore 1990) with its gravity, motor force and goal drawn. The reward is −1 a step until the goal."""
+
+    def task_fn(gravity, force, goal) -> gymnax_car.EnvParams:
+        return gymnax_car.EnvParams(gravity=gravity, force=force, goal_position=goal)
+
+    return _cars(gymnax_car.MountainCar(), task_fn, **settings)
+
+
+@extends(_cars)
+def mountain_car_continuous(*, force: Range = (0.001, 0.002), **settings: Any) -> TaskDistribution:
     """MountainCarContinuous with its gravity, motor force and goal drawn.
 
     The reward is 100 at the goal, less ``0.1 a²`` a step. Gymnasium's episodes have 999 steps.
 
     Args:
-      horizon: steps in an episode at most, ≥ 1.
-      gravity: range, per step².
       force: range of the motor's pull at full action, per step².
-      goal: range of the goal's position, at most 0.57, since the track ends at 0.6.
-      beyond: how far test tasks go outside a range, in (0, 0.05], so that goals stay on the track.
+      **settings: the others of ``mountain_car``.
     """
 
     def task_fn(gravity, force, goal) -> gymnax_continuous_car.EnvParams:
-        values = {"gravity": gravity, "power": force, "goal_position": goal}
-        return gymnax_continuous_car.EnvParams(**values, max_steps_in_episode=horizon)
+        return gymnax_continuous_car.EnvParams(gravity=gravity, power=force, goal_position=goal)
 
-    ranges = {"gravity": gravity, "force": force, "goal": goal}
-    env = WalledCar(gymnax_continuous_car.ContinuousMountainCar())
-    return _cars(env, task_fn, ranges, horizon, beyond)
+    car = WalledCar(gymnax_continuous_car.ContinuousMountainCar())
+    return _cars(car, task_fn, force=force, **settings)
 
 
 def acrobot(
@@ -239,20 +252,3 @@ def _family(
         return task_fn(*jnp.where(jnp.arange(low.shape[0]) == which, outside, inside))
 
     return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum, sample_test=sample_test_fn)
-
-
-def _cars(
-    env: environment.Environment, task_fn: Callable[..., Task], ranges: dict[str, Range], horizon: int, beyond: float
-) -> TaskDistribution:
-    """Tasks of a car on the hill; the goals stay on its track."""
-    goal = ranges["goal"]
-    if not 0.0 < goal[0] <= goal[1] <= 0.57:
-        raise ValueError(f"goal: got {goal}; must be 0 < low <= high <= 0.57")
-    if not 0.0 < beyond <= 0.05:
-        raise ValueError(f"beyond: got {beyond}; must be in (0, 0.05]")
-
-    def draw(state, params):
-        low, high = params.min_position, params.max_position
-        return drawing.figure(drawing.hill, state.position, goal=params.goal_position, low=low, high=high)
-
-    return _family(Rendered(env, draw), task_fn, ranges, horizon, beyond)

@@ -47,7 +47,7 @@ def test_quick_means_fewer_tasks(monkeypatch, capsys):
 
 
 def test_a_bandit_row_agrees_with_its_exact_value():
-    effort = reference_tables.Effort(tasks=400, quick=True, seed=0)
+    effort = reference_tables.Effort(tasks=400, quick=True, lifetimes=(), prior_mean=1.0, seed=0)
     first = next(reference_tables.rows_of("bernoulli-bandit", effort))
     rows = {row["method"]: row for row in first}
     assert {row["problem"] for row in first} == {"bernoulli-bandit"}

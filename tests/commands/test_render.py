@@ -5,7 +5,7 @@ import numpy as np
 
 import jaxmeta
 from jaxmeta import plots
-from jaxmeta.commands import render
+from jaxmeta.commands import pictures, render
 from jaxmeta.runs import Run
 from jaxmeta.runs.directory import seed_states
 
@@ -20,7 +20,7 @@ def test_a_run_s_use_of_its_experts_is_drawn(capsys, tmp_path):
     small = {"family": {"horizon": 10}, "policy": {"hidden": [8], "experts": 2}}
     chosen = jaxmeta.experiment("fomaml", "navigation", **small)
     run = Run(tmp_path, chosen, 0, 0, seed_states(chosen.build()[1], [0]).meta.theta)
-    written = render.draw(run, render.Shown(tasks=2, steps=1, episodes=3, gif=False))
+    written = pictures.draw(run, render.Shown(tasks=2, steps=1, episodes=3, gif=False))
     assert "seed 0: use of experts 0." in capsys.readouterr().out
     assert tmp_path / "experts.png" in written
     assert (tmp_path / "experts.png").stat().st_size > 5_000
@@ -49,6 +49,6 @@ def test_beliefs_are_drawn_by_cell_in_whatever_unit_cells_are_seen(monkeypatch):
         theta, task = jax.jit(algorithm.init)(jax.random.key(0)).theta, tasks.sample(jax.random.key(1))
         _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)
         batches = jax.tree.map(lambda x: np.asarray(x)[None], lifetime.trajectory)
-        position = render.goal_beliefs(model, tasks, theta, np.asarray(task.goal), batches)
+        position = pictures.goal_beliefs(model, tasks, theta, np.asarray(task.goal), batches)
         np.testing.assert_allclose(position, unit(batches.obs[0, 0, 0, :, :2]), atol=1e-5)
         assert np.ptp(position) > 1

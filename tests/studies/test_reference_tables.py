@@ -7,7 +7,7 @@ from jaxmeta.studies import reference_tables
 
 
 def rows_of(problem, tasks):
-    effort = reference_tables.Effort(tasks=tasks, quick=False, seed=0)
+    effort = reference_tables.Effort(tasks=tasks, quick=False, lifetimes=(), prior_mean=1.0, seed=0)
     return [row for setting in reference_tables.rows_of(problem, effort) for row in setting]
 
 

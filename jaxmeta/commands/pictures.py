@@ -1,0 +1,91 @@
+"""What ``jaxmeta render`` draws: trajectories in unseen tasks, what is believed in them, and which experts act."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxmeta import parts, plots, registry
+from jaxmeta.networks import expected_rewards
+from jaxmeta.runs import evaluate
+from jaxmeta.runs.evaluation import for_evaluation
+from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.runs.run import Run
+from jaxmeta.tasks import MOVES, figures_of
+from jaxmeta.types import Key, MetaAlgorithm, TaskDistribution, Theta
+
+
+def draw(run: Run, shown: Any) -> list[Path]:
+    """Write a run's pictures into its directory, as the flags ``shown`` say; their paths."""
+    config, theta, written = run.config, run.theta, []
+    tasks, algorithm = for_evaluation(config, shown)
+    key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
+    batch = held_out_tasks(key_tasks, tasks, shown.tasks)
+    keys = jax.random.split(key_adapt, shown.tasks)
+    _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
+    batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
+
+    def save(figure: Any, name: str) -> None:
+        written.append(plots.save(figure, run.directory / name))
+
+    save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories.png")
+    if shown.gif:
+        written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
+    env = figures_of(tasks.env)
+    if config.has("lifetime") and env.arm_rewards(jax.tree.map(lambda leaf: leaf[0], batch)) is not None:
+        key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
+        save(plots.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, theta)}), "arm_pulls.png")
+    if algorithm.gate is not None:
+        key_experts = jax.random.fold_in(key_tasks, 1)
+        save(expert_figure(key_experts, tasks, algorithm, run.thetas, config.seeds), "experts.png")
+    model = parts.parameters(registry.builder(config.method)).get("model")
+    if model is not None and parts.kind_of(model.annotation) == "BeliefModel" and env.has_goal_belief:
+        beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
+        save(goal_beliefs(beliefs, tasks, theta, batch.goal[0], batches), "beliefs.png")
+    return written
+
+
+def pull_shares(
+    key: Key, tasks: TaskDistribution, algorithm: MetaAlgorithm, theta: Theta, count: int = 2000
+) -> np.ndarray:
+    """How often the best arm, the second best, … is pulled at each time, over many tasks."""
+    key_tasks, key_act = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+    pulls = lambda key, theta, task: algorithm.adapt(key, theta, task)[1].trajectory.action[-1, 0]  # noqa: E731
+    actions = evaluate.in_tasks(pulls, key_act, batch, task_chunk=200)(theta)
+    return plots.arm_pull_shares(jax.vmap(figures_of(tasks.env).arm_rewards)(batch), actions)
+
+
+def expert_figure(
+    key: Key, tasks: TaskDistribution, algorithm: MetaAlgorithm, thetas: Theta, seeds: list[int], count: int = 200
+) -> Any:
+    """Which experts each seed uses in which tasks after adaptation; says how many of them, too."""
+    key_tasks, key_adapt = jax.random.split(key)
+    batch = held_out_tasks(key_tasks, tasks, count)
+    used = lambda key, theta, task: evaluate.adapted_expert_use(key, algorithm, theta, task)  # noqa: E731
+    mapped = evaluate.in_tasks(used, key_adapt, batch)
+    use = np.stack([mapped(one) for one in evaluate.of_each_seed(thetas)])
+    for seed, one in zip(seeds, use, strict=True):
+        shares = " ".join(f"{each:.2f}" for each in one.mean(axis=0))
+        share = evaluate.specialisation(one)
+        print(f"seed {seed}: use of experts {shares}; a task tells {share:.2f} of {np.log(len(one[0])):.2f} nats of it")
+    return plots.expert_use(use, batch, [f"seed {seed}" for seed in seeds])
+
+
+def goal_beliefs(model: Any, tasks: Any, theta: Theta, goal: np.ndarray, batches: Any) -> Any:
+    """The belief over goals in the first task shown, learned and exact, along its first two episodes."""
+    horizon, size = tasks.env.horizon, tasks.env.unwrapped.size
+    obs, action = batches.obs[0, -1, 0], batches.action[0, -1, 0]
+    # Cells, in whatever unit they are seen.
+    seen = tasks.env.env.observation_space(tasks.env.default_params)
+    position = np.asarray(np.round(tasks.env.points(obs)), int)
+    arrived = np.clip(position + np.asarray(MOVES)[action], 0, size - 1)
+    # A cell is believed in as far as staying there is expected to pay 1 and not −0.1.
+    cells = seen.low + (seen.high - seen.low) / (size - 1) * jnp.stack(jnp.divmod(jnp.arange(size**2), size), axis=-1)
+    staying = jnp.zeros(len(cells), jnp.int32)
+    rewards = np.asarray(expected_rewards(model, theta, obs, cells, staying, key=jax.random.key(0)))
+    learned = np.clip((rewards + 0.1) / 1.1, 0.0, 1.0).reshape(-1, size, size)
+    times = list(range(0, min(len(obs), 2 * horizon), 3))
+    return plots.grid_beliefs(learned, tasks.env.goal_belief(arrived, goal), position, goal, times, horizon)
