@@ -171,7 +171,7 @@ class Bench:
             self.right = self.restored(self.whole / "checkpoints")
         with Checkpoints(directory) as checkpoints:
             state, meta = checkpoints.restore(self.like)
-        is_key = lambda x: jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)  # noqa: E731
+        is_key = lambda x: jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)  # noqa: E731
         return [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in jax.tree.leaves(state)], meta
 
     def started_twice(self) -> str | None:
