@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from gymnax.environments import environment
+    from gymnax.environments import environment, spaces
 
 
 def _check(values: Mapping[str, object], allowed: Callable[[Any], bool], words: str) -> None:
@@ -66,6 +66,13 @@ def check_action(env: environment.Environment, action: Any) -> None:
     expected = tuple(env.action_space(env.default_params).shape)
     if np.shape(action) != expected:
         raise ValueError(f"action: got shape {np.shape(action)}; {env.name} takes shape {expected}")
+
+
+def has_bounds(space: spaces.Box) -> bool:
+    """Whether all ends of a box are finite; where there is none, gymnax writes the largest number."""
+    return all(
+        np.all(np.abs(np.asarray(end, np.float64)) < np.finfo(np.float32).max) for end in (space.low, space.high)
+    )
 
 
 def is_zero(weight: object) -> bool:

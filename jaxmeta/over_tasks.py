@@ -54,7 +54,8 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
         return mean_over_chunks(lambda chunk: gradient(theta, chunk), data, task_chunk)
 
     def backward(gradient, cotangents):
-        return jax.tree.map(lambda g: g * cotangents[0], gradient), None
+        # In each leaf's own type, whatever the type of the loss.
+        return jax.tree.map(lambda g: g * cotangents[0].astype(g.dtype), gradient), None
 
     mean.defvjp(forward, backward)
     return lambda theta, *data: mean(theta, data)

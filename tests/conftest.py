@@ -43,13 +43,19 @@ def small_maml(navigation, policy):
 
 
 @pytest.fixture(scope="session")
-def collected(navigation, small_maml):
-    """Slow weights, and lifetimes of five tasks, leaves [5, 2, 4, 12, ...]."""
-    theta = small_maml.init(jax.random.key(0)).theta
+def adapted(navigation, small_maml):
+    """Slow weights, keys and five tasks, what they adapt to, and lifetimes, leaves [5, 2, 4, 12, ...]."""
+    theta = jax.jit(small_maml.init)(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), navigation, 5)
     keys = jax.random.split(jax.random.key(2), 5)
-    _, lifetimes = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))(keys, theta, batch)
-    return theta, lifetimes
+    phi, lifetimes = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))(keys, theta, batch)
+    return types.SimpleNamespace(theta=theta, keys=keys, tasks=batch, phi=phi, lifetimes=lifetimes)
+
+
+@pytest.fixture(scope="session")
+def collected(adapted):
+    """Slow weights, and lifetimes of five tasks, leaves [5, 2, 4, 12, ...]."""
+    return adapted.theta, adapted.lifetimes
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +71,8 @@ def better_arm():
     def learned(algorithm, iterations):
         chex.clear_trace_counter()
         step = jax.jit(jax.vmap(chex.assert_max_traces(jaxmeta.runs.meta_iteration(algorithm, tasks, 64), n=1)))
-        states = jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm))(jax.numpy.arange(2))
+        initial = jax.jit(jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm)))
+        states = initial(jax.numpy.arange(2))
         infos = []
         for _ in range(iterations):
             before = jax.tree.map(jax.typeof, states)

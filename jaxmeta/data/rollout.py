@@ -10,7 +10,7 @@ from gymnax.environments import environment
 from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.over_tasks import over_tasks
-from jaxmeta.tasks import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv, kept_types
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
 
@@ -54,7 +54,8 @@ def collect_episodes(
         next_obs, next_state, reward, terminated, _ = env.step_env(key_env, state, action, task)
         truncated = env.is_truncated(next_state, task) & ~terminated
         # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
-        next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_state, state)
+        next_state = kept_types(next_state, state)
+        next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), next_state, state)
         next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
         # The last three are filled in below: they have no time axis, or are not known yet.
         step = Trajectory(obs, action, log_prob, value, reward, terminated, truncated, alive, *[jnp.zeros(0)] * 3)

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from gymnax.environments import spaces
 
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.models.dynamics import DynamicsModel, open_loop
 from jaxmeta.types import Array, Key, PyTree
 
@@ -114,13 +113,9 @@ class _Search(NamedTuple):
 def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
     if isinstance(space, spaces.Discrete):
         return _categorical_search(int(space.n), horizon, smoothing)
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
-        low, high = (np.broadcast_to(np.asarray(end, np.float32), space.shape) for end in (space.low, space.high))
-        # The difference, because a box of the largest floats has a width beyond them.
-        with np.errstate(over="ignore", invalid="ignore"):
-            width = high - low
-        if np.all(np.isfinite(width)):
-            return _gaussian_search(jnp.asarray(low), jnp.asarray(high), horizon, smoothing)
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and has_bounds(space):
+        low, high = (jnp.broadcast_to(jnp.asarray(end, jnp.float32), space.shape) for end in (space.low, space.high))
+        return _gaussian_search(low, high, horizon, smoothing)
     raise ValueError(f"space: got {space}; a planner needs Discrete actions, or a bounded Box of rank 1")
 
 

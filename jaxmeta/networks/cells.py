@@ -33,10 +33,6 @@ def gru(size: int) -> Cell:
     Its features start with memories of 2 to 101 steps, evenly on a logarithmic scale (Tallec and Ollivier 2018).
     """
 
-    def init_fn(key: Key, inputs: int) -> PyTree:
-        params = _gates(key, inputs, size, 3)
-        return {**params, "bias": params["bias"].at[size : 2 * size].set(_memories(size))}
-
     def advance(params: PyTree, carry: Array, gates: Array) -> tuple[Array, Array]:
         recurrent = carry @ params["recurrent"] + params["recurrent_bias"]
         reset, update = jnp.split(jax.nn.sigmoid(gates[: 2 * size] + recurrent[: 2 * size]), 2)
@@ -44,7 +40,8 @@ def gru(size: int) -> Cell:
         carry = update * carry + (1.0 - update) * candidate
         return carry, carry
 
-    return _gated(init_fn, lambda: jnp.zeros(size), advance)
+    bias = lambda memories: (jnp.zeros(size), memories, jnp.zeros(size))  # noqa: E731
+    return _gated(size, bias, lambda: jnp.zeros(size), advance)
 
 
 def lstm(size: int) -> Cell:
@@ -52,11 +49,6 @@ def lstm(size: int) -> Cell:
 
     Its features start with memories of 2 to 101 steps, as those of ``gru``.
     """
-
-    def init_fn(key: Key, inputs: int) -> PyTree:
-        params = _gates(key, inputs, size, 4)
-        memories = _memories(size)
-        return {**params, "bias": params["bias"].at[: 2 * size].set(jnp.concatenate([-memories, memories]))}
 
     def advance(params: PyTree, carry: tuple[Array, Array], gates: Array) -> tuple[tuple[Array, Array], Array]:
         output, memory = carry
@@ -66,7 +58,8 @@ def lstm(size: int) -> Cell:
         output = jax.nn.sigmoid(emit) * jnp.tanh(memory)
         return (output, memory), output
 
-    return _gated(init_fn, lambda: (jnp.zeros(size), jnp.zeros(size)), advance)
+    bias = lambda memories: (-memories, memories, jnp.zeros(2 * size))  # noqa: E731
+    return _gated(size, bias, lambda: (jnp.zeros(size), jnp.zeros(size)), advance)
 
 
 def linear_recurrence(size: int, layers: int = 2) -> Cell:
@@ -190,8 +183,22 @@ def cell_for(cell: str | Cell, size: int, context: int) -> Cell:
     return {"gru": gru, "lstm": lstm, "linear": linear_recurrence}[cell](size)
 
 
-def _gated(init: Callable[[Key, int], PyTree], start: Callable[[], PyTree], advance: Callable) -> Cell:
-    """A cell whose gates are sums of an input's part, taken for a whole sequence at once, and the memory's."""
+def _gated(size: int, bias: Callable, start: Callable[[], PyTree], advance: Callable) -> Cell:
+    """A cell whose gates are sums of an input's part, taken for a whole sequence at once, and the memory's.
+
+    ``bias(_memories(size))`` gives the gates' initial biases, in their order.
+    """
+
+    def init_fn(key: Key, inputs: int) -> PyTree:
+        key_input, key_recurrent = jax.random.split(key)
+        draw, biases = jax.nn.initializers.lecun_normal(), jnp.concatenate(bias(_memories(size)))
+        return {
+            "input": draw(key_input, (inputs, biases.size)),
+            "bias": biases,
+            # Not orthogonal: a decomposition of many matrices at once takes minutes on a CPU.
+            "recurrent": draw(key_recurrent, (size, biases.size)),
+            "recurrent_bias": jnp.zeros(biases.size),
+        }
 
     def gates(params: PyTree, x: Array) -> Array:
         return x @ params["input"] + params["bias"]
@@ -202,18 +209,7 @@ def _gated(init: Callable[[Key, int], PyTree], start: Callable[[], PyTree], adva
     def sequence_fn(params: PyTree, carry: PyTree, xs: Array) -> tuple[PyTree, Array]:
         return jax.lax.scan(lambda carry, x: advance(params, carry, x), carry, gates(params, xs))
 
-    return Cell(init, start, step_fn, sequence_fn)
-
-
-def _gates(key: Key, inputs: int, size: int, count: int) -> dict[str, Array]:
-    key_input, key_recurrent = jax.random.split(key)
-    return {
-        "input": jax.nn.initializers.lecun_normal()(key_input, (inputs, count * size)),
-        "bias": jnp.zeros(count * size),
-        # Not orthogonal: a decomposition of many matrices at once takes minutes on a CPU.
-        "recurrent": jax.nn.initializers.lecun_normal()(key_recurrent, (size, count * size)),
-        "recurrent_bias": jnp.zeros(count * size),
-    }
+    return Cell(init_fn, start, step_fn, sequence_fn)
 
 
 def _memories(size: int) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gymnax.environments import spaces
 from gymnax.environments.environment import Environment
 
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Gaussian, SquashedGaussian
 from jaxmeta.networks.layers import MLP, Activation, Mixture, activation_for, check_widths, feedforward
 from jaxmeta.types import Array, Key, PyTree
@@ -95,9 +95,9 @@ def latent_model_for(
         raise ValueError(f"env: observation space is {observations}; a context model needs a Box of rank 1")
     if not isinstance(actions, spaces.Box) or len(actions.shape) != 1:
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs a Box of rank 1")
-    low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), actions.shape) for x in (actions.low, actions.high))
-    if not bool(jnp.all(jnp.abs(jnp.stack([low, high])) < jnp.finfo(jnp.float32).max)):
+    if not has_bounds(actions):
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs bounded actions")
+    low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), actions.shape) for x in (actions.low, actions.high))
     size, seen = actions.shape[0], observations.shape[0]
     networks = {
         "encoder": MLP((*encoder, 2 * latent), activation),

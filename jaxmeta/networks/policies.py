@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
 from jaxmeta.networks.layers import Activation, Mixture, activation_for, check_widths, feedforward
 from jaxmeta.types import Array, Key, PyTree
@@ -152,9 +152,9 @@ def policy_module(
 
 
 def _bounds_of(space: spaces.Box) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
-    if not np.all(np.isfinite([low, high])):
+    if not has_bounds(space):
         raise ValueError("bounded_mean: the action space has no bounds")
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), space.shape) for bound in (space.low, space.high))
     return tuple(low.tolist()), tuple(high.tolist())
 
 

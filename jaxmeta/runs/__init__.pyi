@@ -1,9 +1,11 @@
 # The public names, and where each is; read by ``__init__.py`` and by type checkers.
 
+from .directory import seed_states as seed_states
 from .evaluate import (
     adaptation_returns as adaptation_returns,
     adapted_expert_use as adapted_expert_use,
     bootstrap_interval as bootstrap_interval,
+    evaluate_run as evaluate_run,
     interquartile_mean as interquartile_mean,
 )
 from .experiment import Experiment as Experiment

@@ -13,7 +13,7 @@ from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
-from jaxmeta.tasks import LifetimeEnv
+from jaxmeta.tasks import LifetimeEnv, numbers
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
@@ -210,14 +210,11 @@ def evaluate_run(
         episodes = tasks.env.episodes if isinstance(tasks.env, LifetimeEnv) else 1
         references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
     leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
+    drawn = {jax.tree_util.keystr(path).lstrip("."): np.asarray(numbers(leaf)).tolist() for path, leaf in leaves}
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
-        "tasks": {
-            "task_seed": task_seed,
-            "count": task_count,
-            "parameters": {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf).tolist() for path, leaf in leaves},
-        },
+        "tasks": {"task_seed": task_seed, "count": task_count, "parameters": drawn},
         "returns": returns["sampled"].tolist(),
         "returns_deterministic": returns["deterministic"].tolist(),
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},

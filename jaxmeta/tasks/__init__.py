@@ -31,6 +31,8 @@ from jaxmeta.tasks.environments import (
     Plane as Plane,
     TaskEnvironment as TaskEnvironment,
     figures_of as figures_of,
+    kept_types as kept_types,
+    numbers as numbers,
 )
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax

@@ -18,7 +18,7 @@ from jaxmeta.types import Array, Key, Task, TaskDistribution
 
 @struct.dataclass
 class BernoulliParams(environment.EnvParams):
-    """The task: ``probability`` ``[k]``, that an arm pays 1 and not 0."""
+    """The task: ``probability`` ``[k]``, that an arm pays 1 and not 0; ``[contexts, k]`` where there are contexts."""
 
     probability: Array = struct.field(default_factory=lambda: jnp.linspace(0.1, 0.9, 5))
     max_steps_in_episode: int = 100
@@ -190,16 +190,8 @@ class ContextualState(TimedState):
     context: Array
 
 
-@struct.dataclass
-class ContextualParams(environment.EnvParams):
-    """The task: ``probability`` ``[contexts, arms]``, that an arm pays 1 in a context."""
-
-    probability: Array = struct.field(default_factory=lambda: _default_probability(4, 5))
-    max_steps_in_episode: int = 100
-
-
 @registered
-class ContextualBandit(Bandit):
+class ContextualBandit(BernoulliBandit):
     """Before each pull a context is drawn uniformly; the observation is its one-hot. Nothing terminates."""
 
     def __init__(self, *, contexts: int = 4, arms: int = 5):
@@ -208,8 +200,10 @@ class ContextualBandit(Bandit):
         self.contexts = contexts
 
     @property
-    def default_params(self) -> ContextualParams:
-        return ContextualParams(probability=_default_probability(self.contexts, self.arms))
+    def default_params(self) -> BernoulliParams:
+        # A rotated ladder: in context ``c`` arm ``(c + k − 1) mod k`` is best.
+        ladder = jnp.linspace(0.1, 0.9, self.arms)
+        return BernoulliParams(probability=jnp.stack([jnp.roll(ladder, context) for context in range(self.contexts)]))
 
     def transition(self, key, state, action, params):
         key_reward, key_context = jax.random.split(key)
@@ -220,9 +214,6 @@ class ContextualBandit(Bandit):
     def first_state(self, key, params) -> Any:
         context = jax.random.randint(key, (), 0, self.contexts)
         return ContextualState(context=context, time=jnp.zeros((), jnp.int32))
-
-    def expected_rewards(self, params):
-        return params.probability
 
     def arm_rewards(self, params) -> Array | None:
         # Which arm is best depends on the context: the arms have no order of their own.
@@ -243,12 +234,6 @@ class ContextualBandit(Bandit):
         return drawing.figure(drawing.heat_map, params.probability, row=state.context, what=title, rows="context")
 
 
-def _default_probability(contexts: int, arms: int) -> Array:
-    """A rotated ladder: in context ``c`` arm ``(c + k − 1) mod k`` is best."""
-    ladder = jnp.linspace(0.1, 0.9, arms)
-    return jnp.stack([jnp.roll(ladder, context) for context in range(contexts)])
-
-
 def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -> TaskDistribution:
     """Bernoulli arms whose probabilities depend on an observed context; all are drawn from U[0, 1], independently.
 
@@ -261,8 +246,8 @@ def contextual_bandit(*, contexts: int = 4, arms: int = 5, horizon: int = 100) -
       horizon: pulls in a lifetime, n ≥ 1.
     """
 
-    def sample_fn(key: Key) -> ContextualParams:
+    def sample_fn(key: Key) -> BernoulliParams:
         probability = jax.random.uniform(key, (contexts, arms))
-        return ContextualParams(probability=probability, max_steps_in_episode=horizon)
+        return BernoulliParams(probability=probability, max_steps_in_episode=horizon)
 
     return bandit_family(ContextualBandit(contexts=contexts, arms=arms), sample_fn, horizon)

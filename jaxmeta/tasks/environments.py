@@ -135,6 +135,32 @@ def typed(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, jnp.asarray(leaf).dtype), tree)
 
 
+def numbers(leaf: Any) -> Array:
+    """A leaf of a task as it is, or of a PRNG key the words that it consists of, scaled to [0, 1)."""
+    if not jnp.issubdtype(jnp.asarray(leaf).dtype, jax.dtypes.prng_key):
+        return jnp.asarray(leaf)
+    return jax.random.key_data(leaf).astype(jnp.float32) / 2.0**32
+
+
+def kept_types(new: PyTree, old: PyTree) -> PyTree:
+    """``new``, a state after a step, if its leaves have the types of those before it.
+
+    Raises:
+      ValueError: one has another type; cast to the old one, it could lose what it holds. It is named.
+    """
+
+    def kept(path: Any, new: Any, old: Any) -> Array:
+        new = jnp.asarray(new)
+        if new.dtype != old.dtype:
+            leaf = f"state{jax.tree_util.keystr(path)}"
+            raise ValueError(
+                f"env: {leaf} is {old.dtype} and becomes {new.dtype}; jaxmeta.from_gymnax(env, ...) mends it"
+            )
+        return new
+
+    return jax.tree_util.tree_map_with_path(kept, new, old)
+
+
 def figures_of(env: environment.Environment) -> TaskEnvironment:
     """What says how an environment is drawn: itself, or the default answers where it is gymnax's own."""
     return env if isinstance(env, TaskEnvironment) else TaskEnvironment()

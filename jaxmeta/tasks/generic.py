@@ -1,15 +1,16 @@
 """Any gymnax environment as a family of tasks."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.tasks.environments import typed
-from jaxmeta.tasks.wrappers import scale_actions
-from jaxmeta.types import Array, Key, Task, TaskDistribution
+from jaxmeta.tasks.wrappers import Wrapper, scale_actions
+from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
 
 def from_gymnax(
@@ -22,9 +23,10 @@ def from_gymnax(
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
 
-    Bounded continuous actions are scaled to ``[−1, 1]``. Only what is in the parameters can be a task: an environment
-    that draws its goal in ``reset_env`` changes the task with every episode. Python numbers among the parameters that a
-    sampler gives become arrays.
+    Bounded continuous actions are scaled to ``[−1, 1]``. Observations that are truth values or unsigned numbers become
+    float32, and a state has the types that ``step_env`` gives it from the first step on. Python numbers among the
+    parameters that a sampler gives become arrays. Only what is in the parameters can be a task: an environment that
+    draws its goal in ``reset_env`` changes the task with every episode.
 
     Args:
       env: a gymnax environment.
@@ -35,6 +37,7 @@ def from_gymnax(
 
     Raises:
       TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.
+      ValueError: what ``reset_env`` or ``step_env`` returns is not of one shape at each step; it is named.
     """
     if not isinstance(env, environment.Environment):
         raise TypeError(f"env: got {type(env).__name__}; must be a gymnax Environment (gymnax.make returns a pair)")
@@ -44,8 +47,9 @@ def from_gymnax(
     for name, sampler in {"sample": sample, "sample_test": sample_test}.items():
         if sampler and (sampled := jax.tree.structure(jax.eval_shape(sampler, jax.random.key(0)))) != expected:
             raise TypeError(f"{name}: returns {sampled}; must return {env.name}'s parameters, {expected}")
+    env = with_steady_types(env, jax.eval_shape(sample, jax.random.key(0)))
     space = env.action_space(env.default_params)
-    bounded = isinstance(space, spaces.Box) and bool(jnp.all(jnp.isfinite(space.low) & jnp.isfinite(space.high)))
+    bounded = isinstance(space, spaces.Box) and has_bounds(space)
 
     def strong(sampler: Callable[[Key], Task]) -> Callable[[Key], Task]:
         return lambda key: typed(sampler(key))
@@ -57,3 +61,79 @@ def from_gymnax(
         optimum=optimum,
         sample_test=None if sample_test is None else strong(sample_test),
     )
+
+
+class SteadyTypes(Wrapper):
+    """The same environment, with observations and states of one type at each step, and ends that are truth values."""
+
+    def __init__(self, env: environment.Environment, obs_types: PyTree, state_types: PyTree):
+        super().__init__(env)
+        self.obs_types, self.state_types = obs_types, state_types
+
+    def observation_space(self, params=None) -> spaces.Space:
+        space = self.env.observation_space(self.default_params if params is None else params)
+        if isinstance(space, spaces.Box) and _is_raw(jnp.dtype(space.dtype)):
+            return spaces.Box(space.low, space.high, space.shape, jnp.float32)
+        return space
+
+    def reset_env(self, key, params):
+        obs, state = self.env.reset_env(key, params)
+        return self._seen(obs), self._kept(state)
+
+    def step_env(self, key, state, action, params):
+        obs, state, reward, terminated, info = super().step_env(key, state, action, params)
+        return self._seen(obs), self._kept(state), jnp.asarray(reward), jnp.asarray(terminated, bool), info
+
+    def observe(self, key, state, action, params):
+        return self._seen(self.env.observe(key, state, action, params))
+
+    def get_obs(self, state, params=None, key=None):
+        return self._seen(self.env.get_obs(state, params, key))
+
+    def _seen(self, obs: Any) -> Any:
+        as_number = lambda x, like: jnp.asarray(x, jnp.float32 if _is_raw(like.dtype) else like.dtype)  # noqa: E731
+        return jax.tree.map(as_number, obs, self.obs_types)
+
+    def _kept(self, state: Any) -> Any:
+        return jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), state, self.state_types)
+
+
+def with_steady_types(env: environment.Environment, task: Task) -> environment.Environment:
+    """``env`` itself if all that it returns has one shape and type at each step, else a wrapper that sees to the types.
+
+    Raises:
+      ValueError: shapes that change, or a reward or an end that is not a scalar.
+    """
+    key = jax.random.key(0)
+
+    def first(key: Key, task: Task) -> tuple[Any, Any]:
+        return jax.tree.map(jnp.asarray, env.reset_env(key, task))
+
+    def then(key: Key, state: Any, task: Task) -> tuple[Any, ...]:
+        stepped = env.step_env(key, state, env.action_space(env.default_params).sample(key), task)
+        return jax.tree.map(jnp.asarray, stepped[:4])
+
+    obs, state = jax.eval_shape(first, key, task)
+    later_obs, later, reward, terminated = jax.eval_shape(then, key, state, task)
+    for name, got in (("reward", reward), ("end", terminated)):
+        if got.shape != ():
+            raise ValueError(f"env: step_env's {name} has shape {got.shape}; must be a scalar")
+    for name, one, other in (("observation", obs, later_obs), ("state", state, later)):
+        if jax.tree.structure(one) != jax.tree.structure(other):
+            raise ValueError(f"env: step_env returns another kind of {name} than reset_env")
+        for (path, x), y in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(other), strict=True):
+            if x.shape != y.shape:
+                leaf = f"{name}{jax.tree_util.keystr(path)}"
+                raise ValueError(f"env: step_env returns {leaf} of shape {y.shape}, reset_env of shape {x.shape}")
+    again = jax.eval_shape(then, key, later, task)[1]
+    types, moved = (jax.tree.map(lambda x: x.dtype, tree) for tree in (later, again))
+    if types != moved:
+        raise ValueError(f"env: the types of its state change at each step: {types}, then {moved}")
+    steady = jax.tree.map(lambda x: x.dtype, (obs, state)) == jax.tree.map(lambda x: x.dtype, (later_obs, later))
+    raw = any(_is_raw(x.dtype) for x in jax.tree.leaves(obs))
+    return env if steady and not raw and terminated.dtype == jnp.bool_ else SteadyTypes(env, later_obs, later)
+
+
+def _is_raw(dtype: Any) -> bool:
+    """Of pixels and flags, whose differences wrap around or do not exist."""
+    return jnp.issubdtype(dtype, jnp.bool_) or jnp.issubdtype(dtype, jnp.unsignedinteger)

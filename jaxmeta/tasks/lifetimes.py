@@ -9,7 +9,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.tasks.environments import TimedState
+from jaxmeta.tasks.environments import TimedState, kept_types
 from jaxmeta.tasks.wrappers import Wrapper, flat_bounds, flat_observation
 from jaxmeta.types import Array, TaskDistribution
 
@@ -77,10 +77,10 @@ class LifetimeEnv(Wrapper):
         ended = terminated | self.env.is_truncated(inner, params) | (inner_time >= self.horizon)
         fresh_obs, fresh = self.env.reset_env(key_reset, params)
         inner_obs = jnp.where(ended, fresh_obs, obs)
-        inner = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, inner)
+        inner = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, kept_types(inner, state.inner))
         next_state = LifetimeState(
             time=state.time + 1,
-            inner=jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), inner, state.inner),
+            inner=kept_types(inner, state.inner),
             inner_obs=inner_obs.astype(state.inner_obs.dtype),
             inner_time=jnp.where(ended, 0, inner_time),
             episode=state.episode + ended,

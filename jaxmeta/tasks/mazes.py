@@ -90,7 +90,8 @@ class FourRooms(HiddenGoalMaze):
     episode_view = EpisodeView.PATH
 
     def __init__(self):
-        rooms = gymnax_rooms.FourRooms()
+        with jax.ensure_compile_time_eval():  # As in ``MetaMaze``.
+            rooms = gymnax_rooms.FourRooms()
         super().__init__(rooms, rooms.pos_fixed)
 
     @property
@@ -172,7 +173,8 @@ class MetaMaze(HiddenGoalMaze):
     def __init__(self, maze_size: int = 9):
         if maze_size < 3 or maze_size % 2 == 0:
             raise ValueError(f"maze_size: got {maze_size}; must be odd and at least 3")
-        maze = gymnax_maze.MetaMaze(maze_size=maze_size)
+        with jax.ensure_compile_time_eval():  # It asks its arrays for their values, which a sweep's jit would not have.
+            maze = gymnax_maze.MetaMaze(maze_size=maze_size)
         super().__init__(maze, maze.center_position)
 
     @property

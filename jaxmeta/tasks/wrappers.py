@@ -12,7 +12,7 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
-from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of
+from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of, kept_types, numbers
 from jaxmeta.types import Array, Task, TaskDistribution
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class RepeatedActions(Wrapper):
         def advance(last, key):
             over = last[3] | self.env.is_truncated(last[1], params)
             obs, state, reward, terminated, _ = self.env.step_env(key, last[1], action, params)
-            new = (obs, state, last[2] + reward, terminated)
+            new = (obs, kept_types(state, last[1]), last[2] + reward, terminated)
             return jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last), None
 
         first, *others = jax.random.split(key, self.times)
@@ -256,10 +256,11 @@ def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
     Which ones do is found once, from 16 tasks that are drawn by a fixed key.
     """
     batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
-    varies = [jnp.any(leaf != leaf[:1], axis=0).ravel().nonzero()[0] for leaf in jax.tree.leaves(batch)]
+    leaves = [np.asarray(numbers(leaf)) for leaf in jax.tree.leaves(batch)]
+    varies = [np.flatnonzero(np.any(leaf != leaf[:1], axis=0)) for leaf in leaves]
 
     def features_fn(task: Task) -> Array:
-        leaves = [jnp.ravel(jnp.asarray(leaf, jnp.float32)) for leaf in jax.tree.leaves(task)]
+        leaves = [jnp.ravel(jnp.asarray(numbers(leaf), jnp.float32)) for leaf in jax.tree.leaves(task)]
         return jnp.concatenate([leaf[index] for leaf, index in zip(leaves, varies, strict=True)])
 
     return features_fn

@@ -102,7 +102,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_with_two_experts_stays_finite_and_moves_both(name, navigation):
     tasks, algorithm = TRAINED[name](navigation, 2)
-    state = jaxmeta.runs.init_state(jax.random.key(0), algorithm)
+    state = jax.jit(lambda key: jaxmeta.runs.init_state(key, algorithm))(jax.random.key(0))
     step = jax.jit(jaxmeta.runs.meta_iteration(algorithm, tasks, 4))
     begun = state
     for _ in range(3):
@@ -113,9 +113,8 @@ def test_training_with_two_experts_stays_finite_and_moves_both(name, navigation)
     mixture = [each for path, each in jax.tree_util.tree_leaves_with_path(moved) if "Mixture_0" in str(path)]
     assert len(mixture) >= 4
     assert np.all(mixture)
-    use = jaxmeta.runs.adapted_expert_use(
-        jax.random.key(1), algorithm, state.meta.theta, tasks.sample(jax.random.key(2))
-    )
+    use_of = jax.jit(lambda key, theta, task: jaxmeta.runs.adapted_expert_use(key, algorithm, theta, task))
+    use = use_of(jax.random.key(1), state.meta.theta, tasks.sample(jax.random.key(2)))
     assert use.shape == (2,)
     np.testing.assert_allclose(jnp.sum(use), 1.0, rtol=1e-5)
 

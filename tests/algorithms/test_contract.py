@@ -62,7 +62,8 @@ def test_contract(name, navigation, policy):
     chex.clear_trace_counter()
     step = jaxmeta.runs.meta_iteration(algorithm, navigation, 8)
     counted = jax.jit(jax.vmap(chex.assert_max_traces(step, n=1)))
-    states = jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm))(jnp.arange(2))
+    initial = jax.jit(jax.vmap(lambda seed: jaxmeta.runs.init_state(jax.random.key(seed), algorithm)))
+    states = initial(jnp.arange(2))
     infos = []
     for _ in range(40):
         before = jax.tree.map(jax.typeof, states)
@@ -83,13 +84,15 @@ def test_a_trained_policy_adapts_to_unseen_goals_better_than_a_fresh_one(navigat
     batch = jaxmeta.sample_tasks(jax.random.key(9), navigation, 50)
     keys = jax.random.split(jax.random.key(10), 50)
 
+    adapt = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))
+
     def gain(theta):
-        _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
+        _, lifetimes = adapt(keys, theta, batch)
         returns = jaxmeta.data.episode_returns(lifetimes.trajectory).mean(axis=(0, 2))
         return float(returns[1] - returns[0]), float(returns[1])
 
     trained_gain, trained = gain(state.meta.theta)
-    _, fresh = gain(algorithm.init(jax.random.key(1)).theta)
+    _, fresh = gain(jax.jit(algorithm.init)(jax.random.key(1)).theta)
     assert trained_gain > 0.3
     assert trained > fresh + 0.5
 
@@ -99,7 +102,7 @@ def test_a_non_finite_update_is_left_out_and_counted(navigation, policy):
         return jnp.sum(log_prob) * jnp.inf
 
     algorithm = jaxmeta.maml(navigation, policy=policy, episodes=2, outer_loss=poisoned)
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     new_state, info = jax.jit(algorithm.step)(
         jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), navigation, 2)
     )

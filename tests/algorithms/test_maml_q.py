@@ -27,9 +27,9 @@ def small(tasks, **settings):
 @pytest.fixture(scope="module")
 def stepped(tasks):
     """A state, and what two meta-steps of three tasks made of it, with the tasks of each."""
-    algorithm = small(tasks, adaptation_steps=2, priority_exponent=0.5, epsilon_decay=4, epsilon_end=0.2)
+    algorithm = small(tasks, priority_exponent=0.5, epsilon_decay=4, epsilon_end=0.2)
     step = jax.jit(algorithm.step)
-    states, infos, batches = [algorithm.init(jax.random.key(0))], [], []
+    states, infos, batches = [jax.jit(algorithm.init)(jax.random.key(0))], [], []
     for seed in range(2):
         # Each task pays for one arm alone, and always.
         batch = jaxmeta.sample_tasks(jax.random.key(10 + seed), tasks, 3)
@@ -60,7 +60,7 @@ def test_epsilon_falls_with_the_steps_and_is_not_part_of_theta(stepped, tasks):
 def test_replay_never_mixes_tasks_and_the_oldest_are_written_over(stepped):
     _, states, _, batches = stepped
     data = states[-1].opt_state.buffer.data
-    assert data.reward.shape == (4, 3, 2, HORIZON)
+    assert data.reward.shape == (4, 2, 2, HORIZON)
     # Six tasks went into four places: the fourth, fifth and sixth are at places 3, 0 and 1.
     paying = [int(jnp.argmax(p)) for batch in batches for p in batch.probability]
     for place, task in enumerate((4, 5, 2, 3)):
@@ -74,7 +74,7 @@ def test_an_update_moves_the_weights_and_the_slow_copy_follows(stepped):
         for weights in (after.theta, after.opt_state.carried.target)
     )
     assert 0 < followed < 0.05 * moved
-    assert info["env_steps"] == 3 * 3 * 2 * HORIZON
+    assert info["env_steps"] == 3 * 2 * 2 * HORIZON
     assert info["skipped"] == 0
 
 
@@ -150,4 +150,4 @@ def test_continuous_actions_and_a_ring_that_is_too_small_are_refused(navigation,
     algorithm = small(tasks, capacity=2)
     batch = jaxmeta.sample_tasks(jax.random.key(0), tasks, 3)
     with pytest.raises(ValueError, match="capacity: got 2; must be at least the 3 items"):
-        jax.eval_shape(algorithm.step, jax.random.key(0), algorithm.init(jax.random.key(0)), batch)
+        jax.eval_shape(algorithm.step, jax.random.key(0), jax.eval_shape(algorithm.init, jax.random.key(0)), batch)

@@ -56,20 +56,21 @@ def test_an_imagined_task_starts_where_it_is_told_and_moves_as_its_model(tasks, 
     params |= {"scale": scale, "box": {"low": jnp.full(2, -3.5), "high": jnp.full(2, 3.5)}}
     starts = jnp.array([[0.0, 0.0], [1.0, 1.0]])
     task = ImaginedTask(model=params, starts=starts, max_steps_in_episode=jnp.int32(4))
-    seen = [family.env.reset_env(key, task)[0].tolist() for key in jax.random.split(jax.random.key(0), 20)]
+    reset, move = jax.jit(family.env.reset_env), jax.jit(family.env.step_env)
+    seen = [reset(key, task)[0].tolist() for key in jax.random.split(jax.random.key(0), 20)]
     assert {tuple(each) for each in seen} == {(0.0, 0.0), (1.0, 1.0)}
-    obs, state = family.env.reset_env(jax.random.key(0), task)
+    obs, state = reset(jax.random.key(0), task)
     start = obs[0]
     for step in range(1, 4):
-        obs, state, reward, _, _ = family.env.step_env(jax.random.key(step), state, jnp.zeros(2), task)
+        obs, state, reward, _, _ = move(jax.random.key(step), state, jnp.zeros(2), task)
     # Kept in the box: three moves of 1 and −2 would lead beyond it.
     np.testing.assert_allclose(obs, [jnp.minimum(start + 3.0, 3.5), -3.5], atol=1e-3)
     np.testing.assert_allclose(reward, 5.0, atol=1e-3)
     assert not bool(family.env.is_truncated(state, task))
-    _, state, _, _, _ = family.env.step_env(jax.random.key(9), state, jnp.zeros(2), task)
+    _, state, _, _, _ = move(jax.random.key(9), state, jnp.zeros(2), task)
     assert bool(family.env.is_truncated(state, task))
     # Log-odds of 0: every other step ends.
-    step = jax.vmap(lambda key: family.env.step_env(key, state, jnp.zeros(2), task)[3])
+    step = jax.jit(jax.vmap(lambda key: family.env.step_env(key, state, jnp.zeros(2), task)[3]))
     assert 30 < int(jnp.sum(step(jax.random.split(jax.random.key(1), 100)))) < 70
 
 
@@ -86,7 +87,7 @@ def test_a_meta_step_moves_policy_and_model_and_counts_real_steps_only(hybrid):
 
 def test_replaying_the_adaptation_imagines_the_same(hybrid):
     algorithm, _, state, _, phi, lifetime = hybrid
-    again = replay_adaptation(algorithm.learner, state.theta, lifetime)
+    again = jax.jit(lambda theta: replay_adaptation(algorithm.learner, theta, lifetime))(state.theta)
     chex.assert_trees_all_close(phi, again, rtol=1e-5, atol=1e-6)
     batch = jax.tree.map(lambda x: x[0], lifetime.trajectory)
     other = batch._replace(reward=batch.reward + 1e-3)
@@ -98,16 +99,17 @@ def test_imagined_steps_count_by_their_weight(tasks, model, hybrid):
     _, _, state, _, _, lifetime = hybrid
     batch = jax.tree.map(lambda x: x[0], lifetime.trajectory)
 
-    def adapted(**settings):
-        learner = small(tasks, model, imagined_updates=0, **settings).learner
-        return jax.jit(lambda theta: learner.absorb(theta, learner.begin(theta), batch))(state.theta)
+    @jax.jit
+    def adapted(theta, weight):
+        learner = small(tasks, model, imagined_updates=0, imagined_steps=1, imagined_weight=weight).learner
+        return learner.absorb(theta, learner.begin(theta), batch).policy.params
 
-    none, half, whole = (adapted(imagined_steps=1, imagined_weight=weight).policy.params for weight in (0.0, 0.5, 1.0))
+    none, half, whole = (adapted(state.theta, weight) for weight in (0.0, 0.5, 1.0))
     plain = jaxmeta.maml(
         tasks, policy=jaxmeta.networks.policy_for(tasks.env, hidden=(8,)), inner_rate=0.1, episodes=2
     ).learner
-    theta = state.theta["policy"]
-    chex.assert_trees_all_close(none, plain.absorb(theta, plain.begin(theta), batch).params, rtol=1e-6, atol=1e-8)
+    without_a_model = jax.jit(lambda theta: plain.absorb(theta, plain.begin(theta), batch).params)
+    chex.assert_trees_all_close(none, without_a_model(state.theta["policy"]), rtol=1e-6, atol=1e-8)
     chex.assert_trees_all_close(half, jax.tree.map(lambda a, b: 0.5 * (a + b), none, whole), rtol=1e-4, atol=1e-6)
     moved = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), none, whole)
     assert max(float(x) for x in jax.tree.leaves(moved)) > 1e-4

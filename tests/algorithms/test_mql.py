@@ -1,5 +1,7 @@
 """MQL: what adaptation does and does not move, and that meta-training is R2D2's."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -24,26 +26,42 @@ SIZES = {"policy": SMALL, "segment": 4, "capacity": 8, "batch": 2, "updates": 2,
 def trained(lifetimes):
     """Slow weights after one meta-step of two tasks, and a lifetime in a third."""
     algorithm = jaxmeta.mql(lifetimes, **SIZES)
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2)
     new, info = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
     _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(3), new.theta, lifetimes.sample(jax.random.key(4)))
     return state, new, info, lifetime
 
 
-def moves(lifetimes, trained, **settings):
-    """How far one adaptation step moves the weights, by their norm, and the fast state after it."""
-    _, new, _, lifetime = trained
-    algorithm = jaxmeta.mql(lifetimes, **SIZES, **settings)
-    theta = new.theta
-    phi = jax.jit(algorithm.learner.absorb)(theta, algorithm.learner.begin(theta), batch_of(lifetime, 0))
-    return float(optax.global_norm(jax.tree.map(jnp.subtract, phi.network, theta["network"]))), phi
+@pytest.fixture(scope="module")
+def moves(lifetimes, trained):
+    """``moves(theta, ...)``: how far one adaptation step moves the weights, by their norm, and the fast state after it.
+
+    Compiled once for each number of updates.
+    """
+    *_, lifetime = trained
+
+    @functools.cache
+    def compiled(new_updates, replay_updates):
+        def moved(theta, batch, inner_rate, proximal):
+            updates = {"new_updates": new_updates, "replay_updates": replay_updates}
+            learner = jaxmeta.mql(lifetimes, **SIZES, **updates, inner_rate=inner_rate, proximal=proximal).learner
+            phi = learner.absorb(theta, learner.begin(theta), batch)
+            return optax.global_norm(jax.tree.map(jnp.subtract, phi.network, theta["network"])), phi
+
+        return jax.jit(moved)
+
+    def call(theta, new_updates=2, replay_updates=2, inner_rate=1e-4, proximal=1.0):
+        distance, phi = compiled(new_updates, replay_updates)(theta, batch_of(lifetime, 0), inner_rate, proximal)
+        return float(distance), phi
+
+    return call
 
 
 def test_meta_training_is_that_of_r2d2_and_a_sample_of_its_data_goes_along(lifetimes, trained):
     state, new, info, _ = trained
     theirs = jaxmeta.r2d2(lifetimes, **{name: SIZES[name] for name in SIZES if name != "kept"})
-    chex.assert_trees_all_equal(theirs.init(jax.random.key(0)).theta, state.theta["network"])
+    chex.assert_trees_all_equal(jax.jit(theirs.init)(jax.random.key(0)).theta, state.theta["network"])
     assert info["skipped"] == 0
     assert np.all(np.asarray(state.theta["replay"].mask) == 0)
     stored, kept = new.opt_state.buffer, new.theta["replay"]
@@ -53,29 +71,28 @@ def test_meta_training_is_that_of_r2d2_and_a_sample_of_its_data_goes_along(lifet
     assert jax.tree.map(jax.typeof, new) == jax.tree.map(jax.typeof, state)
 
 
-def test_without_steps_or_without_a_rate_adaptation_leaves_the_weights_as_they_are(lifetimes, trained):
-    assert moves(lifetimes, trained, new_updates=0, replay_updates=0)[0] == 0.0
-    assert moves(lifetimes, trained, inner_rate=0.0)[0] == 0.0
-    assert moves(lifetimes, trained, new_updates=0)[0] > 0.0
-    moved, phi = moves(lifetimes, trained, replay_updates=0)
+def test_without_steps_or_without_a_rate_adaptation_leaves_the_weights_as_they_are(moves, trained):
+    theta = trained[1].theta
+    assert moves(theta, new_updates=0, replay_updates=0)[0] == 0.0
+    assert moves(theta, inner_rate=0.0)[0] == 0.0
+    assert moves(theta, new_updates=0)[0] > 0.0
+    moved, phi = moves(theta, replay_updates=0)
     assert moved > 0.0
     # The next lifetime begins without a memory.
     np.testing.assert_array_equal(phi.memory, 0.0)
 
 
-def test_without_replay_the_stored_data_does_not_count(lifetimes, trained):
-    state, new, info, lifetime = trained
-    other = new._replace(theta={**new.theta, "replay": jax.tree.map(lambda x: x * 0, new.theta["replay"])})
+def test_without_replay_the_stored_data_does_not_count(moves, trained):
+    theta = trained[1].theta
+    other = {**theta, "replay": jax.tree.map(lambda x: x * 0, theta["replay"])}
     for settings, same in (({"replay_updates": 0}, True), ({}, False)):
-        (one, _), (two, _) = (
-            moves(lifetimes, (state, each, info, lifetime), proximal=0.0, **settings) for each in (new, other)
-        )
+        (one, _), (two, _) = (moves(each, proximal=0.0, **settings) for each in (theta, other))
         assert (one == two) == same
 
 
-def test_the_proximal_term_pulls_back_to_the_meta_trained_weights(lifetimes, trained):
+def test_the_proximal_term_pulls_back_to_the_meta_trained_weights(moves, trained):
     settings = {"inner_rate": 1e-2, "new_updates": 40, "replay_updates": 0}
-    free, weak, strong = (moves(lifetimes, trained, proximal=each, **settings)[0] for each in (0.0, 0.3, 30.0))
+    free, weak, strong = (moves(trained[1].theta, proximal=each, **settings)[0] for each in (0.0, 0.3, 30.0))
     assert free > 1.2 * weak
     assert weak > 1.2 * strong
 
@@ -87,12 +104,12 @@ def test_the_adapted_weights_act(lifetimes, trained):
     phi, lifetime = jax.jit(algorithm.adapt)(jax.random.key(3), new.theta, lifetimes.sample(jax.random.key(4)))
     first, second = (batch_of(lifetime, step) for step in range(2))
     learner = algorithm.learner
-    begin = learner.begin(new.theta)
-    for phi, batch in ((begin, first), (learner.absorb(new.theta, begin, first), second)):
-        log_prob, value = learner.score(new.theta, phi, batch)
+    begin, score = learner.begin(new.theta), jax.jit(learner.score)
+    for phi, batch in ((begin, first), (jax.jit(learner.absorb)(new.theta, begin, first), second)):
+        log_prob, value = score(new.theta, phi, batch)
         np.testing.assert_allclose(value, batch.value, atol=1e-4)
         np.testing.assert_allclose(log_prob, batch.log_prob, atol=1e-4)
-    assert np.abs(learner.score(new.theta, begin, second)[1] - second.value).max() > 1e-2
+    assert np.abs(score(new.theta, begin, second)[1] - second.value).max() > 1e-2
 
 
 def test_returns_are_those_of_all_lifetimes_episodes(lifetimes, trained):

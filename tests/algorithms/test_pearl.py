@@ -32,7 +32,7 @@ def algorithm(tasks, model):
 @pytest.fixture(scope="module")
 def adapted(tasks, algorithm):
     """Slow weights, and what the same key adapts to in three tasks."""
-    theta = algorithm.init(jax.random.key(0)).theta
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
     batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, 3)
     phi, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (None, None, 0)))(jax.random.key(2), theta, batch)
     return theta, batch, phi, lifetimes
@@ -49,18 +49,18 @@ def test_the_posterior_is_the_product_of_its_factors():
 def test_the_posterior_does_not_depend_on_the_order_of_transitions(algorithm, model, adapted):
     theta, _, _, lifetimes = adapted
     data = jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
-    begin = algorithm.learner.begin(theta)
-    in_order = algorithm.learner.absorb(theta, begin, data).belief
+    begin, absorb = algorithm.learner.begin(theta), jax.jit(algorithm.learner.absorb)
+    in_order = absorb(theta, begin, data).belief
     order = jax.random.permutation(jax.random.key(3), HORIZON)
     stored = jax.tree.map(
         lambda x: x[:HORIZON][order], transitions_of(jax.tree.map(lambda x: x[0], lifetimes.trajectory))
     )
-    said = model.factors(theta, stored.obs, stored.action, stored.reward, stored.next_obs)
+    said = jax.jit(model.factors)(theta, stored.obs, stored.action, stored.reward, stored.next_obs)
     chex.assert_trees_all_close(in_order, update_belief(begin.belief, said, stored.mask), rtol=1e-5)
     assert not np.allclose(in_order.shift, 0.0)
     # Nor on where the data is cut in two.
     first, second = (data._replace(mask=data.mask * (jnp.arange(HORIZON) % 2 == half)) for half in (0, 1))
-    in_parts = algorithm.learner.absorb(theta, algorithm.learner.absorb(theta, begin, first), second).belief
+    in_parts = absorb(theta, absorb(theta, begin, first), second).belief
     chex.assert_trees_all_close(in_order, in_parts, rtol=1e-5)
 
 
@@ -142,7 +142,7 @@ def test_padding_is_never_learned_from_and_nothing_follows_an_end(tasks, model):
 def test_replay_never_mixes_tasks(tasks, algorithm):
     """An item's rewards are those of one goal, and an item is overwritten as a whole."""
     step = jax.jit(algorithm.step)
-    state, batches = algorithm.init(jax.random.key(0)), []
+    state, batches = jax.jit(algorithm.init)(jax.random.key(0)), []
     for seed in range(2):
         batches.append(jaxmeta.sample_tasks(jax.random.key(10 + seed), tasks, 3))
         state, info = step(jax.random.key(seed), state, batches[-1])
@@ -156,7 +156,7 @@ def test_replay_never_mixes_tasks(tasks, algorithm):
 
 
 def test_a_step_moves_every_network_and_slow_critics_follow(tasks, algorithm):
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     new, info = jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), tasks, 3))
     for name in ("encoder", "actor", "critics", "log_temperature"):
         assert optax.global_norm(jax.tree.map(jnp.subtract, new.theta[name], state.theta[name])) > 0, name
@@ -185,7 +185,7 @@ def test_pearl_finds_the_side_that_pays(tasks):
         capacity=400,
         updates=60,
     )
-    train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, sides, iterations=40, meta_batch=10))
+    train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, sides, iterations=30, meta_batch=10))
     _, metrics = train(jax.random.key(0))
     assert metrics["return_post"][-10:].mean() > -2.4, metrics["return_post"]
     assert metrics["return_pre"][-10:].mean() < -2.6, metrics["return_pre"]

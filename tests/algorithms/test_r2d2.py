@@ -69,18 +69,17 @@ def test_sequences_carry_the_memory_that_acted(lifetimes):
     policy = jaxmeta.networks.recurrent_policy_for(lifetimes.env, horizon=8, size=5)
     settings = {"policy": policy, "burn_in": 2, "segment": 3, "capacity": 4, "batch": 2, "updates": 1}
     algorithm = jaxmeta.r2d2(lifetimes, **settings)
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2))
     data = new.opt_state.buffer.data
     assert data.obs.shape[:2] == (4, 5)
     network = state.theta
+    memory_after = jax.jit(lambda obs: policy.sequence(network, policy.begin(network), obs)[2])
     for one in range(2):
         first, second = (jax.tree.map(lambda x, i=i: x[i], data) for i in (2 * one, 2 * one + 1))
         np.testing.assert_array_equal(first.obs[3:], second.obs[:2])
         np.testing.assert_array_equal(first.memory, np.zeros(5))
-        np.testing.assert_allclose(
-            policy.sequence(network, policy.begin(network), first.obs[:3])[2], second.memory, atol=1e-6
-        )
+        np.testing.assert_allclose(memory_after(first.obs[:3]), second.memory, atol=1e-6)
         np.testing.assert_array_equal(first.learned, np.ones(5))
         np.testing.assert_array_equal(second.learned, [0, 0, 1, 1, 1])
         np.testing.assert_array_equal(first.done, np.zeros(5))
@@ -92,7 +91,7 @@ def test_sequences_carry_the_memory_that_acted(lifetimes):
 @pytest.mark.parametrize(("time_ends", "done"), [(True, 1.0), (False, 0.0)])
 def test_a_lifetime_that_time_cuts_off_ends_only_where_it_is_said_to(lifetimes, time_ends, done):
     algorithm = jaxmeta.r2d2(lifetimes, policy=SMALL, capacity=2, batch=2, updates=1, time_ends=time_ends)
-    state = algorithm.init(jax.random.key(0))
+    state = jax.jit(algorithm.init)(jax.random.key(0))
     batch = jaxmeta.sample_tasks(jax.random.key(2), lifetimes, 2)
     new, _ = jax.jit(algorithm.step)(jax.random.key(1), state, batch)
     np.testing.assert_array_equal(new.opt_state.buffer.data.done, [[0.0] * 7 + [done]] * 2)
@@ -100,13 +99,13 @@ def test_a_lifetime_that_time_cuts_off_ends_only_where_it_is_said_to(lifetimes, 
 
 def test_the_score_is_that_of_the_action_taken(lifetimes):
     algorithm = jaxmeta.r2d2(lifetimes, policy=SMALL, epsilon_end=0.3)
-    theta = algorithm.init(jax.random.key(0)).theta
-    _, lifetime = algorithm.adapt(jax.random.key(1), theta, lifetimes.sample(jax.random.key(2)))
+    theta = jax.jit(algorithm.init)(jax.random.key(0)).theta
+    _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(1), theta, lifetimes.sample(jax.random.key(2)))
     trajectory = jax.tree.map(lambda x: x[0], lifetime.trajectory)
-    log_prob, value = algorithm.learner.score(theta, algorithm.learner.begin(theta), trajectory)
+    log_prob, value = jax.jit(algorithm.learner.score)(theta, algorithm.learner.begin(theta), trajectory)
     np.testing.assert_allclose(log_prob, trajectory.log_prob, atol=1e-5)
     np.testing.assert_allclose(value, trajectory.value, atol=1e-5)
-    greedy, _ = algorithm.greedy.score(theta, algorithm.learner.begin(theta), trajectory)
+    greedy, _ = jax.jit(algorithm.greedy.score)(theta, algorithm.learner.begin(theta), trajectory)
     assert set(np.exp(greedy).ravel()) <= {0.0, 1.0}
 
 

@@ -8,12 +8,12 @@ import recurrent
 import replaying
 import sweep
 
-SMALL = ["--tasks", "2", "--episodes", "2", "--repeats", "1"]
+SMALL = ["--task", "bernoulli-bandit", "--tasks", "2", "--episodes", "2", "--repeats", "1"]
 
 
 def test_a_method_is_timed_and_its_inner_steps(tmp_path, capsys):
     stored = tmp_path / "result.json"
-    methods.main([*SMALL, "--methods", "es_maml", "--steps", "2", "--json", str(stored)])
+    methods.main([*SMALL, "--methods", "es_maml", "--steps", "1", "--json", str(stored)])
     result = json.loads(stored.read_text())
     assert [(row["method"], row["task_chunk"]) for row in result["methods"]] == [("es_maml", None)]
     assert [row["activations"] for row in result["inner_steps"]] == ["kept", "rematerialised"]
@@ -24,20 +24,15 @@ def test_a_method_is_timed_and_its_inner_steps(tmp_path, capsys):
 def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
     stored = tmp_path / "result.json"
     small = [
-        "--rates",
-        "2",
-        "--seeds",
-        "2",
-        "--iterations",
-        "2",
-        "--meta-batch",
-        "2",
-        "--episodes",
-        "2",
-        "--horizon",
-        "4",
+        "--method=fomaml",
+        "--task=bernoulli-bandit",
+        "--rates=2",
+        "--seeds=2",
+        "--iterations=2",
+        "--meta-batch=2",
+        "--episodes=2",
     ]
-    sweep.main([*small, "--separate", "1", "--json", str(stored)])
+    sweep.main([*small, "--horizon=4", "--separate=1", "--json", str(stored)])
     result = json.loads(stored.read_text())
     assert result["runs"] == 4
     assert result["largest_difference_first_iteration"] < 1e-3
@@ -46,7 +41,7 @@ def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
 def test_a_recurrent_cell_is_timed_and_its_memory(tmp_path):
     stored = tmp_path / "result.json"
     small = ["--cells", "gru", "--sizes", "8", "--lifetimes", "4", "--steps", "10", "--repeats", "1"]
-    recurrent.main([*small, "--lengths", "200", "--segment", "10", "--json", str(stored)])
+    recurrent.main([*small, "--lengths", "100", "--segment", "10", "--json", str(stored)])
     result = json.loads(stored.read_text())
     assert [(row["cell"], row["size"]) for row in result["steps"]] == [("gru", 8)]
     assert result["steps"][0]["env_steps_per_second"] > 0

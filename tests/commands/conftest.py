@@ -1,7 +1,10 @@
 """Commands called in this process: what they print, and how they refuse."""
 
+import json
+
 import pytest
 
+import jaxmeta
 from jaxmeta.commands import train
 
 TINY = ["--family.horizon", "10", "--meta-batch", "3", "--episodes", "2", "--policy.hidden", "8", "--no-evaluate"]
@@ -34,6 +37,18 @@ def printed(capsys):
         return capsys.readouterr().out
 
     return call
+
+
+@pytest.fixture
+def described(tmp_path):
+    """``described(*names, **settings)``: a directory that holds no more than a run's configuration."""
+
+    def written(*names, **settings):
+        config = {"format": 2, "experiment": jaxmeta.experiment(*names, **settings).config(), "versions": {}}
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        return tmp_path
+
+    return written
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ def test_a_run_that_plans_is_evaluated_and_its_model_s_errors_are_told(method, o
     run = tmp_path / method
     flags = [*SMALL, *MODEL.split(), *SEARCH.split(), *own.split()]
     printed(train.main, method, "navigation-rotated", *flags, "--out", run)
-    if method == "grbal":
+    if method == "rebal":
         printed(evaluate.main, run, "--tasks", "3", "--greedy-episodes", "1")
         returns = json.loads((run / "evaluation.json").read_text())["returns"]
         assert [len(returns), len(returns[0]), len(returns[0][0])] == [1, 3, 2]
@@ -34,10 +34,11 @@ def test_a_run_that_plans_is_evaluated_and_its_model_s_errors_are_told(method, o
     assert got == "error: --ahead: got 13; must be from 1 to the lifetime's 12 steps"
 
 
-def test_runs_that_do_not_plan_are_refused(refused, tiny_run):
+def test_runs_that_do_not_plan_are_refused(refused, described):
+    run = described("maml", "navigation")
     for argv, message in (
         ((), "RUNS: name the directory of at least one run"),
-        ((tiny_run,), "maml on navigation: needed is one of grbal, rebal"),
-        ((tiny_run, "--ahead", "0"), "--ahead: got 0; must be at least 1"),
+        ((run,), "maml on navigation: needed is one of grbal, rebal"),
+        ((run, "--ahead", "0"), "--ahead: got 0; must be at least 1"),
     ):
         assert refused(model_errors.main, *argv) == f"error: {message}"

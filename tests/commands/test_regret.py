@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-import jaxmeta
 from jaxmeta.commands import regret, render, train
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi
 from jaxmeta.tasks import common_bandits
@@ -100,13 +99,6 @@ def test_bad_arguments_are_one_line(refused, argv, message):
     assert refused(regret.main, *argv) == f"error: {message}"
 
 
-def described(directory, *names, **settings):
-    """A directory that holds no more than a run's configuration."""
-    config = {"format": 2, "experiment": jaxmeta.experiment(*names, **settings).config(), "versions": {}}
-    (directory / "config.json").write_text(json.dumps(config))
-    return directory
-
-
 @pytest.mark.parametrize(
     ("names", "settings", "message"),
     [
@@ -117,10 +109,10 @@ def described(directory, *names, **settings):
         (("rl2", "bernoulli-bandit"), {"scaled": True}, "scaled of the run"),
     ],
 )
-def test_runs_of_other_kinds_are_refused(refused, tmp_path, names, settings, message):
-    assert message in refused(regret.main, described(tmp_path, *names, **settings))
+def test_runs_of_other_kinds_are_refused(refused, described, names, settings, message):
+    assert message in refused(regret.main, described(*names, **settings))
 
 
-def test_flags_that_a_memory_has_no_use_for_are_refused(refused, tmp_path):
-    run = described(tmp_path, "rl2", "gridnavi")
+def test_flags_that_a_memory_has_no_use_for_are_refused(refused, described):
+    run = described("rl2", "gridnavi")
     assert refused(render.main, run, "--steps", "2") == "error: --steps: rl2 has no use for it; leave it out"

@@ -46,7 +46,7 @@ def test_beliefs_are_drawn_by_cell_in_whatever_unit_cells_are_seen(monkeypatch):
         tasks = jaxmeta.tasks.as_lifetime(each, 2)
         model = jaxmeta.networks.belief_model_for(tasks.env, 12, latent=2, size=4, hidden=(4,), decoder=(4,))
         algorithm = jaxmeta.varibad(tasks, model=model)
-        theta, task = algorithm.init(jax.random.key(0)).theta, tasks.sample(jax.random.key(1))
+        theta, task = jax.jit(algorithm.init)(jax.random.key(0)).theta, tasks.sample(jax.random.key(1))
         _, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)
         batches = jax.tree.map(lambda x: np.asarray(x)[None], lifetime.trajectory)
         position = pictures.goal_beliefs(model, tasks, theta, np.asarray(task.goal), batches)

@@ -28,7 +28,7 @@ def paths(tree):
 
 def test_one_expert_is_the_network_that_old_checkpoints_hold(navigation):
     policy = jaxmeta.networks.policy_for(navigation.env, hidden=(8,), experts=1, **TANH)
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     layers = {f"params/MLP_0/Dense_{n}/{name}" for n in (0, 1) for name in ("kernel", "bias")}
     assert paths(params) == layers | {"params/log_std"}
     obs = jnp.array([[0.3, -0.2], [0.1, 0.5]])
@@ -51,8 +51,8 @@ def test_a_bounded_mean_stays_within_the_actions_and_moves_there_as_it_did(exper
     free, bounded = (
         jaxmeta.networks.policy_for(wide, hidden=(8,), experts=experts, bounded_mean=one) for one in (False, True)
     )
-    params = free.init(jax.random.key(0))
-    chex.assert_trees_all_equal(params, bounded.init(jax.random.key(0)))
+    params = jax.jit(free.init)(jax.random.key(0))
+    chex.assert_trees_all_equal(params, jax.jit(bounded.init)(jax.random.key(0)))
     for obs in jnp.array([[0.3, -0.2], [3e4, -2e4]]):
         mean, own = bounded.apply(params, obs).mean, free.apply(params, obs).mean
         np.testing.assert_allclose(mean, 1.0 + 2.0 * np.tanh((own - 1.0) / 2.0), rtol=1e-5, atol=1e-6)
@@ -74,7 +74,7 @@ def test_every_network_that_acts_may_bound_its_mean(navigation, lifetimes):
         recurrent = jaxmeta.networks.recurrent_policy_for(lifetimes.env, **sizes, bounded_mean=bounded)
         belief = jaxmeta.networks.belief_model_for(lifetimes.env, **sizes, bounded_mean=bounded).policy
         for policy in (recurrent, belief):
-            params = jax.tree.map(lambda x: jnp.full_like(x, 5.0), policy.init(jax.random.key(1)))
+            params = jax.tree.map(lambda x: jnp.full_like(x, 5.0), jax.jit(policy.init)(jax.random.key(1)))
             mean = policy.step(params, policy.begin(params), obs)[0].mean
             assert np.all(np.abs(mean) <= 1.0) == bounded
 
@@ -99,7 +99,7 @@ def copies(single, mixed, count):
 def test_equal_experts_are_one_network_whatever_the_gate_says(task):
     env = jaxmeta.tasks.make(task).env
     single, mixed = (jaxmeta.networks.policy_for(env, hidden=(8,), context_size=3, experts=count) for count in (1, 3))
-    params, other = (policy.init(jax.random.key(seed)) for seed, policy in enumerate((single, mixed)))
+    params, other = (jax.jit(policy.init)(jax.random.key(seed)) for seed, policy in enumerate((single, mixed)))
     other["params"]["Mixture_0"] = copies(params["params"]["MLP_0"], other["params"]["Mixture_0"], 3)
     size = env.observation_space(env.default_params).shape[0]
     obs, context = jax.random.normal(jax.random.key(2), (5, 4, size)), jnp.array([0.5, -1.0, 2.0])
@@ -131,7 +131,7 @@ def test_the_gates_derivative_is_that_of_two_linear_experts():
 
 def test_the_head_of_experts_is_their_last_layers_and_the_gates(navigation):
     policy = jaxmeta.networks.policy_for(navigation.env, hidden=(8,), experts=2)
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     marked = {path for path in paths(params) if "Dense_1" in path or "log_std" in path}
     assert len(marked) == 5
     on = jax.tree.map(lambda mark, leaf: leaf if mark else None, policy.head(params), params)
@@ -144,7 +144,7 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
     policy = jaxmeta.networks.recurrent_policy_for(
         lifetimes.env, horizon=lifetimes.horizon, size=4, hidden=(5,), experts=3
     )
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     obs = jax.random.normal(
         jax.random.key(1), (lifetimes.horizon, lifetimes.env.observation_space(lifetimes.env.default_params).shape[0])
     )
@@ -168,13 +168,13 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
 
 def test_the_gates_of_beliefs_and_latents_see_them(lifetimes, navigation):
     model = jaxmeta.networks.latent_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
-    params, obs = model.init(jax.random.key(0)), jnp.zeros((4, 2))
+    params, obs = jax.jit(model.init)(jax.random.key(0)), jnp.zeros((4, 2))
     gates = [model.gate(params, jnp.array(latent), obs) for latent in ([0.0, 0.0], [2.0, -1.0])]
     assert gates[0].shape == (4, 3)
     assert np.all(np.abs(gates[0] - gates[1]).max(axis=-1) > 1e-3)
     assert model.actor(params, jnp.zeros(2), obs).mode().shape == (4, 2)
     policy = jaxmeta.networks.belief_model_for(lifetimes.env, horizon=lifetimes.horizon, size=4, experts=3).policy
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     size = lifetimes.env.observation_space(lifetimes.env.default_params).shape[0]
     # The same last observation, after two histories.
     ends = [

@@ -15,10 +15,16 @@ def objective(small_maml):
     return jaxmeta.objectives.post_adaptation(small_maml.learner, jaxmeta.objectives.likelihood_ratio)
 
 
+@functools.cache
+def grading(objective, chunk):
+    """One compiled function for all tests that differentiate the same objective in chunks of the same size."""
+    mean = jaxmeta.over_tasks.mean_over_tasks(objective, chunk)
+    return jax.jit(jax.value_and_grad(lambda theta, lifetimes: mean(theta, lifetimes)[0]))
+
+
 def graded(objective, chunk, theta, lifetimes):
     """The mean over tasks and its gradient, as one vector."""
-    mean = jaxmeta.over_tasks.mean_over_tasks(objective, chunk)
-    value, gradient = jax.jit(jax.value_and_grad(lambda theta: mean(theta, lifetimes)[0]))(theta)
+    value, gradient = grading(objective, chunk)(theta, lifetimes)
     return value, ravel_pytree(gradient)[0]
 
 
@@ -100,41 +106,27 @@ def test_permuting_tasks_permutes_losses_and_keeps_the_mean(collected, objective
     close(gradient_of(objective, 2, theta, permuted), gradient_of(objective, 2, theta, lifetimes))
 
 
-def test_the_inner_step_does_not_depend_on_how_many_tasks_there_are(small_maml, navigation):
-    theta = small_maml.init(jax.random.key(0)).theta
-    keys = jax.random.split(jax.random.key(4), 6)
-    batch = jaxmeta.sample_tasks(jax.random.key(5), navigation, 6)
+def test_the_inner_step_does_not_depend_on_how_many_tasks_there_are(small_maml, adapted):
     adapt = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))
-    many = adapt(keys, theta, batch)[0].params
-    few = adapt(keys[:2], theta, jax.tree.map(lambda x: x[:2], batch))[0].params
-    for name, (one, other) in enumerate(zip(jax.tree.leaves(many), jax.tree.leaves(few), strict=True)):
+    few = adapt(adapted.keys[:2], adapted.theta, jax.tree.map(lambda x: x[:2], adapted.tasks))[0].params
+    for name, (one, other) in enumerate(zip(jax.tree.leaves(adapted.phi.params), jax.tree.leaves(few), strict=True)):
         np.testing.assert_allclose(one[:2], other, atol=1e-5, err_msg=str(name))
 
 
-def test_absorbing_in_chunks_gives_the_same_as_one_task_at_a_time(navigation, small_maml):
-    theta = small_maml.init(jax.random.key(0)).theta
-    batch, keys = jaxmeta.sample_tasks(jax.random.key(5), navigation, 5), jax.random.split(jax.random.key(4), 5)
-    sizes = {"adaptation_steps": 1, "episodes": 4, "horizon": 12}
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_absorbing_in_chunks_gives_the_same_as_all_tasks_together(navigation, small_maml, adapted, chunk):
+    sizes = {"adaptation_steps": 1, "episodes": 4, "horizon": 12, "task_chunk": chunk}
+    estimator = jaxmeta.data.linear_baseline()
 
-    def adapted(chunk):
-        collect = jax.jit(
-            lambda keys: jaxmeta.data.collect_lifetimes(
-                keys,
-                navigation.env,
-                batch,
-                small_maml.learner,
-                theta,
-                jaxmeta.data.linear_baseline(),
-                **sizes,
-                task_chunk=chunk,
-            )
+    @jax.jit
+    def collect(keys, tasks, theta):
+        return jaxmeta.data.collect_lifetimes(
+            keys, navigation.env, tasks, small_maml.learner, theta, estimator, **sizes
         )
-        return collect(keys)[0].params
 
-    alone = jax.jit(jax.vmap(small_maml.adapt, (0, None, 0)))(keys, theta, batch)[0].params
-    for chunk in (1, 2, 5):
-        for one, other in zip(jax.tree.leaves(adapted(chunk)), jax.tree.leaves(alone), strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+    got = collect(adapted.keys, adapted.tasks, adapted.theta)[0].params
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(adapted.phi.params), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -158,17 +150,22 @@ def test_divergence_vanishes_where_the_data_was_collected(collected, divergence)
     assert float(divergence.value(moved)) > 1e-3
 
 
-@pytest.mark.parametrize("every", [1, 3])
-def test_curvature_is_the_hessian_of_the_divergence_at_every_nth_step(collected, divergence, divergence_of, every):
+def test_curvature_is_the_hessian_of_the_divergence_at_every_nth_step(collected, divergence, divergence_of):
     theta, lifetimes = collected
-    # Only the terms are fewer: what was adapted to, before the last batch, stays whole.
-    mask = lifetimes.trajectory.mask.at[:, -1].multiply(jnp.arange(12) % every == 0)
-    counted = lifetimes._replace(trajectory=lifetimes.trajectory._replace(mask=mask))
     flat, unravel = ravel_pytree(theta)
-    hessian = jax.jit(jax.hessian(lambda flat: divergence_of(theta, counted).value(unravel(flat))))
+
+    @jax.jit
+    def hessian_times(vector, counted):
+        slope = jax.grad(lambda flat: divergence_of(theta, counted).value(unravel(flat)))
+        return jax.jvp(slope, (flat,), (vector,))[1]
+
     vector = jnp.asarray(np.random.default_rng(0).normal(size=flat.shape), jnp.float32)
-    product = ravel_pytree(divergence.curvature(unravel(vector), every))[0]
-    close(product, hessian(flat) @ vector, 2e-3)
+    for every in (1, 3):
+        # Only the terms are fewer: what was adapted to, before the last batch, stays whole.
+        mask = lifetimes.trajectory.mask.at[:, -1].multiply(jnp.arange(12) % every == 0)
+        counted = lifetimes._replace(trajectory=lifetimes.trajectory._replace(mask=mask))
+        product = ravel_pytree(divergence.curvature(unravel(vector), every))[0]
+        close(product, hessian_times(vector, counted), 2e-3)
 
 
 @pytest.mark.parametrize("every", [1, 5])
@@ -176,7 +173,7 @@ def test_a_memory_reads_every_step_whichever_terms_of_the_divergence_count(every
     tasks = jaxmeta.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", arms=2, horizon=20), 1)
     policy = jaxmeta.recurrent_policy_for(tasks.env, 20, cell="gru", size=3)
     learner = jaxmeta.learners.recurrent_learner(policy)
-    flat, unravel = ravel_pytree(policy.init(jax.random.key(0)))
+    flat, unravel = ravel_pytree(jax.jit(policy.init)(jax.random.key(0)))
     flat = flat + 0.5 * jax.random.normal(jax.random.key(5), flat.shape)
     batch, keys = jaxmeta.sample_tasks(jax.random.key(2), tasks, 4), jax.random.split(jax.random.key(1), 4)
     sizes = {"adaptation_steps": 0, "episodes": 1, "horizon": 20}

@@ -8,7 +8,7 @@ import pytest
 
 from jaxmeta import tasks
 from jaxmeta.tasks import BernoulliParams
-from jaxmeta.tasks.bandits import ContextualParams, GaussianParams
+from jaxmeta.tasks.bandits import GaussianParams
 
 FAMILIES = {
     "bernoulli-bandit": {"arms": 3, "horizon": 7},
@@ -139,13 +139,13 @@ def test_the_optimum_pulls_the_best_arm():
 
 def test_the_contextual_optimum_pulls_the_best_arm_of_each_context():
     family = tasks.contextual_bandit(contexts=2, arms=3, horizon=10)
-    task = ContextualParams(probability=jnp.array([[0.1, 0.8, 0.3], [0.6, 0.2, 0.4]]))
+    task = BernoulliParams(probability=jnp.array([[0.1, 0.8, 0.3], [0.6, 0.2, 0.4]]))
     assert family.optimum(task) == pytest.approx(10 * (0.8 + 0.6) / 2)
 
 
 def test_a_contextual_reward_depends_on_the_context_that_was_seen():
     family = tasks.contextual_bandit(contexts=2, arms=2)
-    task = ContextualParams(probability=jnp.array([[0.0, 1.0], [1.0, 0.0]]))
+    task = BernoulliParams(probability=jnp.array([[0.0, 1.0], [1.0, 0.0]]))
     seen = []
     obs, state = family.env.reset_env(jax.random.key(0), task)
     for t in range(40):
