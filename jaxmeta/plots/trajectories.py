@@ -32,8 +32,8 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
     draw, titles, mask = _drawing(tasks, batch, batches, shown)
     rows, columns = mask.shape[:2]
     figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
-    for row, column in np.ndindex(rows, columns):
-        draw(axes[row, column], row, column, None)
+    for ax, (row, column) in zip(axes.flat, np.ndindex(rows, columns), strict=True):
+        draw(ax, row, column, None)
     for ax, title in zip(axes[0], titles, strict=True):
         ax.set_title(title)
     return figure

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.checks import check_least, check_unit, check_weights
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.references.gamma import gamma_draw, gamma_table
 from jaxmeta.types import Array, Key, PyTree
 
@@ -28,13 +29,6 @@ class IndexPolicy(NamedTuple):
 
     data: PyTree
     score: Callable[[PyTree, Key, Array, Array, Array], Array]
-
-
-class Estimate(NamedTuple):
-    """A Monte Carlo mean over tasks, and its standard error."""
-
-    mean: float
-    stderr: float
 
 
 def posterior_mean(successes: Array, failures: Array) -> Array:
@@ -153,13 +147,10 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
     check_least(1, pulls=pulls)
     check_least(2, levels=levels)
     layers, gain = [], jnp.zeros((pulls + 1, pulls + 1, levels + 1), jnp.float32)
-    for first in range(1, pulls + 1, _BLOCK):
-        # With r pulls left an arm has at most n − r behind it: the triangle shrinks, block by block.
-        size = pulls - first + 1
-        length = min(_BLOCK, size)
-        gain, block = _backward(gain[: size + 1, : size + 1], length)
-        for layer, left in zip(np.asarray(block), range(first, first + length), strict=True):
-            layers.append(layer[np.tril_indices(pulls - left + 1)])
+    # With r pulls left an arm has at most n − r behind it: the triangle shrinks, block by block.
+    for size in range(pulls, 0, -_BLOCK):
+        gain, block = _backward(gain[: size + 1, : size + 1], min(_BLOCK, size))
+        layers += [layer[np.tril_indices(size - index)] for index, layer in enumerate(np.asarray(block))]
     return jnp.asarray(np.concatenate(layers))
 
 
@@ -183,14 +174,9 @@ def _backward(gain: Array, length: int) -> tuple[Array, Array]:
 
 
 def gittins_index(table: Array, pulls: int, successes: Array, failures: Array, done: Array) -> Array:
-    """Indices ``[k]`` of arms.
+    """Indices ``[k]`` of arms of so many successes and failures ``[k]``, from ``gittins_table(pulls)``.
 
-    Args:
-      table: ``gittins_table(pulls)``.
-      pulls: n of the table.
-      successes: of each arm, ``[k]``.
-      failures: of each arm, ``[k]``.
-      done: pulls of all arms so far, so that ``n − done`` are left; a scalar below n.
+    So far ``done`` < n pulls were of any arm: ``n − done`` are left.
     """
     # Layers lie in the order of pulls left, 1 first; the layer with r left is a triangle of side n − r + 1.
     side = done + 1
@@ -233,10 +219,7 @@ def bandit_returns(
         zeros = jnp.zeros(arms, jnp.int32)
         return jax.lax.scan(pull, (zeros, zeros, jnp.float32(0.0)), jnp.arange(pulls))[0][2]
 
-    @jax.jit
-    def simulate(data: PyTree, keys: Array) -> Array:
-        return jax.lax.map(lambda key: lifetime(data, key), keys, batch_size=min(task_chunk, tasks))
-
+    simulate = jax.jit(lambda data, keys: over_tasks(functools.partial(lifetime, data), keys, task_chunk=task_chunk))
     return np.asarray(simulate(policy.data, jax.random.split(key, tasks)))
 
 
@@ -245,7 +228,7 @@ def task_keys(key: Key) -> tuple[Key, Key, Key]:
     return tuple(jax.random.split(key, 3))
 
 
-def estimate(returns: np.ndarray) -> Estimate:
+def estimate(returns: np.ndarray) -> tuple[float, float]:
     """Mean over tasks and its standard error, from one number a task, ``[N]`` with N ≥ 2."""
     returns = np.asarray(returns, np.float64)
-    return Estimate(float(returns.mean()), float(returns.std(ddof=1) / np.sqrt(returns.size)))
+    return float(returns.mean()), float(returns.std(ddof=1) / np.sqrt(returns.size))

@@ -72,18 +72,13 @@ def state_values(logits: Array, mdp: MDP) -> Array:
     With a finite horizon the state is the pair of time and state, whose transition matrix leads from ``(t, s)`` to
     ``(t + 1, s')`` and from the last time to nowhere. It is nilpotent, so the system has one solution at any γ.
 
-    Args:
-      logits: of the policy, ``[S, A]``.
-      mdp: the decision process.
-
     Returns:
       ``[S]`` if the horizon is infinite, else ``[T, S]``: the row of time ``t`` has ``T − t`` steps to go.
     """
     _check(mdp)
     chex.assert_rank(logits, 2)
-    states, actions = logits.shape
     chex.assert_shape(
-        [mdp.transition, mdp.reward, mdp.start], [(states, actions, states), (states, actions), (states,)]
+        [mdp.transition, mdp.reward, mdp.start], [(*logits.shape, len(logits)), logits.shape, logits.shape[:1]]
     )
     policy = jax.nn.softmax(logits)
     transition = jnp.einsum("sa,sax->sx", policy, mdp.transition)
@@ -110,7 +105,7 @@ def adapted_logits(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> 
     """``θ_k``, where ``θ_{i+1} = θ_i + α ∇V(θ_i)`` and ``θ_0 = θ``: gradient ascent without sampling.
 
     Args:
-      logits: of the policy before adaptation, θ, ``[S, A]``.
+      logits: of the policy before adaptation, θ.
       mdp: the decision process.
       rate: α, the step size on the gradient of the *return*. A surrogate that is a mean over the T steps of an episode
         has 1/T of its gradient, so it needs T times the rate for the same step.
@@ -118,11 +113,8 @@ def adapted_logits(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> 
     """
     check_least(0, steps=steps)
     _check(mdp)
-
-    def step(_: int, logits: Array) -> Array:
-        return logits + rate * policy_gradient(logits, mdp)
-
-    return jax.lax.fori_loop(0, steps, step, jnp.asarray(logits))
+    ascend = lambda _, logits: logits + rate * policy_gradient(logits, mdp)  # noqa: E731
+    return jax.lax.fori_loop(0, steps, ascend, jnp.asarray(logits))
 
 
 def meta_value(logits: Array, mdp: MDP, rate: Array | float, steps: int) -> Array:

@@ -141,11 +141,14 @@ class _Search:
             end = parent[end]
         return walk[::-1]
 
+    def _later(self, goal: int) -> int:
+        """What a later episode gains from a goal that is known."""
+        return max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
+
     def _gain(self, goal: int, episode: int) -> list[int]:
         """The value of finding a goal at steps 1, …, H of an episode."""
-        later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
         # What later episodes add to the value's digits.
-        rest = later * ((self.episodes - 1 - episode) * self.unit + sum(self.places[episode + 1 :]))
+        rest = self._later(goal) * ((self.episodes - 1 - episode) * self.unit + sum(self.places[episode + 1 :]))
         return [11 * left * (self.unit + self.places[episode]) + rest for left in range(self.horizon, 0, -1)]
 
     def _bound(self, episode: int, sets: np.ndarray) -> np.ndarray:
@@ -164,8 +167,7 @@ class _Search:
             remains = (sets >> goal) & 1 == 0
             step = np.where(remains, np.maximum(step + 1, self.distance[goal]), step)
             here = 11 * np.maximum(self.horizon - step + 1, 1)
-            later = max(11 * (self.horizon - int(self.distance[goal]) + 1), 0)
-            total += np.where(remains, here + (self.episodes - 1 - episode) * later, 0)
+            total += np.where(remains, here + (self.episodes - 1 - episode) * self._later(goal), 0)
         return np.where(total > 0, total * self.unit + (self.unit - 1), 0)
 
 
@@ -182,12 +184,7 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
     policy that is optimal for this cell: a shortest way, then staying. While both coordinates differ, a step goes along
     either one with equal probability. Cells on the way are ruled out; a goal found is what later episodes draw.
 
-    Args:
-      key: PRNG key.
-      goal: the cell ``(x, y)``, int32 ``[2]``.
-      size: cells along a side.
-      horizon: steps in an episode.
-      episodes: E.
+    The goal is the cell ``(x, y)``, int32 ``[2]``.
     """
     x, y = jnp.divmod(jnp.arange(size * size), size)
     possible = jnp.maximum(x, y) > 1
@@ -219,10 +216,7 @@ def posterior_sampling(key: Key, goal: Array, *, size: int = 5, horizon: int = 1
 def goal_posterior(arrived: np.ndarray, goal: np.ndarray, *, size: int = 5) -> np.ndarray:
     """Probability of each cell to be the goal after 0, 1, …, T steps, ``[T + 1, size, size]``, by Bayes' rule.
 
-    Args:
-      arrived: the cell ``(x, y)`` that each step of a lifetime led to, ``[T, 2]``.
-      goal: the cell that is the goal, ``[2]``.
-      size: cells along a side.
+    The steps of a lifetime led to the cells ``(x, y)`` in ``arrived`` ``[T, 2]``; ``goal`` ``[2]`` is the cell sought.
     """
     possible = np.zeros((size, size), bool)
     possible[tuple(goal_cells(size).T)] = True

@@ -36,8 +36,7 @@ def value_iteration(transition: Array, reward: Array, horizon: int) -> tuple[Arr
         value = jnp.max(q, axis=-1)
         return value, (q, value)
 
-    _, (q, values) = jax.lax.scan(backup, jnp.zeros(states, reward.dtype), None, length=horizon, reverse=True)
-    return q, values
+    return jax.lax.scan(backup, jnp.zeros(states, reward.dtype), None, length=horizon, reverse=True)[1]
 
 
 def optimal_return(transition: Array, reward: Array, horizon: int, *, start: int = 0) -> Array:
@@ -130,10 +129,9 @@ def mean_transition(belief: Belief) -> Array:
 def _plan_mean(bonus: Callable[[Belief], Array]) -> Callable[[PyTree, Key, Belief, int], Array]:
     """Plans on the posterior mean with a bonus ``[S, A]`` added to the rewards."""
 
-    def plan_fn(data, key, belief, horizon):
-        return value_iteration(mean_transition(belief), mean_reward(belief) + bonus(belief), horizon)[0]
-
-    return plan_fn
+    return lambda data, key, belief, horizon: value_iteration(
+        mean_transition(belief), mean_reward(belief) + bonus(belief), horizon
+    )[0]
 
 
 def random_actions() -> Planner:
@@ -194,8 +192,7 @@ def ucrl2(scale: float = 0.03, *, confidence: float = 0.05) -> Planner:
             q = reward + optimistic_expectation(transition, value, radius)
             return jnp.max(q, axis=-1), q
 
-        _, q = jax.lax.scan(backup, jnp.zeros(states), None, length=horizon, reverse=True)
-        return q
+        return jax.lax.scan(backup, jnp.zeros(states), None, length=horizon, reverse=True)[1]
 
     return Planner((), plan_fn)
 
@@ -237,10 +234,8 @@ def optimistic_psrl(steps: int, *, samples: int = 4) -> Planner:
     check_least(1, steps=steps, samples=samples)
 
     def plan_fn(table, key, belief, horizon):
-        def one(key):
-            return value_iteration(*posterior_draw(table, key, belief), horizon)[0]
-
-        return jnp.max(jax.vmap(one)(jax.random.split(key, samples)), axis=0)
+        planned = jax.vmap(lambda key: value_iteration(*posterior_draw(table, key, belief), horizon)[0])
+        return jnp.max(planned(jax.random.split(key, samples)), axis=0)
 
     return Planner(gamma_table(steps + 1), plan_fn)
 

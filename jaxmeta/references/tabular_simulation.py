@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.checks import check_least
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.references.tabular import Planner, empty_belief, optimal_return, update
 from jaxmeta.types import Array, Key
 
@@ -75,21 +76,17 @@ def mdp_returns(
 
         return jax.lax.scan(episode, empty_belief(states, actions, prior_mean), jnp.arange(episodes))[1]
 
-    @jax.jit
-    def simulate(data, *batch: Array) -> Array:
-        return jax.lax.map(lambda each: lifetime(data, *each), batch, batch_size=min(task_chunk, tasks))
-
-    key_outcome, key_policy = jax.random.split(jax.random.fold_in(key, 1))
-    keys = (jax.random.split(key_outcome, tasks), jax.random.split(key_policy, tasks))
+    simulate = jax.jit(
+        lambda data, *batch: over_tasks(functools.partial(lifetime, data), *batch, task_chunk=task_chunk)
+    )
+    keys = (jax.random.split(each, tasks) for each in jax.random.split(jax.random.fold_in(key, 1)))
     return np.asarray(simulate(planner.data, *keys, *draw_mdps(key, tasks, states, actions)))
 
 
 def mdp_optima(key: Key, *, tasks: int, states: int = 10, actions: int = 5, horizon: int = 10) -> np.ndarray:
     """Exact value of an episode for a policy that knows the MDP, ``[N]``: the MDPs of ``mdp_returns`` at that key."""
-    mdps = draw_mdps(key, tasks, states, actions)
-    return np.asarray(
-        jax.lax.map(lambda mdp: optimal_return(mdp[0], mdp[1], horizon), mdps, batch_size=min(500, tasks))
-    )
+    optimal = functools.partial(optimal_return, horizon=horizon)
+    return np.asarray(over_tasks(optimal, *draw_mdps(key, tasks, states, actions), task_chunk=500))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))

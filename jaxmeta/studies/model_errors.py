@@ -160,7 +160,7 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     # A model without variances claims to be certain.
     if trained.tree["model"]["probabilistic"]:
         names |= {"coverage_50": "in 50 %", "coverage_90": "in 90 %"}
-    lines = [("", names.values())]
+    lines = [("", list(names.values()))]
     for row in rows:
         for when in ("before", "after"):
             lines.append((f"seed {row['seed']}, {when}", [f"{row[when][name]:.3f}" for name in names]))
