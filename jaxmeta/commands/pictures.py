@@ -55,7 +55,7 @@ def pull_shares(
     batch = held_out_tasks(key_tasks, tasks, count)
     pulls = lambda key, theta, task: algorithm.adapt(key, theta, task)[1].trajectory.action[-1, 0]  # noqa: E731
     actions = evaluate.in_tasks(pulls, key_act, batch, task_chunk=200)(theta)
-    return plots.arm_pull_shares(jax.vmap(figures_of(tasks.env).arm_rewards)(batch), actions)
+    return plots.arm_pull_shares(np.asarray(jax.vmap(figures_of(tasks.env).arm_rewards)(batch)), actions)
 
 
 def expert_figure(

@@ -44,7 +44,7 @@ def described(tmp_path):
     """``described(*names, **settings)``: a directory that holds no more than a run's configuration."""
 
     def written(*names, **settings):
-        config = {"format": 2, "experiment": jaxmeta.experiment(*names, **settings).config(), "versions": {}}
+        config = {"format": 3, "experiment": jaxmeta.experiment(*names, **settings).config(), "versions": {}}
         (tmp_path / "config.json").write_text(json.dumps(config))
         return tmp_path
 
