@@ -96,9 +96,6 @@ def dynamics_model_for(
         action = jax.nn.one_hot(action, acted) if discrete else jnp.asarray(action, jnp.float32)
         return jnp.concatenate([obs[..., :seen], action], axis=-1)
 
-    def targets_of(data: Transitions) -> Array:
-        return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
-
     def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
         """The outcome in normalised units, and the log-odds of an end."""
         scales = jax.lax.stop_gradient(params["scale"])
@@ -109,9 +106,7 @@ def dynamics_model_for(
         mean = output[..., : seen + 1]
         if not probabilistic:
             return Gaussian(mean, jnp.zeros_like(mean)), ending
-        low, high = params["bounds"]["low"], params["bounds"]["high"]
-        log_std = high - jax.nn.softplus(high - output[..., seen + 1 :])
-        return Gaussian(mean, low + jax.nn.softplus(log_std - low)), ending
+        return Gaussian(mean, _bounded(output[..., seen + 1 :], **params["bounds"])), ending
 
     def predict_fn(params: PyTree, obs: Array, action: Array) -> Prediction:
         outcome, ending = normalised(params, obs, action)
@@ -125,7 +120,7 @@ def dynamics_model_for(
     ) -> Array:
         """Weighted mean of what ``each_of(outcome, targets)`` says of each entry, and of the surprise at ends."""
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
-        targets = (targets_of(data) - scale.mean) / scale.deviation
+        targets = (_targets(data, seen) - scale.mean) / scale.deviation
         outcome, ending = normalised(params, data.obs, data.action)
         each = each_of(outcome, targets)
         state = jnp.sum(each[..., :-1], axis=-1)
@@ -143,14 +138,30 @@ def dynamics_model_for(
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
         arrived = weight if ends_seen else weight * (1.0 - data.terminated)
-        low = jnp.min(data.next_obs, axis=0, initial=jnp.inf, where=arrived[:, None] > 0)
-        high = jnp.max(data.next_obs, axis=0, initial=-jnp.inf, where=arrived[:, None] > 0)
         inputs = _scale_of(inputs_of(data.obs, data.action), weight)
-        scale = {"inputs": inputs, "targets": _scale_of(targets_of(data), arrived), "ending": _log_odds(data, weight)}
-        return {**params, "scale": scale, "box": {"low": low, "high": high}}
+        scale = {
+            "inputs": inputs,
+            "targets": _scale_of(_targets(data, seen), arrived),
+            "ending": _log_odds(data, weight),
+        }
+        return {**params, "scale": scale, "box": _box_of(data.next_obs, arrived[:, None] > 0)}
 
     bounded_fn = lambda params, obs: jnp.clip(obs, params["box"]["low"], params["box"]["high"])  # noqa: E731
     return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
+
+
+def _targets(data: Transitions, seen: int) -> Array:
+    return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
+
+
+def _box_of(points: Array, counted: Array) -> dict[str, Array]:
+    low = jnp.min(points, axis=0, initial=jnp.inf, where=counted)
+    return {"low": low, "high": jnp.max(points, axis=0, initial=-jnp.inf, where=counted)}
+
+
+def _bounded(log_std: Array, low: Array, high: Array) -> Array:
+    log_std = high - jax.nn.softplus(high - log_std)
+    return low + jax.nn.softplus(log_std - low)
 
 
 def _surprise(outcome: Gaussian, targets: Array) -> Array:

@@ -142,13 +142,12 @@ def train_run(
         logs: list[CsvLog | TensorBoardLog] = [table]
         logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
         last, ruined = states, []
-        stop = lambda: bool(came or ruined)  # noqa: E731
-        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop)
+        stop = {"boundary": checkpoint_every, "stop": lambda: bool(came or ruined)}
+        chunks = train_in_chunks(compiled, states, iterations, **stop)
 
         def save(state: TrainState) -> None:
             table.sync()
-            meta = {"iteration": done, "env_steps": steps.tolist(), "seconds": clock}
-            checkpoints.save(done, state, meta)
+            checkpoints.save(done, state, {"iteration": done, "env_steps": steps.tolist(), "seconds": clock})
 
         try:
             for chunk in chunks:
@@ -166,10 +165,8 @@ def train_run(
                 rate = float(np.sum(totals[-1] - steps)) / max(chunk.seconds, 1e-9)
                 steps, clock, done = totals[-1], float(times[-1]), chunk.first + count
                 skipped += int(np.sum(chunk.info["skipped"]))
-                for now in chunk.info["skipped"]:
-                    in_a_row = np.where(now > 0, in_a_row + 1, 0)
-                if max_skipped and np.max(in_a_row) >= max_skipped:
-                    ruined = [seed for seed, count in zip(seeds, in_a_row, strict=True) if count >= max_skipped]
+                in_a_row = _in_a_row(in_a_row, chunk.info["skipped"])
+                ruined = [seed for seed, row in zip(seeds, in_a_row, strict=True) if 0 < max_skipped <= row]
                 if chunk.state is not None:
                     last = chunk.state
                     # Of a row of updates without effect, the state before them is the one to keep.
@@ -186,6 +183,13 @@ def train_run(
             for log in logs:
                 log.close()
         return Outcome(last, done, next(iter(came), None), skipped, ruined)
+
+
+def _in_a_row(counts: np.ndarray, skipped: np.ndarray) -> np.ndarray:
+    """How many updates each seed has left out in a row, after further ones ``[I, S]``."""
+    for now in skipped:
+        counts = np.where(now > 0, counts + 1, 0)
+    return counts
 
 
 @contextlib.contextmanager
