@@ -119,8 +119,8 @@ def methods() -> str:
 def takes_lifetimes(builder: Any) -> bool:
     """Whether a method learns by acting, over several episodes of a task; asked of what it extends, too."""
     while builder is not None:
-        annotation = inspect.signature(builder).parameters["tasks"].annotation
-        if "Lifetimes" in str(annotation) or "as_lifetime" in str(annotation):
+        taken = inspect.signature(builder).parameters.get("tasks")
+        if taken is not None and ("Lifetimes" in str(taken.annotation) or "as_lifetime" in str(taken.annotation)):
             return True
         builder = getattr(builder, "extended", None)
     return False
