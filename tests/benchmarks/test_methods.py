@@ -23,15 +23,7 @@ def test_a_method_is_timed_and_its_inner_steps(tmp_path, capsys):
 
 def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
     stored = tmp_path / "result.json"
-    small = [
-        "--method=fomaml",
-        "--task=bernoulli-bandit",
-        "--rates=2",
-        "--seeds=2",
-        "--iterations=2",
-        "--meta-batch=2",
-        "--episodes=2",
-    ]
+    small = ["--task=bernoulli-bandit", "--rates=2", "--seeds=2", "--iterations=2", "--meta-batch=2", "--episodes=2"]
     sweep.main([*small, "--horizon=4", "--separate=1", "--json", str(stored)])
     result = json.loads(stored.read_text())
     assert result["runs"] == 4
