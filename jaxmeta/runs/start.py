@@ -143,8 +143,8 @@ def start(
             announce=announce,
             program=program,
         )
-    if outcome.ruined:
-        raise RunError(_ruined(directory, algorithm, tasks, experiment, outcome, saving.max_skipped))
+        if outcome.ruined:
+            raise RunError(_ruined(directory, algorithm, tasks, experiment, outcome, saving.max_skipped))
     if outcome.skipped:
         left_out = f"{outcome.skipped} updates were not finite and were left out"
         announce(f"warning: {left_out} (column 'skipped' of metrics.csv)")
@@ -200,8 +200,12 @@ def put_aside(directory: Path, *, overwrite: bool) -> Iterator[None]:
         yield
     except BaseException:
         if overwrite and not _has_checkpoints(directory):
+            failed = directory / FAILED
+            why = failed.read_bytes() if failed.is_file() else None
             clear(directory)
             _move(aside, directory)
+            if why is not None:
+                failed.write_bytes(why)
         raise
     finally:
         if aside.is_dir():

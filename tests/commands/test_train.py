@@ -353,7 +353,7 @@ def test_displays_that_fail_leave_the_training_alone(encoding, tmp_path):
     assert len(read_csv(tmp_path / "run" / "metrics.csv")) == 3
 
 
-def test_updates_that_are_never_finite_end_a_run_and_its_last_good_state_stays(tmp_path, capsys):
+def test_updates_that_are_never_finite_end_a_run_and_its_last_good_state_stays(tiny_run, tmp_path, capsys):
     command = f"--seeds 2 --iterations 40 --checkpoint-every 2 --max-skipped 4 --inner-rate 1e30 --out {tmp_path}/run"
     with pytest.raises(SystemExit) as caught:
         train.main([*SMALL, "--no-evaluate", *command.split()])
@@ -362,6 +362,14 @@ def test_updates_that_are_never_finite_end_a_run_and_its_last_good_state_stays(t
     assert "4 updates in a row were not finite, of seed 0: " in got
     assert "reward of tasks 0, 1, 2" in got
     assert len(got.splitlines()) == 1
+    # A run that it was to replace is put back, and the reason stays.
+    before = contents(tiny_run)
+    whole = shutil.copytree(tiny_run, tmp_path / "whole")
+    with pytest.raises(SystemExit):
+        train.main([*SMALL, "--no-evaluate", *command.split()[:-2], "--out", str(whole), "--overwrite"])
+    after = {path.relative_to(whole): content for path, content in contents(whole).items()}
+    assert after.pop(Path("not_finite.json"))
+    assert after == {path.relative_to(tiny_run): content for path, content in before.items()}
     found = json.loads((tmp_path / "run" / "not_finite.json").read_text())
     assert found["lifetimes"]["reward"] or found["lifetimes"]["obs"]
     assert len(next(iter(found["tasks"].values()))) == 3
