@@ -25,8 +25,8 @@ class Accelerator:
     """Write the results to this file, anew after each row."""
     seconds: float = 420.0
     """No row is begun after this many seconds."""
-    parts: tuple[str, ...] = ("device", "maml", "precision", "rl2", "seeds", "cells", "replaying", "methods")
-    """Parts, in this order."""
+    parts: tuple[str, ...] | None = None
+    """Parts to measure, in this order; by default all."""
     repeats: int = 5
     """Timed calls of each; the median is reported."""
     quick: bool = False
@@ -35,7 +35,8 @@ class Accelerator:
 
 def main(argv: list[str] | None = None) -> None:
     arguments = tyro.cli(Accelerator, args=argv)
-    for name in arguments.parts:
+    parts = arguments.parts or tuple(PARTS)
+    for name in parts:
         if name not in PARTS:
             raise SystemExit(f"error: --parts: unknown part {name!r}. Known: {', '.join(PARTS)}")
     if arguments.repeats < 1:
@@ -47,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     settings = {**dataclasses.asdict(arguments), "json": None}
     result: Row = {"machine": measure.machine(), "settings": settings, "left_out": []}
     print(result["machine"], flush=True)
-    for name in arguments.parts:
+    for name in parts:
         result[name] = []
         for what, run in PARTS[name](arguments):
             if time.perf_counter() - started > arguments.seconds:
@@ -189,17 +190,26 @@ def _precision(arguments: Accelerator) -> Rows:
         yield {"precision": precision}, lambda precision=precision: run(precision)
 
 
+def _bandits(arguments: Accelerator) -> Any:
+    import jaxmeta
+
+    family = jaxmeta.tasks.make("bernoulli-bandit", horizon=10 if arguments.quick else 100)
+    return jaxmeta.tasks.as_lifetime(family, 1)
+
+
+def _rl2_learner(tasks: Any, chunk: int, cell: str, size: int) -> Any:
+    import optax
+
+    import jaxmeta
+
+    policy = jaxmeta.networks.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
+    return jaxmeta.rl2(tasks, policy=policy, task_chunk=chunk, outer=jaxmeta.outer.by_optax(optax.adam(1e-3)))
+
+
 def _rl2_row(arguments: Accelerator, count: int, chunk: int, cell: str, size: int) -> Callable[[], Row]:
     def run() -> Row:
-        import optax
-
-        import jaxmeta
-
-        horizon = 10 if arguments.quick else 100
-        tasks = jaxmeta.tasks.as_lifetime(jaxmeta.tasks.make("bernoulli-bandit", horizon=horizon), 1)
-        outer = jaxmeta.outer.by_optax(optax.adam(1e-3))
-        policy = jaxmeta.networks.recurrent_policy_for(tasks.env, tasks.horizon, cell=cell, size=size)
-        algorithm = jaxmeta.rl2(tasks, policy=policy, task_chunk=chunk, outer=outer)
+        tasks = _bandits(arguments)
+        algorithm = _rl2_learner(tasks, chunk, cell, size)
         row = _timed_step(arguments, algorithm, tasks, count)
         flops = _flops(algorithm, tasks, count)
         return row | {"matrix_flops": flops, "matrix_flops_per_second": flops / row["seconds"]}
@@ -213,6 +223,61 @@ def _rl2(arguments: Accelerator) -> Rows:
     for count, chunk, size in [(8, 8, 16)] if arguments.quick else grid:
         what = {"lifetimes": count, "task_chunk": chunk, "cell": "gru", "size": size}
         yield what, _rl2_row(arguments, count, chunk, "gru", size)
+
+
+def _whole_step(arguments: Accelerator, name: str) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """A method's meta-step at the size of the other parts, and its arguments."""
+    import jax
+
+    import jaxmeta
+
+    if name == "maml":
+        tasks, count = jaxmeta.tasks.make("navigation"), 20
+        algorithm = jaxmeta.maml(tasks, episodes=2 if arguments.quick else 20, task_chunk=count)
+    elif name == "rl2":
+        tasks, count = _bandits(arguments), 8 if arguments.quick else 2048
+        algorithm = _rl2_learner(tasks, count, "gru", 256)
+    else:
+        tasks, count = jaxmeta.tasks.make("pendulum", horizon=200), 10
+        algorithm = getattr(jaxmeta, name)(tasks)
+    batch = jaxmeta.sample_tasks(jax.random.key(1), tasks, count)
+    return algorithm.step, (jax.random.key(3), jax.jit(algorithm.init)(jax.random.key(0)), batch)
+
+
+def _profile(arguments: Accelerator) -> Rows:
+    """Kernels of one meta-step by the device's own clock: how many, how long it is busy, and which take longest."""
+    import measure
+
+    def run(name: str) -> Row:
+        step, inputs = _whole_step(arguments, name)
+        return measure.profile(measure.compiled(step, *inputs)[0], *inputs)
+
+    for name in ("maml",) if arguments.quick else ("maml", "pearl", "mb_mpo"):
+        yield {"method": name}, lambda name=name: run(name)
+
+
+_GRAPHS = "FUSION,CUBLAS,CUBLASLT,CUDNN,CUSTOM_CALL,DYNAMIC_SLICE_FUSION,WHILE,CONDITIONAL"
+OPTIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "loops in CUDA graphs": {"xla_gpu_enable_command_buffer": _GRAPHS},
+    "double-buffered loops": {"xla_gpu_enable_while_loop_double_buffering": True},
+    "deterministic": {"xla_gpu_deterministic_ops": True},
+}
+
+
+def _options(arguments: Accelerator) -> Rows:
+    """The same meta-steps under options of the compiler."""
+    import measure
+
+    def run(name: str, option: str) -> Row:
+        step, inputs = _whole_step(arguments, name)
+        program, compile_seconds = measure.compiled(step, *inputs, options=OPTIONS[option])
+        times = measure.seconds(program, *inputs, repeats=arguments.repeats)
+        return {"compile_seconds": compile_seconds, "seconds": measure.median(times), "seconds_all": times}
+
+    for name in ("maml",) if arguments.quick else ("maml", "rl2", "pearl", "mb_mpo"):
+        for option in OPTIONS:
+            yield {"method": name, "option": option}, lambda name=name, option=option: run(name, option)
 
 
 def _cells(arguments: Accelerator) -> Rows:
@@ -275,8 +340,10 @@ PARTS: dict[str, Callable[[Accelerator], Rows]] = {
     "precision": _precision,
     "rl2": _rl2,
     "seeds": _seeds,
-    "cells": _cells,
     "replaying": _replaying,
+    "profile": _profile,
+    "options": _options,
+    "cells": _cells,
     "methods": _methods,
 }
 

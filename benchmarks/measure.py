@@ -6,6 +6,7 @@ import json
 import math
 import platform
 import resource
+import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
@@ -79,12 +80,40 @@ def large_matrix_rate(size: int = 2048) -> float:
     return 2 * size**3 / median(seconds(jax.jit(lambda x: x @ x), x, repeats=15))
 
 
-def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Any, float]:
+def compiled(function: Callable[..., Any], *arguments: Any, options: dict[str, Any] | None = None) -> tuple[Any, float]:
     """The compiled program of a function for these arguments, and the seconds that compiling it took."""
     lowered = jax.jit(function).lower(*arguments)
     started = time.perf_counter()
-    program = lowered.compile()
+    program = lowered.compile(compiler_options=options)
     return program, time.perf_counter() - started
+
+
+def profile(program: Callable[..., Any], *arguments: Any, slowest: int = 10) -> dict[str, Any]:
+    """What one call keeps the device busy with: kernels, seconds of them, and the names that take longest.
+
+    On a CPU the events of the host's threads are counted instead.
+    """
+    jax.block_until_ready(program(*arguments))
+    with tempfile.TemporaryDirectory() as directory:
+        with jax.profiler.trace(directory):
+            started = time.perf_counter()
+            jax.block_until_ready(program(*arguments))
+            wall = time.perf_counter() - started
+        planes = list(jax.profiler.ProfileData.from_file(str(next(Path(directory).rglob("*.xplane.pb")))).planes)
+        devices = [plane for plane in planes if plane.name.startswith("/device:")]
+        times: dict[str, list[float]] = {}
+        for plane in devices or [plane for plane in planes if plane.name == "/host:CPU"]:
+            for line in plane.lines:
+                if not devices or line.name.startswith("Stream"):
+                    for event in line.events:
+                        times.setdefault(event.name, []).append(event.duration_ns / 1e9)
+    order = sorted(times, key=lambda name: -sum(times[name]))
+    return {
+        "seconds_traced": wall,
+        "kernels": sum(len(each) for each in times.values()),
+        "busy_seconds": sum(sum(each) for each in times.values()),
+        "slowest": [{"name": name, "calls": len(times[name]), "seconds": sum(times[name])} for name in order[:slowest]],
+    }
 
 
 def temporary_bytes(compiled: Any) -> int:

@@ -349,6 +349,28 @@ def accelerator_methods() -> str:
     return markdown(["method", "family", "compilation", "a meta-step"], rows)
 
 
+def accelerator_options() -> str:
+    rows = results("accelerator_h200")["options"]
+    seconds = {(one["method"], one["option"]): one["seconds"] for one in rows}
+    options = list(dict.fromkeys(option for _, option in seconds))
+    methods = list(dict.fromkeys(method for method, _ in seconds))
+
+    def cell(method: str, option: str) -> Cell:
+        time = seconds.get((method, option))
+        return None if time is None else f"{1000 * time:.1f} ms"
+
+    named = [[f"`{method.replace('_', '-')}`", *(cell(method, option) for option in options)] for method in methods]
+    return markdown(["", *("as it is" if option == "none" else option for option in options)], named)
+
+
+def accelerator_profile() -> str:
+    rows = [
+        [f"`{one['method'].replace('_', '-')}`", f"{one['kernels']:,}", f"{1000 * one['busy_seconds']:.1f} ms"]
+        for one in results("accelerator_h200")["profile"]
+    ]
+    return markdown(["", "kernels and copies", "the device is busy"], rows)
+
+
 def faults() -> str:
     rows = [[one["case"], one["tries"], one["right"]] for one in results("faults")["cases"]]
     return markdown(["what was done to a run", "times", "right afterwards"], rows)
@@ -425,6 +447,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "accelerator-maml": accelerator_maml,
     "accelerator-rl2": accelerator_rl2,
     "accelerator-methods": accelerator_methods,
+    "accelerator-options": accelerator_options,
+    "accelerator-profile": accelerator_profile,
     **{name.replace("_", "-"): functools.partial(reported, name) for name in ("cartpole", "model_errors")},
     "action-values": functools.partial(reported, "action_values"),
 }

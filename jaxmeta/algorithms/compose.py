@@ -123,13 +123,13 @@ def learning(
 
 
 def default_task_chunk(episodes: int, horizon: int) -> int:
-    """Tasks differentiated together by default: on a CPU 1, elsewhere as many as make up about 260,000 steps.
+    """Tasks differentiated together by default: on a CPU 1, elsewhere as many as make up a million steps.
 
     On a CPU one task's activations stay in cache, and larger chunks were never more than a quarter faster
-    (``benchmarks/methods.py``). On an accelerator 260,000 steps are one or two gigabytes of activations in two layers
-    of 100.
+    (``benchmarks/methods.py``). On an H200 larger chunks are faster until about that size, and a million steps take
+    3 GB in two layers of 100, 16 GB in a GRU of 256 (``benchmarks/accelerator.py``).
     """
-    return 1 if jax.default_backend() == "cpu" else max(1, 2**18 // (episodes * horizon))
+    return 1 if jax.default_backend() == "cpu" else max(1, 2**20 // (episodes * horizon))
 
 
 def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:

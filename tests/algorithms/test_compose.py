@@ -95,7 +95,7 @@ def test_a_right_one_is_built(navigation, policy):
 
 
 @pytest.mark.parametrize(
-    ("platform", "episodes", "expected"), [("cpu", 20, 1), ("gpu", 20, 131), ("tpu", 2, 1310), ("gpu", 10**6, 1)]
+    ("platform", "episodes", "expected"), [("cpu", 20, 1), ("gpu", 20, 524), ("tpu", 2, 5242), ("gpu", 10**6, 1)]
 )
 def test_the_default_chunk_is_small_on_a_cpu_and_bounded_elsewhere(monkeypatch, platform, episodes, expected):
     monkeypatch.setattr(jax, "default_backend", lambda: platform)
