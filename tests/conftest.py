@@ -25,6 +25,8 @@ import jaxmeta  # noqa: E402
 gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+# Where in the source an operation comes from: read by nobody here, and a fifth of the time that compiling takes.
+jax.config.update("jax_traceback_in_locations_limit", 0)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 from gymnax.environments import spaces
 
-from jaxmeta.data import collect_episodes, collect_lifetime, identity_estimator
+from jaxmeta.data import collect_episodes, identity_estimator
 from jaxmeta.tasks import LifetimeEnv
-from jaxmeta.types import Estimator, Learner, Objective, PyTree, TaskDistribution
+from jaxmeta.types import Estimator, Learner, Lifetime, Objective, PyTree, TaskDistribution
 
 
 def check_contract(
@@ -49,12 +49,8 @@ def check_contract(
 
     if objective is None:
         return
-    sizes |= {"adaptation_steps": adaptation_steps, "task_chunk": 1}
-
-    def lifetime_fn(key, task, theta):
-        return collect_lifetime(key, tasks.env, task, learner, theta, estimator, **sizes)[1]
-
-    lifetime = jax.eval_shape(lifetime_fn, key, task, theta)
+    of_stages = jax.tree.map(lambda x: jax.ShapeDtypeStruct((adaptation_steps + 1, *x.shape), x.dtype), batch)
+    lifetime = Lifetime(of_stages, jax.ShapeDtypeStruct((), batch.reward.dtype), key, task)
     results = jax.eval_shape(objective, theta, lifetime)
     _parts("objective", results, ("loss", "info"))
     _same("objective: loss", results[0].shape, ())

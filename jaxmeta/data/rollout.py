@@ -141,6 +141,8 @@ def collect_lifetimes(
         trajectory, phi = over_tasks(collect_one, keys, tasks, phi)
         return over_tasks(estimator, trajectory, task_chunk=task_chunk), phi
 
+    collect = jax.jit(collect)  # Traced once, for before adaptation and after it.
+
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
         return over_tasks(functools.partial(learner.absorb, theta), phi, trajectory, task_chunk=task_chunk), trajectory
