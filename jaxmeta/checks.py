@@ -63,9 +63,10 @@ def check_ranges(**ranges: tuple[float, float]) -> None:
 
 def check_action(env: environment.Environment, action: Any) -> None:
     """An action must have the shape of the action space; a batch of actions, for example, has another one."""
-    expected = tuple(env.action_space(env.default_params).shape)
-    if np.shape(action) != expected:
-        raise ValueError(f"action: got shape {np.shape(action)}; {env.name} takes shape {expected}")
+    # A space of several parts has no shape.
+    expected = getattr(env.action_space(env.default_params), "shape", None)
+    if expected is not None and np.shape(action) != tuple(expected):
+        raise ValueError(f"action: got shape {np.shape(action)}; {env.name} takes shape {tuple(expected)}")
 
 
 def has_bounds(space: spaces.Box) -> bool:

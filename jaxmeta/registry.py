@@ -123,6 +123,7 @@ PARTS = {
             "post-adaptation": "objectives.objectives:after_adaptation",
             "after-every-step": "objectives.objectives:during_adaptation",
         },
+        "Encoder": {"cnn": "networks.encoders:cnn", "none": "networks.encoders:as_it_is"},
         "Policy": {"mlp": "networks.policies:policy_for"},
         "RecurrentPolicy": {
             "recurrent": "networks.recurrent:recurrent_policy_for",

@@ -50,7 +50,8 @@ def check_contract(
     if objective is None:
         return
     of_stages = jax.tree.map(lambda x: jax.ShapeDtypeStruct((adaptation_steps + 1, *x.shape), x.dtype), batch)
-    lifetime = Lifetime(of_stages, jax.ShapeDtypeStruct((), batch.reward.dtype), key, task)
+    peers: Any = jax.ShapeDtypeStruct((), batch.reward.dtype)
+    lifetime = Lifetime(of_stages, peers, key, task)
     results = jax.eval_shape(objective, theta, lifetime)
     _parts("objective", results, ("loss", "info"))
     _same("objective: loss", results[0].shape, ())

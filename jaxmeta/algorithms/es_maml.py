@@ -79,7 +79,7 @@ def es_maml(
         difference = 0.5 * (after[0] - after[1])
         # Scale-free, as rank-based fitness is; the small number keeps equal returns from becoming 0 / 0.
         weight = difference / (jnp.sqrt(jnp.mean(jnp.square(difference))) + 1e-8)
-        gradient = jax.tree.map(lambda noise: -jnp.tensordot(weight, noise, 1) / count, noise)
+        gradient = jax.tree.map(lambda noise: (-jnp.tensordot(weight, noise, 1) / count).astype(noise.dtype), noise)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.theta)
         new = MetaState(optax.apply_updates(state.theta, updates), opt_state)
         merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)

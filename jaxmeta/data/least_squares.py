@@ -1,6 +1,7 @@
 """The linear baseline's least squares: the same at any scale and offset of the observations."""
 
 import chex
+import jax
 import jax.numpy as jnp
 
 from jaxmeta.elimination import solve
@@ -11,17 +12,21 @@ def linear_features(obs: Array, mask: Array) -> Array:
     """The features of Duan et al. 2016 (benchmark, appendix 2) but for their constant: ``[o, o², t, t², t³]``.
 
     They clip observations to ±10. Here each entry is standardised first and clipped to ±10 deviations, so that no scale
-    and no offset is lost: where nothing is clipped, the functions that the features span are the same.
+    and no offset is lost: where nothing is clipped, the functions that the features span are the same. Of more than 128
+    entries, such as pixels, 64 random combinations stand for them, the same ones every time.
 
     Args:
-      obs: ``[E, T, O]`` with trailing observation axes of any rank.
+      obs: ``[E, T, O]`` with trailing observation axes of any rank, or a pytree of such.
       mask: 1 for a real step, ``[E, T]``.
 
     Returns:
-      ``[E, T, 2 O + 3]``.
+      ``[E, T, 2 O + 3]``, with 64 for O above 128.
     """
-    chex.assert_rank(obs, {3, 4, 5})
-    flat = obs.reshape(*obs.shape[:2], -1).astype(jnp.float32)
+    parts = [x.reshape(*mask.shape, -1).astype(jnp.float32) for x in jax.tree.leaves(obs)]
+    flat = parts[0] if len(parts) == 1 else jnp.concatenate(parts, axis=-1)
+    chex.assert_rank(flat, 3)
+    if flat.shape[-1] > 128:
+        flat = standardised_features(flat, mask) @ jax.random.normal(jax.random.key(0), (flat.shape[-1], 64))
     flat = jnp.clip(standardised_features(flat, mask), -10.0, 10.0)
     t = jnp.broadcast_to(jnp.arange(flat.shape[1])[:, None] / 100.0, (*flat.shape[:2], 1))
     return jnp.concatenate([flat, flat**2, t, t**2, t**3], axis=-1)

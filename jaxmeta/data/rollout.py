@@ -56,7 +56,7 @@ def collect_episodes(
         # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
         next_state = kept_types(next_state, state)
         next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), next_state, state)
-        next_obs = jnp.where(alive, next_obs, obs).astype(obs.dtype)
+        next_obs = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_obs, obs)
         # The last three are filled in below: they have no time axis, or are not known yet.
         step = Trajectory(obs, action, log_prob, value, reward, terminated, truncated, alive, *[jnp.zeros(0)] * 3)
         return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
@@ -82,7 +82,7 @@ def collect_episodes(
 
     key_reset, key_steps = jax.random.split(key)
     obs, state = jax.vmap(env.reset_env, (0, None))(jax.random.split(key_reset, episodes), task)
-    state = jax.tree.map(jnp.asarray, state)
+    obs, state = jax.tree.map(jnp.asarray, (obs, state))
     carry = (phi, state, obs, jnp.ones(episodes, bool))
     inputs = (jax.random.split(key_steps, horizon), jnp.arange(horizon) == horizon - 1)
     try:
@@ -195,8 +195,12 @@ def next_observations(trajectory: Trajectory) -> Array:
     """What each step led to, ``[..., E, T, ...]``: of a real step always a real observation."""
     time = trajectory.mask.ndim - 1
     # A finished episode stays where it ended, so that the next entry is always where a step led to.
-    last = jnp.expand_dims(trajectory.final_obs, time)
-    return jnp.concatenate([jax.lax.slice_in_dim(trajectory.obs, 1, None, axis=time), last], axis=time)
+
+    def shifted(obs: Array, final: Array) -> Array:
+        later = jax.lax.slice_in_dim(obs, 1, None, axis=time)
+        return jnp.concatenate([later, jnp.expand_dims(final, time)], axis=time)
+
+    return jax.tree.map(shifted, trajectory.obs, trajectory.final_obs)
 
 
 def transitions_of(trajectory: Trajectory) -> Transitions:

@@ -12,7 +12,8 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least
 from jaxmeta.data import Transitions, masked_mean
-from jaxmeta.networks import MLP, Activation, Gaussian, activation_for
+from jaxmeta.networks import FLAT, MLP, Activation, Gaussian, activation_for, is_image
+from jaxmeta.tasks import observation_parts
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -144,7 +145,10 @@ def dynamics_model_for(
             "targets": _scale_of(_targets(data, seen), arrived),
             "ending": _log_odds(data, weight),
         }
-        return {**params, "scale": scale, "box": _box_of(data.next_obs, arrived[:, None] > 0)}
+        fitted = {"scale": scale, "box": _box_of(data.next_obs, arrived[:, None] > 0)}
+        return params | jax.tree.map(
+            lambda new, old: new.astype(old.dtype), fitted, {name: params[name] for name in fitted}
+        )
 
     bounded_fn = lambda params, obs: jnp.clip(obs, params["box"]["low"], params["box"]["high"])  # noqa: E731
     return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
@@ -175,7 +179,12 @@ def _sizes(env: Environment, hidden: tuple[int, ...]) -> tuple[int, int, bool]:
         raise ValueError(f"hidden: got {tuple(hidden)}; every width must be at least 1")
     observations, actions = env.observation_space(env.default_params), env.action_space(env.default_params)
     if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
-        raise ValueError(f"env: observation space is {observations}; a model needs a Box of rank 1")
+        raise ValueError(f"env: observation space is {observations}; {FLAT}")
+    if any(map(is_image, observation_parts(env))):
+        raise ValueError(
+            "env: observations have images, which no model here predicts; flatten_observations(tasks) "
+            "makes them plain numbers, observe_only(tasks, entries) leaves them out"
+        )
     if isinstance(actions, spaces.Discrete):
         return observations.shape[0], int(actions.n), True
     if isinstance(actions, spaces.Box) and len(actions.shape) == 1:
@@ -185,9 +194,14 @@ def _sizes(env: Environment, hidden: tuple[int, ...]) -> tuple[int, int, bool]:
 
 def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
     """The parameters of a normalisation that changes nothing, and of a box that holds everything."""
-    inputs, targets = (Scale(jnp.zeros(size), jnp.ones(size)) for size in (seen + acted, seen + 1))
+    inputs, targets = (
+        Scale(jnp.zeros(size, jnp.float32), jnp.ones(size, jnp.float32)) for size in (seen + acted, seen + 1)
+    )
     low, high = (jnp.full(seen, end, jnp.float32) for end in (-jnp.inf, jnp.inf))
-    return {"scale": {"inputs": inputs, "targets": targets, "ending": jnp.zeros(())}, "box": {"low": low, "high": high}}
+    return {
+        "scale": {"inputs": inputs, "targets": targets, "ending": jnp.float32(0.0)},
+        "box": {"low": low, "high": high},
+    }
 
 
 def _scale_of(x: Array, weight: Array) -> Scale:
@@ -237,9 +251,11 @@ def open_loop(model: DynamicsModel, params: PyTree, obs: Array, actions: Array) 
         prediction = model.predict(params, obs, action)
         mean = prediction.outcome.mean
         following = model.bounded(params, obs + mean[..., :-1])
-        return (following, alive * jax.nn.sigmoid(-prediction.ending)), (following, mean[..., -1], alive)
+        following = following.astype(obs.dtype)
+        later = (alive * jax.nn.sigmoid(-prediction.ending)).astype(alive.dtype)
+        return (following, later), (following, mean[..., -1], alive)
 
-    return jax.lax.scan(step_fn, (obs, jnp.ones(())), actions)[1]
+    return jax.lax.scan(step_fn, (obs, jnp.ones((), obs.dtype)), actions)[1]
 
 
 def interval_coverage(outcome: Gaussian, targets: Array, weight: Array, *, level: float) -> Array:

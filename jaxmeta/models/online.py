@@ -116,7 +116,7 @@ def windowed_model(
     check_positive(inner_rate=inner_rate)
     env = of_lifetimes(env)
     base = online_model_for(env, probabilistic=probabilistic, **network) if model is None else model
-    blank = jnp.zeros(env.observation_space(env.default_params).shape)
+    blank = jnp.zeros(env.observation_space(env.default_params).shape, jnp.float32)
 
     def begin_fn() -> Window:
         step = step_between(env, blank, blank, jnp.zeros((), jnp.int32))
@@ -186,7 +186,7 @@ def recurrent_model(
     check_least(1, future=future)
     env = of_lifetimes(env)
     layer = cell_for(cell, size, env.episodes * env.horizon + 1) if isinstance(cell, str) else cell
-    observation = jnp.zeros(env.observation_space(env.default_params).shape)
+    observation = jnp.zeros(env.observation_space(env.default_params).shape, jnp.float32)
 
     step = lambda key: layer.step(layer.init(key, observation.shape[0]), layer.start(), observation)  # noqa: E731
     context = jax.eval_shape(step, jax.random.key(0))[1].shape[0]

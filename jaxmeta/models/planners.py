@@ -87,12 +87,12 @@ def cross_entropy_method(
         def iterate(carry: tuple[PyTree, Array, Array], key: Key):
             believed, best, most = carry
             drawn = search.sample(key, believed, candidates).at[0].set(search.mode(believed))
-            values, places = jax.lax.top_k(_scores(score, drawn), elites)
+            values, places = jax.lax.top_k(_scores(score, drawn).astype(jnp.float32), elites)
             better = values[0] > most
             best, most = jnp.where(better, drawn[places[0]], best), jnp.where(better, values[0], most)
             return (search.fit(believed, drawn[places]), best, most), None
 
-        start = (plan, search.mode(plan), jnp.asarray(-jnp.inf))
+        start = (plan, search.mode(plan), jnp.float32(-jnp.inf))
         (believed, best, _), _ = jax.lax.scan(iterate, start, jax.random.split(key, iterations))
         return best, search.later(believed)
 
@@ -125,7 +125,7 @@ def _gaussian_search(low: Array, high: Array, horizon: int, smoothing: float) ->
 
     def sample_fn(key: Key, params: tuple[Array, Array], count: int) -> Array:
         mean, deviation = params
-        return jnp.clip(mean + deviation * jax.random.normal(key, (count, *shape)), low, high)
+        return jnp.clip(mean + deviation * jax.random.normal(key, (count, *shape), low.dtype), low, high)
 
     def fit_fn(params: tuple[Array, Array], drawn: Array) -> tuple[Array, Array]:
         fitted = jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0)
@@ -133,7 +133,7 @@ def _gaussian_search(low: Array, high: Array, horizon: int, smoothing: float) ->
 
     return _Search(
         lambda: (middle, wide),
-        lambda key, count: jax.random.uniform(key, (count, *shape), minval=low, maxval=high),
+        lambda key, count: jax.random.uniform(key, (count, *shape), low.dtype, low, high),
         sample_fn,
         lambda params: params[0],
         fit_fn,

@@ -17,6 +17,7 @@ from jaxmeta.networks.distributions import (
     Gaussian as Gaussian,
     SquashedGaussian as SquashedGaussian,
 )
+from jaxmeta.networks.encoders import Encoder as Encoder, as_it_is as as_it_is, cnn as cnn, is_image as is_image
 from jaxmeta.networks.latents import (
     Belief as Belief,
     LatentModel as LatentModel,
@@ -31,6 +32,7 @@ from jaxmeta.networks.layers import (
     activation_for as activation_for,
 )
 from jaxmeta.networks.policies import (
+    FLAT as FLAT,
     CategoricalPolicy as CategoricalPolicy,
     GaussianPolicy as GaussianPolicy,
     Policy as Policy,

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
@@ -10,7 +11,11 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Gaussian, SquashedGaussian
-from jaxmeta.networks.layers import MLP, Activation, Mixture, activation_for, check_widths, feedforward
+from jaxmeta.networks.encoders import Encoder, Reading, cnn
+from jaxmeta.networks.layers import MLP, Activation, activation_for, check_widths, feedforward
+from jaxmeta.networks.policies import FLAT
+from jaxmeta.parts import built, part
+from jaxmeta.tasks import ObservationPart, observation_parts
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -72,9 +77,10 @@ def latent_model_for(
     *,
     latent: int = 5,
     hidden: tuple[int, ...] = (64, 64),
-    encoder: tuple[int, ...] = (64, 64),
+    inference: tuple[int, ...] = (64, 64),
     activation: str | Activation = "relu",
     experts: int = 1,
+    encoder: Encoder = part(cnn),
 ) -> LatentModel:
     """A context model that fits an environment's spaces.
 
@@ -82,27 +88,36 @@ def latent_model_for(
       env: with flat observations and a bounded box of actions.
       latent: L ≥ 1, dimensions of the latent.
       hidden: widths of the hidden layers of the actor and of the critics.
-      encoder: widths of the hidden layers of the encoder.
-      activation: the nonlinearity of the actor, the critics and the encoder, by its name in ``jax.nn``.
+      inference: widths of the hidden layers of the network that infers the latent from transitions.
+      activation: the nonlinearity of the actor, the critics and the inference, by its name in ``jax.nn``.
       experts: K ≥ 1 networks of the actor; above 1 a gate mixes them, which sees the observation and the latent.
+      encoder: how images among the observations are read, by each network with weights of its own.
     """
     check_least(1, latent=latent, experts=experts)
-    check_widths(hidden=hidden, encoder=encoder)
+    check_widths(hidden=hidden, inference=inference)
     activation = activation_for(activation)
     params = env.default_params
     actions, observations = env.action_space(params), env.observation_space(params)
     if not isinstance(observations, spaces.Box) or len(observations.shape) != 1:
-        raise ValueError(f"env: observation space is {observations}; a context model needs a Box of rank 1")
+        raise ValueError(f"env: observation space is {observations}; {FLAT}")
     if not isinstance(actions, spaces.Box) or len(actions.shape) != 1:
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs a Box of rank 1")
     if not has_bounds(actions):
         raise ValueError(f"env: action space is {actions}; soft actor-critic needs bounded actions")
     low, high = (jnp.broadcast_to(jnp.asarray(x, jnp.float32), actions.shape) for x in (actions.low, actions.high))
     size, seen = actions.shape[0], observations.shape[0]
+    seen_parts = observation_parts(env)
+    # A transition is an observation, an action with a reward, and a move.
+    transition = (*seen_parts, ObservationPart((size + 1,)), *seen_parts)
+
+    def reading(network: nn.Module, parts: tuple[ObservationPart, ...]) -> nn.Module:
+        images = built(encoder, parts).module
+        return network if images is None else Reading(images, network)
+
     networks = {
-        "encoder": MLP((*encoder, 2 * latent), activation),
-        "actor": feedforward((*hidden, 2 * size), activation, experts),
-        "critics": MLP((*hidden, 1), activation),
+        "encoder": reading(MLP((*inference, 2 * latent), activation), transition),
+        "actor": reading(feedforward((*hidden, 2 * size), activation, experts), seen_parts),
+        "critics": reading(MLP((*hidden, 1), activation), seen_parts),
     }
 
     def init_fn(key: Key) -> PyTree:
@@ -137,5 +152,5 @@ def latent_model_for(
         value = lambda critic: call({"critics": critic}, "critics", obs, action, latent)[..., 0]  # noqa: E731
         return jax.vmap(value)(params["critics"])
 
-    gate = gate_fn if isinstance(networks["actor"], Mixture) else None
+    gate = gate_fn if experts > 1 else None
     return LatentModel(init_fn, latent, factors_fn, actor_fn, values_fn, gate)

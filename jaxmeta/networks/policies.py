@@ -12,8 +12,14 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
+from jaxmeta.networks.encoders import Encoder, cnn
 from jaxmeta.networks.layers import Activation, Mixture, activation_for, check_widths, feedforward
+from jaxmeta.parts import built, part
+from jaxmeta.tasks import observation_parts
 from jaxmeta.types import Array, Key, PyTree
+
+FLAT = "networks need a Box of rank 1 (actions may be Discrete): from_gymnax(env, ...) or flatten_observations(tasks)"
+"""What to do about an environment whose spaces are not flat."""
 
 
 class Policy(NamedTuple):
@@ -41,6 +47,7 @@ class GaussianPolicy(nn.Module):
     """Mean of an MLP, or of experts, and a state-independent ``log_std`` parameter, as in Finn et al. 2017.
 
     ``bounds``, the lowest and the highest mean of each entry, are approached by a hyperbolic tangent; ``None`` is none.
+    ``images`` reads observations first, if it is given.
     """
 
     action_size: int
@@ -50,11 +57,12 @@ class GaussianPolicy(nn.Module):
     minimum_log_std: float = math.log(1e-6)
     experts: int = 1
     bounds: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    images: nn.Module | None = None
 
     @nn.compact
     def __call__(self, obs: Array, context: Array | None = None) -> Gaussian:
         network = feedforward((*self.hidden, self.action_size), self.activation, self.experts)
-        mean = network(_with_context(obs, context))
+        mean = network(_features(self.images, obs, context))
         if self.bounds is not None:
             low, high = jnp.array(self.bounds)
             middle, reach = (high + low) / 2, (high - low) / 2
@@ -64,17 +72,18 @@ class GaussianPolicy(nn.Module):
 
 
 class CategoricalPolicy(nn.Module):
-    """Logits of an MLP, or of experts."""
+    """Logits of an MLP, or of experts; ``images`` reads observations first, if it is given."""
 
     num_actions: int
     hidden: Sequence[int] = (100, 100)
     activation: Callable[[Array], Array] = nn.relu
     experts: int = 1
+    images: nn.Module | None = None
 
     @nn.compact
     def __call__(self, obs: Array, context: Array | None = None) -> Categorical:
         network = feedforward((*self.hidden, self.num_actions), self.activation, self.experts)
-        return Categorical(network(_with_context(obs, context)))
+        return Categorical(network(_features(self.images, obs, context)))
 
 
 def from_module(
@@ -105,6 +114,7 @@ def policy_for(
     initial_log_std: float = -0.7,
     bounded_mean: bool = False,
     experts: int = 1,
+    encoder: Encoder = part(cnn),
 ) -> Policy:
     """A policy that fits an environment's spaces: Gaussian for ``Box`` actions, categorical for ``Discrete`` ones.
 
@@ -120,8 +130,10 @@ def policy_for(
         mean far outside leaves noise without effect, and exploration ends.
       experts: K ≥ 1 networks. Above 1 the mean, or the logits, are their sum, weighted by a gate: one more network,
         which also sees the context and, where weights adapt, adapts as they do.
+      encoder: how images among the observations are read.
     """
-    module = policy_module(env, hidden, activation_for(activation), initial_log_std, bounded_mean, experts)
+    images = built(encoder, observation_parts(env)).module
+    module = policy_module(env, hidden, activation_for(activation), initial_log_std, bounded_mean, experts, images)
     shape = env.observation_space(env.default_params).shape
     head = lambda params: parameters_under(params, {f"Dense_{len(hidden)}", "log_std"})  # noqa: E731
     return from_module(module, shape, head=head, context_size=context_size, gate=gate_of(module))
@@ -134,6 +146,7 @@ def policy_module(
     initial_log_std: float,
     bounded_mean: bool,
     experts: int,
+    images: nn.Module | None = None,
 ) -> GaussianPolicy | CategoricalPolicy:
     """The module of ``policy_for``: Gaussian or categorical, by the action space."""
     check_least(1, experts=experts)
@@ -141,14 +154,15 @@ def policy_module(
     params = env.default_params
     action_space, observation_space = env.action_space(params), env.observation_space(params)
     if not isinstance(observation_space, spaces.Box) or len(observation_space.shape) != 1:
-        raise ValueError(f"env: observation space is {observation_space}; a policy needs a Box of rank 1")
+        raise ValueError(f"env: observation space is {observation_space}; {FLAT}")
     if isinstance(action_space, spaces.Discrete):
-        return CategoricalPolicy(action_space.n, tuple(hidden), activation, experts=experts)
+        return CategoricalPolicy(action_space.n, tuple(hidden), activation, experts=experts, images=images)
     if isinstance(action_space, spaces.Box) and len(action_space.shape) == 1:
         bounds = _bounds_of(action_space) if bounded_mean else None
         size = action_space.shape[0]
-        return GaussianPolicy(size, tuple(hidden), activation, initial_log_std, experts=experts, bounds=bounds)
-    raise ValueError(f"env: action space is {action_space}; a policy needs Discrete, or a Box of rank 1")
+        own = {"experts": experts, "bounds": bounds, "images": images}
+        return GaussianPolicy(size, tuple(hidden), activation, initial_log_std, **own)
+    raise ValueError(f"env: action space is {action_space}; {FLAT}")
 
 
 def _bounds_of(space: spaces.Box) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -166,6 +180,8 @@ def gate_of(module: GaussianPolicy | CategoricalPolicy) -> Callable[..., Array] 
 
     def gate_fn(params: PyTree, obs: Array, context: Array | None = None) -> Array:
         inputs = _with_context(obs, context)
+        if module.images is not None:
+            inputs = module.images.apply({"params": params["params"]["images"]}, inputs)
         return cast(Array, mixture.apply({"params": params["params"]["Mixture_0"]}, inputs, method="probabilities"))
 
     return gate_fn
@@ -175,6 +191,12 @@ def parameters_under(params: PyTree, names: set[str]) -> PyTree:
     """A pytree of bool: which parameters are those of modules, or themselves, of these names."""
     named = lambda path, _: any(getattr(part, "key", None) in names for part in path)  # noqa: E731
     return jax.tree_util.tree_map_with_path(named, params)
+
+
+def _features(images: nn.Module | None, obs: Array, context: Array | None) -> Array:
+    """What a policy's layers read: the observations, through ``images`` if given, and the context beside each."""
+    inputs = _with_context(obs, context)
+    return inputs if images is None else images(inputs)
 
 
 def _with_context(obs: Array, context: Array | None) -> Array:

@@ -11,8 +11,11 @@ from gymnax.environments import environment
 from jaxmeta.checks import check_least
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution
+from jaxmeta.networks.encoders import Encoder, cnn
 from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, parameters_under, policy_module
+from jaxmeta.parts import built, part
+from jaxmeta.tasks import observation_parts
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -48,6 +51,7 @@ def recurrent_policy_for(
     initial_log_std: float = -0.7,
     bounded_mean: bool = False,
     experts: int = 1,
+    encoder: Encoder = part(cnn),
 ) -> RecurrentPolicy:
     """A recurrent actor and critic that fit an environment's spaces: observation, cell, one head each.
 
@@ -62,6 +66,7 @@ def recurrent_policy_for(
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
       bounded_mean: whether a Gaussian policy's mean stays within the action space.
       experts: K ≥ 1 networks of the actor; above 1 a gate mixes them, which sees the features that the cell gives.
+      encoder: how images among the observations are read, before the embedding.
     """
     activation = activation_for(activation)
     cell = cell_for(cell, size, horizon)
@@ -70,10 +75,13 @@ def recurrent_policy_for(
     critic, norm = MLP((*hidden, 1), activation), nn.LayerNorm()
     embed = MLP(tuple(embedding), activation) if embedding else None
     observation = jnp.zeros(env.observation_space(env.default_params).shape)
+    encoder = built(encoder, observation_parts(env))
 
     def init_fn(key: Key) -> PyTree:
         key_embed, key_cell, key_actor, key_critic, key_norm = jax.random.split(key, 5)
-        params = {} if embed is None else {"embedding": embed.init(key_embed, observation)}
+        params = encoder.init(key_embed, observation)
+        if embed is not None:
+            params["embedding"] = embed.init(key_embed, encoder.read(params, observation))
         inputs = read(params, observation)
         params["cell"] = cell.init(key_cell, inputs.shape[-1])
         features = cell.step(params["cell"], cell.start(), inputs)[1]
@@ -81,6 +89,7 @@ def recurrent_policy_for(
         return {**params, "actor": undecided(actor.init(key_actor, features), len(hidden))}
 
     def read(params: PyTree, obs: Array) -> Array:
+        obs = encoder.read(params, obs)
         return obs if embed is None else activation(cast(Array, embed.apply(params["embedding"], obs)))
 
     def judge(params: PyTree, features: Array, _: Array) -> tuple[Distribution, Array]:

@@ -120,7 +120,7 @@ def tabular_policy_for(
             entries=jax.tree.map(put, memory.entries, carry),
             features=put(memory.features, features),
             mean=memory.mean + change,
-            before=here,
+            before=here.astype(jnp.int32),
         )
         return memory, (memory.features[here], memory.mean)
 

@@ -36,11 +36,17 @@ def trust_region(
 
     def step_fn(theta: Theta, opt_state: tuple[()], objective, divergence: Divergence):
         (loss, info), gradient = jax.value_and_grad(objective, has_aux=True)(theta)
-        flat_theta, unravel = ravel_pytree(theta)
-        flat_gradient = ravel_pytree(gradient)[0]
+        raw_theta, unravel_raw = ravel_pytree(theta)
+        # Parameters of few bits are searched in float32, and rounded where they are used.
+        flat_theta, flat_gradient = (
+            each.astype(jnp.promote_types(raw_theta.dtype, jnp.float32))
+            for each in (raw_theta, ravel_pytree(gradient)[0])
+        )
+        unravel = lambda vector: unravel_raw(vector.astype(raw_theta.dtype))  # noqa: E731
 
         def curvature(vector: Array) -> Array:
-            return ravel_pytree(divergence.curvature(unravel(vector), curvature_every))[0] + damping * vector
+            product = ravel_pytree(divergence.curvature(unravel(vector), curvature_every))[0]
+            return product.astype(vector.dtype) + damping * vector
 
         direction, cg_residual = conjugate_gradient(curvature, -flat_gradient, cg_iterations)
         # s'Hs from the last residual: H s = b − r, so one product fewer.

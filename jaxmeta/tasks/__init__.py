@@ -55,12 +55,18 @@ from jaxmeta.tasks.point_robots import (
     semicircle_dense as semicircle_dense,
     semicircle_sparse as semicircle_sparse,
 )
+from jaxmeta.tasks.spaces import (
+    ObservationPart as ObservationPart,
+    flat_bounds as flat_bounds,
+    flat_observation as flat_observation,
+)
 from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
 from jaxmeta.tasks.wrappers import (
     Revealed as Revealed,
     ScaledActions as ScaledActions,
     Wrapper as Wrapper,
-    flat_bounds as flat_bounds,
+    flatten_observations as flatten_observations,
+    observation_parts as observation_parts,
     observe_only as observe_only,
     repeat_actions as repeat_actions,
     reveal_task as reveal_task,

@@ -9,7 +9,7 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.tasks.environments import typed
-from jaxmeta.tasks.wrappers import Wrapper, scale_actions
+from jaxmeta.tasks.wrappers import Wrapper, flat_actions, flat_observations, scale_actions
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
 
@@ -20,10 +20,13 @@ def from_gymnax(
     horizon: int | None = None,
     optimum: Callable[[Task], Array] | None = None,
     sample_test: Callable[[Key], Task] | None = None,
+    flatten: bool = True,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
 
-    Bounded continuous actions are scaled to ``[−1, 1]``. Observations that are truth values or unsigned numbers become
+    Bounded continuous actions are scaled to ``[−1, 1]``; actions of several parts become one, their combinations
+    numbered where they are discrete. Observations become vectors: discrete ones one-hot, the parts of a ``Dict`` in the
+    order of their names; networks know which of the entries are an image. Truth values and unsigned numbers become
     float32, and a state has the types that ``step_env`` gives it from the first step on. Python numbers among the
     parameters that a sampler gives become arrays. Only what is in the parameters can be a task: an environment that
     draws its goal in ``reset_env`` changes the task with every episode.
@@ -34,6 +37,7 @@ def from_gymnax(
       horizon: steps in an episode at most; ``None`` takes the default parameters' ``max_steps_in_episode``.
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, if there is one.
       sample_test: the distribution of test tasks, where it is not ``sample``.
+      flatten: whether observations become vectors; otherwise they stay as they are, for a network of your own.
 
     Raises:
       TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.
@@ -47,7 +51,8 @@ def from_gymnax(
     for name, sampler in {"sample": sample, "sample_test": sample_test}.items():
         if sampler and (sampled := jax.tree.structure(jax.eval_shape(sampler, jax.random.key(0)))) != expected:
             raise TypeError(f"{name}: returns {sampled}; must return {env.name}'s parameters, {expected}")
-    env = with_steady_types(env, jax.eval_shape(sample, jax.random.key(0)))
+    env = flat_actions(with_steady_types(env, jax.eval_shape(sample, jax.random.key(0))))
+    env = flat_observations(env) if flatten else env
     space = env.action_space(env.default_params)
     bounded = isinstance(space, spaces.Box) and has_bounds(space)
 

@@ -10,8 +10,9 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
 from jaxmeta.tasks.environments import TimedState, kept_types
-from jaxmeta.tasks.wrappers import Wrapper, flat_bounds, flat_observation
-from jaxmeta.types import Array, TaskDistribution
+from jaxmeta.tasks.spaces import flat_bounds, flat_observation
+from jaxmeta.tasks.wrappers import Wrapper
+from jaxmeta.types import Array, PyTree, TaskDistribution
 
 
 @struct.dataclass
@@ -19,7 +20,7 @@ class LifetimeState(TimedState):
     """The wrapped environment's state, and the parts of the last step that the next observation shows."""
 
     inner: environment.EnvState
-    inner_obs: Array
+    inner_obs: PyTree
     inner_time: Array
     episode: Array
     action: Array
@@ -66,6 +67,7 @@ class LifetimeEnv(Wrapper):
         inner, action = jax.tree.map(jnp.asarray, inner), self._encoded(None, params)
         count, number, no = jnp.zeros((), jnp.int32), jnp.zeros((), jnp.float32), jnp.zeros((), bool)
         last = {"action": action, "reward": number, "ended": number, "over": no}
+        obs = jax.tree.map(jnp.asarray, obs)
         state = LifetimeState(time=count, inner=inner, inner_obs=obs, inner_time=count, episode=count, **last)
         return self.get_obs(state, params), state
 
@@ -76,12 +78,12 @@ class LifetimeEnv(Wrapper):
         inner_time = state.inner_time + 1
         ended = terminated | self.env.is_truncated(inner, params) | (inner_time >= self.horizon)
         fresh_obs, fresh = self.env.reset_env(key_reset, params)
-        inner_obs = jnp.where(ended, fresh_obs, obs)
-        inner = jax.tree.map(lambda new, old: jnp.where(ended, new, old), fresh, kept_types(inner, state.inner))
+        begun = lambda new, old: jax.tree.map(lambda new, old: jnp.where(ended, new, old), new, old)  # noqa: E731
+        inner = begun(fresh, kept_types(inner, state.inner))
         next_state = LifetimeState(
             time=state.time + 1,
             inner=kept_types(inner, state.inner),
-            inner_obs=inner_obs.astype(state.inner_obs.dtype),
+            inner_obs=jax.tree.map(lambda x, old: x.astype(old.dtype), begun(fresh_obs, obs), state.inner_obs),
             inner_time=jnp.where(ended, 0, inner_time),
             episode=state.episode + ended,
             action=self._encoded(action, params),

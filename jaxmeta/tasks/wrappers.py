@@ -13,6 +13,14 @@ from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import check_action, check_least
 from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of, kept_types, numbers
+from jaxmeta.tasks.spaces import (
+    ObservationPart,
+    flat_action_space,
+    flat_bounds,
+    flat_observation,
+    parts_of_space,
+    unflat_action,
+)
 from jaxmeta.types import Array, Task, TaskDistribution
 
 if TYPE_CHECKING:
@@ -51,6 +59,13 @@ class Wrapper(TaskEnvironment):
         self.figures = figures_of(env)
 
     @property
+    def observation_parts(self) -> tuple[ObservationPart, ...]:
+        """What the wrapped environment's observation consists of, and what a wrapper puts beside it."""
+        inner = observation_parts(self.env)
+        more = flat_bounds(self.observation_space(self.default_params))[2] - sum(part.size for part in inner)
+        return (*inner, ObservationPart((more,))) if more > 0 else inner
+
+    @property
     def unwrapped(self) -> Any:
         """The environment under all wrappers, with the attributes of its own class."""
         return self.env.unwrapped if isinstance(self.env, Wrapper) else self.env
@@ -58,6 +73,13 @@ class Wrapper(TaskEnvironment):
     def step_env(self, key, state, action, params):
         check_action(self, action)
         return self.env.step_env(key, state, action, params)
+
+
+def observation_parts(env: environment.Environment) -> tuple[ObservationPart, ...]:
+    """What an environment's flat observations consist of, in order: images keep their shape, all else is vectors."""
+    if isinstance(env, Wrapper):
+        return env.observation_parts
+    return parts_of_space(env.observation_space(env.default_params))
 
 
 class ScaledActions(Wrapper):
@@ -95,6 +117,7 @@ class ChangedObservations(Wrapper):
     """The same environment, each flat observation replaced by ``changed(obs, params)``, within ``bounds(low, high)``.
 
     ``restored(obs)`` gives an old observation where this is a point of the plane; ``None`` where it cannot be restored.
+    ``parts`` are what the new one consists of; by default the parts of the old one, and what is put beside them.
     """
 
     def __init__(
@@ -103,9 +126,10 @@ class ChangedObservations(Wrapper):
         changed: Callable[[Array, Task], Array],
         bounds: Callable[[Array, Array], tuple[Array, Array]],
         restored: Callable[[np.ndarray], np.ndarray] | None = None,
+        parts: tuple[ObservationPart, ...] | None = None,
     ):
         super().__init__(env)
-        self.changed, self.bounds, self.restored = changed, bounds, restored
+        self.changed, self.bounds, self.restored, self.parts = changed, bounds, restored, parts
 
     def observation_space(self, params=None) -> spaces.Box:
         params = self.default_params if params is None else params
@@ -126,6 +150,10 @@ class ChangedObservations(Wrapper):
     def get_obs(self, state, params=None, key=None):
         return self._change(self.env.get_obs(state, params, key), params)
 
+    @property
+    def observation_parts(self) -> tuple[ObservationPart, ...]:
+        return super().observation_parts if self.parts is None else self.parts
+
     def _change(self, obs, params):
         return self.changed(flat_observation(obs, self.env.observation_space(params)), params)
 
@@ -137,6 +165,50 @@ class ChangedObservations(Wrapper):
     def points(self, obs: Any) -> np.ndarray:
         assert self.restored is not None
         return self.figures.points(self.restored(np.asarray(obs)))
+
+
+def flat_observations(env: environment.Environment) -> environment.Environment:
+    """The same environment, its observations as float32 vectors ``[D]``, if they are not; it knows their parts."""
+    space = env.observation_space(env.default_params)
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return env
+    return ChangedObservations(env, lambda obs, params: obs, lambda low, high: (low, high))
+
+
+def flatten_observations(tasks: TaskDistribution) -> TaskDistribution:
+    """The family whose observations are vectors ``[D]`` of plain numbers: one-hot if discrete, images ravelled.
+
+    No network then sees an image in it: for those, ``from_gymnax`` alone flattens, and the parts are still known.
+    """
+    size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
+    return tasks._replace(
+        env=ChangedObservations(
+            tasks.env, lambda obs, params: obs, lambda low, high: (low, high), parts=(ObservationPart((size,)),)
+        )
+    )
+
+
+class FlatActions(Wrapper):
+    """Actions of several parts as one: their combinations numbered, or their numbers one after the other."""
+
+    def step_env(self, key, state, action, params):
+        check_action(self, action)
+        return self.env.step_env(key, state, unflat_action(action, self.env.action_space(params)), params)
+
+    def action_space(self, params=None) -> spaces.Discrete | spaces.Box:
+        return flat_action_space(self.env.action_space(params))
+
+    @property
+    def num_actions(self) -> int:
+        space = self.action_space(self.default_params)
+        return space.n if isinstance(space, spaces.Discrete) else space.shape[0]
+
+
+def flat_actions(env: environment.Environment) -> environment.Environment:
+    """The same environment, its actions ``Discrete`` or a ``Box`` of rank 1, if they are not."""
+    space = env.action_space(env.default_params)
+    flat = isinstance(space, spaces.Discrete) or (isinstance(space, spaces.Box) and len(space.shape) == 1)
+    return env if flat else FlatActions(env)
 
 
 class RepeatedActions(Wrapper):
@@ -204,7 +276,12 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
     if not observed or not all(0 <= entry < size for entry in observed):
         raise ValueError(f"observed: got {tuple(observed)}; must be some of the entries 0 to {size - 1}")
     kept = np.array(observed)
-    env = ChangedObservations(tasks.env, lambda obs, params: obs[kept], lambda low, high: (low[kept], high[kept]))
+    env = ChangedObservations(
+        tasks.env,
+        lambda obs, params: obs[kept],
+        lambda low, high: (low[kept], high[kept]),
+        parts=(ObservationPart((len(observed),)),),
+    )
     return tasks._replace(env=env)
 
 
@@ -230,24 +307,6 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
         return jnp.concatenate([obs, features(params)])
 
     return tasks._replace(env=ChangedObservations(tasks.env, changed, bounds, lambda obs: obs[..., :size]))
-
-
-def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
-    """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box`` or ``Discrete`` space."""
-    if isinstance(space, spaces.Discrete):
-        return jnp.zeros(space.n), jnp.ones(space.n), space.n
-    if not isinstance(space, spaces.Box):
-        raise ValueError(f"observation space: got {space}; must be a Box or Discrete")
-    ends = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
-    low, high = (jnp.broadcast_to(end, space.shape).ravel() for end in ends)
-    return low, high, low.shape[0]
-
-
-def flat_observation(obs: Array, space: spaces.Space) -> Array:
-    """An observation as a float32 vector ``[D]``: one-hot if it is discrete, ravelled if it is not."""
-    if isinstance(space, spaces.Discrete):
-        return jax.nn.one_hot(obs, space.n, dtype=jnp.float32)
-    return jnp.ravel(jnp.asarray(obs, jnp.float32))
 
 
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:

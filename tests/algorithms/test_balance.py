@@ -77,7 +77,7 @@ def r2d2(tasks, experts):
 
 
 def pearl(tasks, experts):
-    model = jaxmeta.networks.latent_model_for(tasks.env, hidden=(5,), encoder=(4,), experts=experts)
+    model = jaxmeta.networks.latent_model_for(tasks.env, hidden=(5,), inference=(4,), experts=experts)
     return tasks, jaxmeta.pearl(tasks, model=model, capacity=8)
 
 

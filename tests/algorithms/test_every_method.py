@@ -1,6 +1,7 @@
 """The contract of a whole method, asked of every one that is registered: of shapes alone, nothing is compiled."""
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 import jaxmeta
@@ -37,3 +38,45 @@ def test_states_steps_and_adaptation_are_what_the_contract_says(method):
         _, _, _, later = jax.eval_shape(learner.act, key, state.theta, phi, obs)
         assert described(later) == described(phi)
     assert lifetime.trajectory.mask.ndim == 3
+
+
+# Each makes arrays of its own; what the others are made of is among them.
+ARRAYS = {
+    "maml": {},
+    "trpo-maml": {},
+    "es-maml": {},
+    "rl2": {"policy": "tabular"},
+    "r2d2": {},
+    "pearl": {},
+    "grbal": {},
+    "rebal": {},
+    "mb-mpo": {},
+    "model-maml": {},
+}
+
+
+@pytest.mark.parametrize("method", ARRAYS)
+def test_with_64_bit_numbers_switched_on_a_state_keeps_its_types(method):
+    """As other libraries switch them on for the whole process."""
+    family = "tabular-mdp" if ARRAYS[method] else "cartpole" if method in DISCRETE else "pendulum"
+    short = {"family.states": 3} if ARRAYS[method] else {"family.horizon": 20}
+    with jax.enable_x64(True):
+        tasks, algorithm = jaxmeta.experiment(method, family, preset=None, **short, **ARRAYS[method]).build()
+        key = jax.random.key(0)
+        batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, tasks, 4), key)
+        state = jax.eval_shape(algorithm.init, key)
+        assert described(jax.eval_shape(algorithm.step, key, state, batch)[0]) == described(state)
+
+
+@pytest.mark.parametrize("method", ["maml", "trpo-maml"])
+def test_parameters_of_16_bits_stay_so(method):
+    tasks, algorithm = jaxmeta.experiment(method, "pendulum", preset=None, **{"family.horizon": 20}).build()
+    key = jax.random.key(0)
+
+    def stepped(key):
+        few = lambda x: x.astype(jnp.bfloat16)  # noqa: E731
+        state = jax.tree.map(lambda x: few(x) if x.dtype == jnp.float32 else x, algorithm.init(key))
+        return state, algorithm.step(key, state, jaxmeta.sample_tasks(key, tasks, 4))[0]
+
+    before, after = jax.eval_shape(stepped, key)
+    assert described(after) == described(before)

@@ -167,7 +167,7 @@ def test_the_gate_along_a_lifetime_is_that_of_each_step_and_of_segments(lifetime
 
 
 def test_the_gates_of_beliefs_and_latents_see_them(lifetimes, navigation):
-    model = jaxmeta.networks.latent_model_for(navigation.env, latent=2, hidden=(8,), encoder=(4,), experts=3)
+    model = jaxmeta.networks.latent_model_for(navigation.env, latent=2, hidden=(8,), inference=(4,), experts=3)
     params, obs = jax.jit(model.init)(jax.random.key(0)), jnp.zeros((4, 2))
     gates = [model.gate(params, jnp.array(latent), obs) for latent in ([0.0, 0.0], [2.0, -1.0])]
     assert gates[0].shape == (4, 3)
