@@ -9,6 +9,7 @@ from jaxmeta.commands.errors import fail, one_line_signals
 COMMANDS = {
     "train": "meta-train a method across a family of tasks; save, evaluate on unseen tasks, and plot",
     "evaluate": "evaluate a run on unseen tasks: returns, reference lines, intervals",
+    "replay": "adapt once more to the tasks of a run whose updates were not finite",
     "render": "draw what a run does in unseen tasks: PNG and GIF",
     "compare": "put evaluated runs side by side, in a figure and a table",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",

@@ -21,7 +21,7 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def model(tasks):
-    return jaxmeta.networks.latent_model_for(tasks.env, latent=3, hidden=(8,), inference=(8,))
+    return jaxmeta.networks.latent_model_for(tasks.env, latent=3, hidden=(8,), encoder=(8,))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_padding_is_never_learned_from_and_nothing_follows_an_end(tasks, model):
     ends = tasks.sample(jax.random.key(0)).replace(goal=jnp.zeros(2), goal_tolerance=jnp.float32(10.0))
     ending = tasks._replace(sample=lambda key: ends)
     algorithm = jaxmeta.pearl(
-        ending, model=model, adaptation_steps=0, updates=300, capacity=8, optimizer=optax.adam(1e-2)
+        ending, model=model, adaptation_steps=0, updates=300, batch=16, capacity=8, optimizer=optax.adam(1e-2)
     )
     train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, ending, iterations=4, meta_batch=4))
     _, metrics = train(jax.random.key(0))
@@ -175,7 +175,7 @@ def test_pearl_finds_the_side_that_pays(tasks):
     sides = tasks._replace(sample=sample)
     algorithm = jaxmeta.pearl(
         sides,
-        model=jaxmeta.networks.latent_model_for(sides.env, latent=1, hidden=(32,), inference=(32,)),
+        model=jaxmeta.networks.latent_model_for(sides.env, latent=1, hidden=(32,), encoder=(32,)),
         adaptation_steps=1,
         optimizer=optax.adam(3e-3),
         discount=0.5,
@@ -184,6 +184,7 @@ def test_pearl_finds_the_side_that_pays(tasks):
         divergence_weight=0.001,
         capacity=400,
         updates=60,
+        batch=16,
     )
     train = jax.jit(lambda key: jaxmeta.meta_train(key, algorithm, sides, iterations=30, meta_batch=10))
     _, metrics = train(jax.random.key(0))

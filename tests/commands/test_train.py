@@ -16,7 +16,7 @@ import chex
 import jax
 import pytest
 
-from jaxmeta.commands import train
+from jaxmeta.commands import replay, train
 from jaxmeta.runs import directory as runs
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import read_csv
@@ -370,6 +370,18 @@ def test_updates_that_are_never_finite_end_a_run_and_its_last_good_state_stays(t
     after = {path.relative_to(whole): content for path, content in contents(whole).items()}
     assert after.pop(Path("not_finite.json"))
     assert after == {path.relative_to(tiny_run): content for path, content in before.items()}
+    # Its tasks are met once more with the weights that are good.
+    capsys.readouterr()
+    assert replay.main([str(whole)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert told[0].startswith("seed 0, tasks of iteration ")
+    assert told[1].startswith("not finite then: ")
+    assert "reward of tasks 0, 1, 2" in told[1]
+    assert told[2:] == ["not finite now:  nothing before the update itself"]
+    (whole / "not_finite.json").write_text('{"seed": 0, "iteration": 1, "key": [0, 0], "tasks": {"goal": [1]}}')
+    with pytest.raises(SystemExit):
+        replay.main([str(whole)])
+    assert "not_finite.json: does not fit the run's family" in capsys.readouterr().err
     found = json.loads((tmp_path / "run" / "not_finite.json").read_text())
     assert found["lifetimes"]["reward"] or found["lifetimes"]["obs"]
     assert len(next(iter(found["tasks"].values()))) == 3
