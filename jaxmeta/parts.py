@@ -277,7 +277,7 @@ def _part_tree(path: str, start: Any, value: Any, kind: str, parameter: inspect.
     if not isinstance(value, Mapping):
         raise SettingError(f"{path}: got {value!r}; must be one of {listed}, or a table of its settings")
     use = value.get(USE)
-    if use is not None and use not in choices:
+    if use is not None and not (isinstance(use, str) and use in choices):
         raise SettingError(f"{path}: got {use!r}{registry.hint(str(use), choices)} Known: {listed}")
     if start is None or (use is not None and use != start[USE]):
         start = _default_of_part(parameter, use)
