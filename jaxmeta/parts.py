@@ -66,6 +66,7 @@ def built(value: Any, *context: Any) -> Any:
       SettingError: the factory refuses a setting; the message begins with the setting's full path.
     """
     if not isinstance(value, Part):
+        _refuse_modules(value)
         return value
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     count = sum(one.kind in positional for one in inspect.signature(value.factory).parameters.values())
@@ -77,6 +78,19 @@ def built(value: Any, *context: Any) -> Any:
         # What is said of the context, such as the environment, is said of the part as a whole.
         own = str(error).partition(":")[0] in parameters(value.factory)
         raise SettingError(f"{value.path}{'.' if own else ': '}{error}") from error
+
+
+def _refuse_modules(value: Any) -> None:
+    """Networks of other libraries, which say nothing of their weights' start or of what they return."""
+    ways = {
+        "flax.linen": "from_module(module, observation_shape)",
+        "flax.nnx": "from_nnx(make)",
+        "equinox": "from_equinox(make)",
+    }
+    for base in type(value).__mro__:
+        for library, way in ways.items():
+            if base.__module__.startswith(library):
+                raise TypeError(f"policy: got the module {type(value).__name__}; wrap it: jaxmeta.networks.{way}")
 
 
 def extends(base: Callable[..., Any], *, without: tuple[str, ...] = ()) -> Callable[[Callable[..., Any]], Any]:

@@ -36,7 +36,9 @@ from jaxmeta.networks.policies import (
     CategoricalPolicy as CategoricalPolicy,
     GaussianPolicy as GaussianPolicy,
     Policy as Policy,
+    from_equinox as from_equinox,
     from_module as from_module,
+    from_nnx as from_nnx,
     policy_for as policy_for,
 )
 from jaxmeta.networks.recurrent import (

@@ -101,8 +101,76 @@ def from_module(
       observation_shape: of one observation.
     """
     check_least(0, context_size=context_size)
+    if not (hasattr(module, "init") and hasattr(module, "apply")):
+        raise TypeError(
+            f"module: got {type(module).__name__}; must be a flax linen module (see from_nnx, from_equinox)"
+        )
     inputs = (jnp.zeros(tuple(observation_shape)), *([jnp.zeros(context_size)] if context_size else []))
+    if more := set(jax.eval_shape(module.init, jax.random.key(0), *inputs)) - {"params"}:
+        kept = ", ".join(sorted(more))
+        raise ValueError(
+            f"module: keeps {kept} beside its parameters, as BatchNorm does; a policy is a function of them alone"
+        )
     return Policy(lambda key: module.init(key, *inputs), module.apply, head, context_size, gate)
+
+
+def from_nnx(
+    make: Callable[[Any], Any], *, head: Callable[[PyTree], PyTree] | None = None, context_size: int = 0
+) -> Policy:
+    """A ``Policy`` from a flax nnx module; ``head`` and ``context_size`` ≥ 0 are the policy's own.
+
+    Args:
+      make: ``make(rngs) -> module``, which maps observations ``[..., O]``, and a context if there is one, to a
+        distribution. Its parameters are learned; it must not keep anything else that changes.
+    """
+    from flax import nnx
+
+    check_least(0, context_size=context_size)
+    module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    graph, _, rest = nnx.split(module, nnx.Param, ...)
+    if changing := [path for path, each in nnx.to_flat_state(rest) if not isinstance(each, nnx.RngState)]:
+        raise ValueError(
+            f"make: the module keeps {changing[0]} beside its parameters; a policy is a function of them alone"
+        )
+
+    def init_fn(key: Key) -> PyTree:
+        return nnx.to_pure_dict(nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)[1])
+
+    def apply_fn(params: PyTree, *inputs: Array) -> Distribution:
+        _, state, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
+        nnx.replace_by_pure_dict(state, params)
+        return nnx.merge(graph, state, rest)(*inputs)
+
+    return Policy(init_fn, apply_fn, head, context_size)
+
+
+def from_equinox(
+    make: Callable[[Key], Any], *, head: Callable[[PyTree], PyTree] | None = None, context_size: int = 0
+) -> Policy:
+    """A ``Policy`` from an equinox module, or any callable pytree; ``head`` and ``context_size`` are the policy's own.
+
+    Args:
+      make: ``make(key) -> module``, which maps one observation ``[O]``, and a context if there is one, to a
+        distribution. Its arrays of floating-point numbers are learned.
+    """
+    check_least(0, context_size=context_size)
+    with jax.ensure_compile_time_eval():
+        leaves, structure = jax.tree.flatten(make(jax.random.key(0)))
+    learned = [isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.inexact) for leaf in leaves]
+
+    def init_fn(key: Key) -> PyTree:
+        drawn = jax.tree.leaves(make(key))
+        return [leaf for leaf, is_learned in zip(drawn, learned, strict=True) if is_learned]
+
+    def apply_fn(params: PyTree, obs: Array, *context: Array) -> Distribution:
+        weights = iter(params)
+        whole = [next(weights) if is_learned else leaf for leaf, is_learned in zip(leaves, learned, strict=True)]
+        call = jax.tree.unflatten(structure, whole)
+        for _ in range(obs.ndim - 1):
+            call = jax.vmap(call, (0, *[None] * len(context)))
+        return call(obs, *context)
+
+    return Policy(init_fn, apply_fn, head, context_size)
 
 
 def policy_for(

@@ -93,10 +93,13 @@ def by_optax(optimizer: optax.GradientTransformation, epochs: int = 1, minibatch
       minibatches: equal parts that the tasks are cut into, ≥ 1; must divide the meta-batch.
     """
     check_least(1, epochs=epochs, minibatches=minibatches)
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def update(objective, theta, opt_state):
         (loss, info), gradient = jax.value_and_grad(objective, has_aux=True)(theta)
-        updates, opt_state = optimizer.update(gradient, opt_state, theta)
+        # What some optimisers ask for as well, such as those with a line search.
+        more = {"value": loss, "grad": gradient, "value_fn": lambda theta: objective(theta)[0]}
+        updates, opt_state = optimizer.update(gradient, opt_state, theta, **more)
         info = {**info, "loss": loss, "grad_norm": optax.global_norm(gradient)}
         return optax.apply_updates(theta, updates), opt_state, info
 

@@ -3,11 +3,13 @@
 import types
 
 import chex
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
 
 import jaxmeta
 from jaxmeta.algorithms.anil import head_only
@@ -195,3 +197,68 @@ def test_less_than_one_expert_is_refused(build, lifetimes, navigation):
     }
     with pytest.raises(ValueError, match=r"^experts: got 0; must be at least 1$"):
         builders[build]()
+
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.layer = nnx.Linear(2, 2, rngs=rngs)
+        self.log_std = nnx.Param(jnp.zeros(2))
+
+    def __call__(self, obs):
+        return jaxmeta.networks.Gaussian(jnp.tanh(self.layer(obs)), self.log_std[...])
+
+
+@jax.tree_util.register_pytree_node_class
+class Tree:
+    """As equinox has modules: a pytree that is called with one observation, functions among its leaves."""
+
+    def __init__(self, weights, activation):
+        self.weights, self.activation = weights, activation
+
+    def tree_flatten(self):
+        return (self.weights, self.activation), None
+
+    @classmethod
+    def tree_unflatten(cls, _, leaves):
+        return cls(*leaves)
+
+    def __call__(self, obs):
+        assert obs.shape == (2,)
+        return jaxmeta.networks.Gaussian(self.activation(self.weights @ obs), jnp.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("policy", "weights"),
+    [
+        (jaxmeta.networks.from_nnx(Net), lambda params: params["layer"]["kernel"].T),
+        (
+            jaxmeta.networks.from_equinox(lambda key: Tree(jax.random.normal(key, (2, 2)), jnp.tanh)),
+            lambda params: params[0],
+        ),
+    ],
+    ids=["nnx", "equinox"],
+)
+def test_modules_of_other_libraries_are_policies(policy, weights, navigation):
+    params, other = (policy.init(jax.random.key(seed)) for seed in (0, 1))
+    assert not np.allclose(weights(params), weights(other))
+    obs = jax.random.normal(jax.random.key(2), (4, 3, 2))
+    np.testing.assert_allclose(policy.apply(params, obs).mean, jnp.tanh(obs @ weights(params).T), rtol=1e-5, atol=1e-6)
+    jaxmeta.maml(navigation, policy=policy, episodes=2)  # asks all of the contract
+
+
+class Normed(nn.Module):
+    @nn.compact
+    def __call__(self, obs):
+        return nn.BatchNorm(use_running_average=False)(obs)
+
+
+def test_modules_that_are_no_policies_yet_say_what_to_wrap_them_in(navigation):
+    for module, way in ((nn.Dense(2), "from_module"), (Net(nnx.Rngs(0)), "from_nnx")):
+        with pytest.raises(TypeError, match=rf"^policy: got the module \w+; wrap it: jaxmeta.networks.{way}\("):
+            jaxmeta.maml(navigation, policy=module)
+    with pytest.raises(TypeError, match="must be a flax linen module"):
+        jaxmeta.networks.from_module(Net(nnx.Rngs(0)), (2,))
+    with pytest.raises(ValueError, match=r"^module: keeps batch_stats beside its parameters"):
+        jaxmeta.networks.from_module(Normed(), (2,))
+    with pytest.raises(ValueError, match=r"^make: the module keeps \('mean',\) beside its parameters"):
+        jaxmeta.networks.from_nnx(lambda rngs: nnx.BatchNorm(2, rngs=rngs))
