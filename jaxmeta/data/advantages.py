@@ -1,4 +1,10 @@
-"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes."""
+"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes.
+
+**Of which value the gradient is.** ``Σ_t ∇log π_t · A_t`` with ``A_t = Σ_{t' ≥ t} γ^{t'−t} r_t' − b(s_t)`` is the gradient
+of neither value where γ < 1: each step's rewards are discounted from that step on, but all steps count alike. With
+γ = 1 it is the gradient of the undiscounted value ``E Σ_t r_t``; with ``γ^t A_t`` (``discount_weighted``) it is that of
+the discounted value ``E Σ_t γ^t r_t``, at any γ. Both hold with λ = 1 and a baseline that depends on no later action.
+"""
 
 import functools
 
@@ -75,15 +81,20 @@ def standardise(x: Array, mask: Array) -> Array:
     return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
 
 
-def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
+def linear_baseline(
+    *, discount: float = 0.99, trace_decay: float = 1.0, discount_weighting: bool = False
+) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
-    episode ended: there is no value to bootstrap from.
+    episode ended: there is no value to bootstrap from. With λ = 1 the policy gradient is that of the undiscounted value
+    at γ = 1, of the discounted value with ``discount_weighting``, and else of neither. It is biased by O(1/E), since the
+    baseline is fitted to the same E episodes; by more where λ < 1 and the baseline is not the value.
 
     Args:
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
+      discount_weighting: multiply the advantage of step t by γ^t, so that gradients are those of the discounted value.
     """
     check_unit(discount=discount, trace_decay=trace_decay)
     advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
@@ -97,18 +108,24 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Esti
         advantage = jax.vmap(advantages_of)(reward, value, next_value, terminated, truncated)
         return trajectory._replace(advantage=advantage * mask, value_target=returns * mask)
 
-    return estimate_fn
+    return discount_weighted(estimate_fn, discount) if discount_weighting else estimate_fn
 
 
-def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
+def critic_baseline(
+    *, discount: float = 0.99, trace_decay: float = 0.95, discount_weighting: bool = False
+) -> Estimator:
     """Generalised advantages against the values that the learner's critic gave while it acted.
 
     After a lifetime's last step the value is 0, whatever ended it. Ends of episodes inside a lifetime do not cut the
-    advantages, so that an early step is credited for its use in later episodes.
+    advantages, so that an early step is credited for its use in later episodes. With λ = 1 the policy gradient is that
+    of a lifetime's undiscounted value at γ = 1, of its discounted value with ``discount_weighting``, and else of
+    neither; with λ < 1 it is biased by the critic's errors. Where the learner has no critic there is no baseline.
 
     Args:
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
+      discount_weighting: multiply the advantage of step t of the lifetime by γ^t, so that gradients are those of the
+        discounted value.
     """
     check_unit(discount=discount, trace_decay=trace_decay)
     advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
@@ -119,12 +136,32 @@ def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Est
         advantage = jax.vmap(advantages_of)(reward, value, jnp.pad(value[:, 1:], ((0, 0), (0, 1))), no_end, no_end)
         return trajectory._replace(advantage=advantage * mask, value_target=(advantage + value) * mask)
 
-    return estimate_fn
+    return discount_weighted(estimate_fn, discount) if discount_weighting else estimate_fn
 
 
 def identity_estimator(trajectory: Trajectory) -> Trajectory:
     """The estimator of methods that need no advantages: the trajectory as it is."""
     return trajectory
+
+
+def discount_weighted(estimator: Estimator, discount: float) -> Estimator:
+    """``estimator`` with the advantage of step t times ``γ^t``: gradients of the discounted value (Sutton et al. 1999).
+
+    DiCE is unbiased at γ < 1 with these advantages only (Foerster et al. 2018, equation 5, weights the reward of step t
+    by ``γ^t``). Late steps count for little where γ is small: most code leaves the weights out. Targets of a critic stay.
+
+    Args:
+      estimator: fills in advantages ``[E, T]`` with the same discount, from each row's first step on.
+      discount: γ in [0, 1].
+    """
+    check_unit(discount=discount)
+
+    def estimate_fn(trajectory: Trajectory) -> Trajectory:
+        trajectory = estimator(trajectory)
+        weights = discount ** jnp.arange(trajectory.advantage.shape[-1])
+        return trajectory._replace(advantage=weights * trajectory.advantage)
+
+    return estimate_fn
 
 
 def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
