@@ -35,7 +35,7 @@ def main(
       out: The PNG to write.
       json: Write what is drawn to this file as well: a JSON list, a run each.
       curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
-        returns in unseen tasks, against the steps taken in one of them.
+        returns in tasks drawn anew, against the steps taken in one of them.
       target: A method, such as maml. Also print after how many environment steps the mean return over seeds first
         reached half, 90 % and all of this method's improvement in training, from its first return to the mean of its
         last tenth.
@@ -119,7 +119,7 @@ def last(values: Any) -> float:
 
 
 def alone(what: "Experiment", one: dict[str, Any], rows: Rows) -> Rows:
-    """What was learned from scratch in each unseen task by itself, against the steps taken there, as rows of metrics.
+    """What was learned from scratch in each of these tasks by itself, against the steps taken there, as rows of metrics.
 
     The steps of a batch of episodes are their mean in the run's own tasks.
     """

@@ -81,9 +81,7 @@ def standardise(x: Array, mask: Array) -> Array:
     return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
 
 
-def linear_baseline(
-    *, discount: float = 0.99, trace_decay: float = 1.0, discount_weighting: bool = False
-) -> Estimator:
+def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0, discount_weighting: bool = False) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the

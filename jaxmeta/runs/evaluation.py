@@ -1,4 +1,4 @@
-"""Evaluation of a run on unseen tasks: the protocol, ``evaluation.json``, and the table."""
+"""Evaluation of a run on tasks drawn anew: the protocol, ``evaluation.json``, and the table."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Adaptation:
-    """How a trained run adapts to unseen tasks."""
+    """How a trained run adapts to tasks drawn anew."""
 
     steps: int = 3
     """Adaptation steps K: what is shown is after 0 to K of them."""
@@ -24,9 +24,9 @@ class Adaptation:
     rate_decay: float = 0.5
     """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
-    """Held-out tasks."""
+    """Tasks, drawn anew."""
     task_seed: int = 0
-    """Draws the held-out tasks; independent of every training seed."""
+    """Draws these tasks; independent of every training seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +144,6 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
-    title = f"return on {result['tasks']['count']} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    title = f"return on {result['tasks']['count']} tasks drawn anew, {len(result['seeds'])} seeds: IQM [95 % interval]"
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])

@@ -35,7 +35,10 @@ def sample_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
 
 
 def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
-    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other."""
+    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other.
+
+    They are drawn anew; a family of finitely many tasks draws those of training again.
+    """
     return sample_tasks(key, tasks._replace(sample=tasks.sample_test or tasks.sample), count)
 
 

@@ -68,7 +68,7 @@ class Run:
         return action, phi
 
     def evaluate(self, *, write: bool = False, **protocol: Any) -> dict[str, Any]:
-        """Returns of all seeds on unseen tasks, as ``evaluation.json`` has them.
+        """Returns of all seeds on tasks drawn anew, as ``evaluation.json`` has them.
 
         Args:
           write: whether to write them into the run's directory.

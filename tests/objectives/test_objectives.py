@@ -213,7 +213,9 @@ def test_the_sampling_term_is_exact_where_episodes_end_at_different_times():
     reward = jnp.array([[2.0, 0.0], [0.0, 1.0], [0.0, 5.0]])
     zeros, to_go = jnp.zeros((3, 2)), jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]
     obs = jnp.broadcast_to(jnp.eye(2), (3, 2, 2))
-    episodes = jaxmeta.types.Trajectory(obs, action, *(zeros,) * 2, reward, *(zeros,) * 2, mask, obs[:, 0], to_go, to_go)
+    episodes = jaxmeta.types.Trajectory(
+        obs, action, *(zeros,) * 2, reward, *(zeros,) * 2, mask, obs[:, 0], to_go, to_go
+    )
     policy = jaxmeta.networks.Policy(
         lambda key: jnp.zeros((2, 2)), lambda params, obs: jaxmeta.networks.Categorical(obs @ params)
     )
