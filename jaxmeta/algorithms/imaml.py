@@ -44,9 +44,10 @@ def imaml(
       solver_iterations: conjugate-gradient iterations, ≥ 1.
       damping: d ≥ 0, divides the curvature: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 the derivative is exact, but one batch's
         curvature is noisy and need not be positive; a large d gives the first-order gradient.
-      inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a local minimum
-        near θ unless the pull is too weak; no minimum is promised farther away, where log-probabilities of actions with
-        a negative advantage fall without bound. A likelihood ratio has hardly any, as it grows without bound.
+      inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a local
+        minimum near θ unless the pull is too weak; no minimum is promised farther away, where log-probabilities of
+        actions with a negative advantage fall without bound. A likelihood ratio has hardly any, as it grows without
+        bound.
     """
     check_positive(pull=pull)
     check_weights(damping=damping)

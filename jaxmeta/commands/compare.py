@@ -119,7 +119,7 @@ def last(values: Any) -> float:
 
 
 def alone(what: "Experiment", one: dict[str, Any], rows: Rows) -> Rows:
-    """What was learned from scratch in each of these tasks by itself, against the steps taken there, as rows of metrics.
+    """What was learned from scratch in each task by itself, against the steps taken there, as rows of metrics.
 
     The steps of a batch of episodes are their mean in the run's own tasks.
     """

@@ -1,4 +1,4 @@
-"""How well the models of runs that plan predict tasks drawn anew, before and after adaptation, as a table and as JSON."""
+"""How well models of runs that plan predict tasks drawn anew, before and after adaptation, as a table and as JSON."""
 
 from pathlib import Path
 

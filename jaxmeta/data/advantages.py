@@ -1,9 +1,10 @@
 """Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes.
 
-**Of which value the gradient is.** ``Σ_t ∇log π_t · A_t`` with ``A_t = Σ_{t' ≥ t} γ^{t'−t} r_t' − b(s_t)`` is the gradient
-of neither value where γ < 1: each step's rewards are discounted from that step on, but all steps count alike. With
-γ = 1 it is the gradient of the undiscounted value ``E Σ_t r_t``; with ``γ^t A_t`` (``discount_weighted``) it is that of
-the discounted value ``E Σ_t γ^t r_t``, at any γ. Both hold with λ = 1 and a baseline that depends on no later action.
+**Of which value the gradient is.** ``Σ_t ∇log π_t · A_t`` with ``A_t = Σ_{t' ≥ t} γ^{t'−t} r_t' − b(s_t)`` is the
+gradient of neither value where γ < 1: each step's rewards are discounted from that step on, but all steps count alike.
+With γ = 1 it is the gradient of the undiscounted value ``E Σ_t r_t``; with ``γ^t A_t`` (``discount_weighted``) it is
+that of the discounted value ``E Σ_t γ^t r_t``, at any γ. Both hold with λ = 1 and a baseline that depends on no action
+from its step on.
 """
 
 import functools
@@ -86,8 +87,8 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0, discoun
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
     episode ended: there is no value to bootstrap from. With λ = 1 the policy gradient is that of the undiscounted value
-    at γ = 1, of the discounted value with ``discount_weighting``, and else of neither. It is biased by O(1/E), since the
-    baseline is fitted to the same E episodes; by more where λ < 1 and the baseline is not the value.
+    at γ = 1, of the discounted value with ``discount_weighting``, and else of neither. It is biased by O(1/E), since
+    the baseline is fitted to the same E episodes; by more where λ < 1 and the baseline is not the value.
 
     Args:
       discount: γ in [0, 1].
@@ -145,8 +146,8 @@ def identity_estimator(trajectory: Trajectory) -> Trajectory:
 def discount_weighted(estimator: Estimator, discount: float) -> Estimator:
     """``estimator`` with the advantage of step t times ``γ^t``: gradients of the discounted value (Sutton et al. 1999).
 
-    DiCE is unbiased at γ < 1 with these advantages only (Foerster et al. 2018, equation 5, weights the reward of step t
-    by ``γ^t``). Late steps count for little where γ is small: most code leaves the weights out. Targets of a critic stay.
+    DiCE is unbiased at γ < 1 with these advantages only: the objective of Foerster et al. 2018 weights the reward of
+    step t by ``γ^t``. Late steps then count for little, and most code leaves the weights out. Targets of a critic stay.
 
     Args:
       estimator: fills in advantages ``[E, T]`` with the same discount, from each row's first step on.

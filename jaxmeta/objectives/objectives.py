@@ -70,9 +70,9 @@ def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float)
     """``post_adaptation`` and credit for the data that adaptation was done on: E-MAML (Stadie et al. 2018, equation 7).
 
     Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it,
-    ``b`` that of the other tasks in the meta-batch, and ``T`` the horizon. ``surrogate``, a mean over real steps, counts
-    times the mean length of an episode over ``T``: it becomes a sum over an episode's steps divided by ``T``, so that
-    both terms are of returns, however long episodes are. At weight 1, with a learner whose inner loss takes the data as
+    ``b`` that of the other tasks in the meta-batch, and ``T`` the horizon. ``surrogate``, a mean over real steps, is
+    multiplied by their share of ``T`` steps: that makes it a sum over an episode's steps divided by ``T``, so that both
+    terms are of returns, however long episodes are. At weight 1, with a learner whose inner loss takes the data as
     given (``score_function``) and outer advantages at γ = 1 that are not standardised, the gradient is that of the
     expected undiscounted return after adaptation on as many episodes, divided by ``T``.
     """

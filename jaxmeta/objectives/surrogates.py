@@ -34,8 +34,8 @@ def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
     The ratio is to the stored log-probabilities, so it stays right when ``theta`` moves on from the policy that acted.
     Its first derivative is that of the value which the advantages are of. Its second one is biased in episodes of more
     than one step: it drops how an action changes the states, and so the gradients, of later steps. A baseline that
-    depends on the state and the time alone does not change the bias on average; one that is fitted to the same episodes,
-    or bootstrapping from a value that is not exact (λ < 1), adds its own.
+    depends on the state and the time alone does not change the bias on average. One that is fitted to the same episodes
+    adds its own, and so does bootstrapping from a value that is not exact (λ < 1).
     """
     return _loss(_ratio(log_prob, trajectory), trajectory)
 
@@ -43,8 +43,8 @@ def likelihood_ratio(log_prob: Array, trajectory: Trajectory) -> Array:
 def clipped(epsilon: float = 0.2) -> Surrogate:
     """PPO's pessimistic clipped ratio, Schulman et al. 2017 (equation 7), for several outer steps on one batch.
 
-    At the policy that acted its derivatives are those of ``likelihood_ratio``; away from it they are of no value, but of
-    a bound on what one step may gain.
+    At the policy that acted its derivatives are those of ``likelihood_ratio``; away from it they are of no value, but
+    of a bound on what one step may gain.
     """
     check_positive(epsilon=epsilon)
 
@@ -92,9 +92,9 @@ def standardised(surrogate: Surrogate) -> Surrogate:
     In an inner loss this makes the step's length independent of the scale of a task's rewards. In an outer loss it
     makes all tasks count alike, however far they are from solved.
 
-    Mean and standard deviation are taken as given: how they depend on the policy is not differentiated. So an inner loss
-    that is standardised has a biased meta-gradient even where the surrogate has none: by a few percent of its norm, where
-    it was measured. No value has this gradient: it is a value's divided by the deviation.
+    Mean and standard deviation are taken as given: how they depend on the policy is not differentiated. So an inner
+    loss that is standardised has a biased meta-gradient even where the surrogate's is not: by a few percent of its norm
+    where it was measured. No value has this gradient: it is a value's divided by the deviation.
     """
 
     def surrogate_fn(log_prob: Array, trajectory: Trajectory) -> Array:

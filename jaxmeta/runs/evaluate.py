@@ -180,7 +180,7 @@ def evaluate_run(
     task_seed: int = 0,
     greedy_episodes: int = 10,
 ) -> dict[str, Any]:
-    """Evaluate every seed, slow weights ``[S, ...]``, on the same tasks, drawn anew: the content of ``evaluation.json``.
+    """Evaluate every seed, slow weights ``[S, ...]``, on the same tasks drawn anew: the content of ``evaluation.json``.
 
     The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
     ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``.
