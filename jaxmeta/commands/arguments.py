@@ -23,6 +23,8 @@ PYTHON_WORDS = re.compile(
     r"[^']*(?P<value>'.*')\]?\.?"
 )
 """How tyro and Python say that a value is not of a flag's type."""
+PICTURES = (".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".webp")
+"""Formats of pictures, by the end of a file's name."""
 
 
 def command(**least: int) -> Callable[[Callable[..., None]], Callable[..., int]]:
@@ -55,14 +57,24 @@ def _check(arguments: dict[str, Any], least: dict[str, int]) -> None:
     for group in filter(dataclasses.is_dataclass, list(arguments.values())):
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
-        if isinstance(value, Path) and name != "run" and not value.absolute().parent.is_dir():
-            fail(f"--{name.replace('_', '-')}: {value.parent} is not a directory")
+        if isinstance(value, Path) and name != "run":
+            check_file(f"--{name.replace('_', '-')}", value, picture=name in ("out", "curves"))
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():
         for name, low in least.items():
             value = arguments[name]
             check_least(low, **{name: min(value, default=None) if isinstance(value, tuple) else value})
+
+
+def check_file(flag: str, path: Path, *, picture: bool = False) -> None:
+    """End the command where no file can be written to a path, or no picture of a format that we know."""
+    if path.is_dir():
+        fail(f"{flag}: {path} is a directory; name a file")
+    if not path.absolute().parent.is_dir():
+        fail(f"{flag}: {path.parent} is not a directory")
+    if picture and path.suffix.lower() not in PICTURES:
+        fail(f"{flag}: got {path}; its name must end in one of {', '.join(PICTURES)}")
 
 
 def imported(argv: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import fail
+from jaxmeta.runs.evaluation import check_result
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -70,13 +71,15 @@ def evaluation(run: Path) -> dict[str, Any]:
         fail(f"{run} has no evaluation.json; make it with jaxmeta evaluate {run}")
     try:
         found = json.loads(path.read_text())
-        kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
-        references = {name: {**one} for name, one in found["references"].items()}
-        for one in references.values():
-            one.pop("returns", None)
-        return {**kept, "env_steps": environment_steps(run), "references": references}
-    except (ValueError, KeyError, TypeError) as error:
+        check_result(found)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, OSError) as error:
         fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run}")
+    except ValueError as error:
+        fail(f"{path}: {error}; make it anew with jaxmeta evaluate {run}")
+    kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+    without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
+    references = {name: without_returns(one) for name, one in found["references"].items()}
+    return {**kept, "env_steps": environment_steps(run), "references": references}
 
 
 def metrics(run: Path) -> Rows:

@@ -25,5 +25,5 @@ def main(
     from jaxmeta.plots import RESOLUTION, gallery
 
     figure = gallery(list(family) or known, seed=seed, steps=steps, columns=columns)
-    figure.savefig(out, dpi=RESOLUTION, format="png")
+    figure.savefig(out, dpi=RESOLUTION)
     print("wrote", out)

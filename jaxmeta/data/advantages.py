@@ -13,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.checks import check_unit
+from jaxmeta.checks import check_between, check_unit
 from jaxmeta.data.least_squares import fit_linear, linear_features
 from jaxmeta.types import Array, Estimator, Trajectory
 
@@ -182,9 +182,10 @@ def n_step_targets(reward: Array, terminated: Array, mask: Array, value: Array, 
       mask: 1 for a real step, ``[T]``.
       value: ``V(s_t)``, ``[T]``. That of the last real step is its target too, unless that step terminated.
       discount: γ in [0, 1].
-      steps: n ≥ 1; near the last real step, as many as there are.
+      steps: n from 1 to 1,000; near the last real step, as many as there are.
     """
     chex.assert_rank([reward, terminated, mask, value], 1)
+    _check_n_step(steps)
     followed = jnp.maximum(jnp.append(mask[1:], 0.0), terminated) > 0
     target = value
     for _ in range(steps):
@@ -207,9 +208,10 @@ def n_step_returns(
       terminated: 1 at a step that nothing follows, ``[T]``.
       truncated: 1 at a step after which the data stops but not the task, ``[T]``.
       discount: γ in [0, 1].
-      steps: n ≥ 1.
+      steps: n from 1 to 1,000.
     """
     chex.assert_rank([reward, terminated, truncated], 1)
+    _check_n_step(steps)
     time = jnp.arange(reward.shape[0])
     goes_on = (1.0 - jnp.maximum(terminated, truncated)) * (time < reward.shape[0] - 1)
     first = discount * (1.0 - terminated)
@@ -219,6 +221,11 @@ def n_step_returns(
         factor = jnp.where(goes_on > 0, discount * jnp.append(factor[1:], 0.0), first)
         last = jnp.where(goes_on > 0, jnp.append(last[1:], 0), time)
     return total, factor, last
+
+
+def _check_n_step(steps: int) -> None:
+    # The program has a part for each step.
+    check_between(1, 1000, n_step=steps)
 
 
 def rescaled(x: Array, epsilon: float = 1e-3) -> Array:

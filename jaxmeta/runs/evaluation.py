@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_finite, check_least, check_positive
+from jaxmeta.checks import check_adaptation_steps, check_finite, check_least, check_positive
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -51,7 +51,8 @@ def check_evaluation(evaluation: Evaluation, experiment: "Experiment") -> None:
 
 def check_adaptation(given: Adaptation, experiment: "Experiment") -> None:
     """Refuse what is out of range or of no use to the method: a ``ValueError`` that begins with the setting's name."""
-    check_least(0, steps=given.steps, task_seed=given.task_seed)
+    check_adaptation_steps(steps=given.steps)
+    check_least(0, task_seed=given.task_seed)
     check_least(1, tasks=given.tasks, episodes=given.episodes)
     check_positive(rate_decay=given.rate_decay)
     for name in without_use(experiment):
@@ -121,6 +122,42 @@ def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: E
     if evaluation.solved_above is not None:
         result["solved"] = solved_so_far(result["returns"], evaluation.solved_above)
     return result
+
+
+def check_result(found: Any) -> None:
+    """Refuse what is not the content of an ``evaluation.json``: a ``ValueError`` names the first entry that is wrong.
+
+    Looked at are the entries that tables and figures show; lists of numbers must be of one length.
+    """
+
+    def refuse_unless(right: bool, path: str, words: str) -> None:
+        if not right:
+            raise ValueError(f"{path}: must be {words}")
+
+    def entry(path: str, *kinds: type) -> Any:
+        value = found
+        for name in path.split("."):
+            refuse_unless(isinstance(value, dict) and name in value, path, "there, and is missing")
+            value = value[name]
+        words = {dict: "a table", list: "a list", int: "a whole number"}
+        refuse_unless(not kinds or isinstance(value, kinds), path, words.get(kinds[0] if kinds else dict, ""))
+        return value
+
+    refuse_unless(isinstance(found, dict), "its content", "a table")
+    axes, seeds = entry("axes", list), entry("seeds", list)
+    refuse_unless(axes[:2] == ["seed", "task"] and len(axes) == 3, "axes", "seed, task and the stage")
+    refuse_unless(bool(seeds) and all(type(seed) is int for seed in seeds), "seeds", "whole numbers, at least one")
+    entry("iteration", int), entry("protocol", dict), entry("interval")
+    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
+    stages = len(entry("summary.sampled.iqm", list))
+    for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
+        for name in ("iqm", "low", "high"):
+            values = entry(f"{curve}.{name}", list)
+            right = len(values) == max(stages, 1) and all(map(is_number, values))
+            refuse_unless(right, f"{curve}.{name}", f"{max(stages, 1)} numbers")
+    for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
+        for name in ("iqm", "low", "high"):
+            refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
 
 
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:
