@@ -7,7 +7,7 @@ from tyro.conf import Positional
 from jaxmeta.commands.arguments import command
 
 
-@command(tasks=1, ahead=1, task_seed=0)
+@command(tasks=(1, 1_000_000), ahead=(1, 1000), task_seed=0)
 def main(runs: Positional[tuple[Path, ...]], *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> None:
     """Errors of a model's predictions in tasks drawn anew; writes RUN/model_errors.json.
 

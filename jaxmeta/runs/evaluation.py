@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_adaptation_steps, check_finite, check_least, check_positive
+from jaxmeta.checks import check_adaptation_steps, check_between, check_finite, check_least, check_positive
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -53,7 +53,8 @@ def check_adaptation(given: Adaptation, experiment: "Experiment") -> None:
     """Refuse what is out of range or of no use to the method: a ``ValueError`` that begins with the setting's name."""
     check_adaptation_steps(steps=given.steps)
     check_least(0, task_seed=given.task_seed)
-    check_least(1, tasks=given.tasks, episodes=given.episodes)
+    check_between(1, 10_000_000, tasks=given.tasks)
+    check_least(1, episodes=given.episodes)
     check_positive(rate_decay=given.rate_decay)
     for name in without_use(experiment):
         if getattr(given, name) != getattr(Adaptation, name):

@@ -176,6 +176,7 @@ class Experiment:
         """The family of tasks, inside its wrappers."""
         tree = self.tree
         with self.located():
+            _check_family(tree["family"])
             tasks = parts.built(self.part("family"))
             tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
             builder = registry.builder(self.method)
@@ -251,6 +252,13 @@ class Experiment:
         from jaxmeta.runs.start import start
 
         return start(self, Path(directory), **how)
+
+
+def _check_family(settings: Mapping[str, Any]) -> None:
+    """Refuse sizes of a family that its tables would take all memory for, or hours to make: of a grid 1,000 a side."""
+    for name, value in settings.items():
+        if type(value) is int and name != "horizon":
+            check_between(-MOST, 1000 if name == "size" else 10_000, **{f"family.{name}": value})
 
 
 def setting_at(tree: Any, path: str) -> Any:

@@ -99,7 +99,7 @@ def read_evaluation(directory: str | Path) -> Evaluation:
 def _read(directory: str | Path) -> tuple[Experiment, Evaluation]:
     path = Path(directory) / CONFIG
     if not path.is_file():
-        raise RunError(f"{directory} holds no run: there is no {CONFIG}")
+        raise RunError(f"{Path(directory)} holds no run: there is no {CONFIG}")
     try:
         stored = json.loads(path.read_text())
         if not isinstance(stored, dict):

@@ -38,6 +38,7 @@ from jaxmeta.data import collect_lifetime
 from jaxmeta.learners import first_order, gradient_learner
 from jaxmeta.networks import Categorical, Policy
 from jaxmeta.objectives import clipped, dice, likelihood_ratio, post_adaptation, score_function
+from jaxmeta.runs.memory import check_memory
 from jaxmeta.tasks import BernoulliBandit, BernoulliParams, TabularMDP, TabularParams
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Surrogate, Task, Trajectory
 
@@ -156,8 +157,9 @@ def exact(problem: Problem, rate: float, steps: int) -> np.ndarray:
 def draw(key: Key, sample: Callable[..., Array], problem: Problem, truth: np.ndarray, repeats: int) -> Estimates:
     """``repeats`` independent estimates by each estimator."""
     baseline = references.state_values(problem.logits, problem.mdp)
-    sampled = sample(jax.random.split(key, repeats), problem.logits, problem.task, baseline)
-    return Estimates(truth, np.asarray(sampled, np.float64))
+    arguments = (jax.random.split(key, repeats), problem.logits, problem.task, baseline)
+    check_memory(jax.make_jaxpr(sample)(*arguments))
+    return Estimates(truth, np.asarray(sample(*arguments), np.float64))
 
 
 def relative_bias(estimates: Estimates) -> tuple[np.ndarray, np.ndarray]:
