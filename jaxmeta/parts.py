@@ -189,7 +189,7 @@ def checked(path: str, value: Any, annotation: Any) -> Any:
                 raise SettingError(f"{path}: got {value}; must be at most {LARGEST:.2g} in size")
             return float(value)
         if one in (int, bool, str) and type(value) is one:
-            if one is int and abs(value) > MOST:
+            if one is int and isinstance(value, int) and abs(value) > MOST:
                 raise SettingError(f"{path}: got {value}; must be at most {MOST} in size")
             return value
     raise SettingError(f"{path}: got {value!r}; must be {described(annotation)}")

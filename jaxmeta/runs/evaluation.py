@@ -148,7 +148,9 @@ def check_result(found: Any) -> None:
     axes, seeds = entry("axes", list), entry("seeds", list)
     refuse_unless(axes[:2] == ["seed", "task"] and len(axes) == 3, "axes", "seed, task and the stage")
     refuse_unless(bool(seeds) and all(type(seed) is int for seed in seeds), "seeds", "whole numbers, at least one")
-    entry("iteration", int), entry("protocol", dict), entry("interval")
+    entry("iteration", int)
+    entry("protocol", dict)
+    entry("interval")
     is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
     stages = len(entry("summary.sampled.iqm", list))
     for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):

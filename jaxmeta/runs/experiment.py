@@ -258,7 +258,10 @@ def _check_family(settings: Mapping[str, Any]) -> None:
     """Refuse sizes of a family that its tables would take all memory for, or hours to make: of a grid 1,000 a side."""
     for name, value in settings.items():
         if type(value) is int and name != "horizon":
-            check_between(-MOST, 1000 if name == "size" else 10_000, **{f"family.{name}": value})
+            try:
+                check_between(-MOST, 1000 if name == "size" else 10_000, **{name: value})
+            except ValueError as error:
+                raise SettingError(f"family.{error}") from error
 
 
 def setting_at(tree: Any, path: str) -> Any:

@@ -30,8 +30,8 @@ def memory_there() -> int | None:
     """Bytes of memory of all devices, or of the machine where they are CPUs; ``None`` where nobody says."""
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
-        limits = [(one.memory_stats() or {}).get("bytes_limit") for one in devices]
-        return None if None in limits else sum(limits)
+        limits = [(one.memory_stats() or {}).get("bytes_limit", 0) for one in devices]
+        return sum(limits) if all(limits) else None
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -136,7 +136,7 @@ def test_a_configuration_that_does_not_fit_is_one_line_with_the_full_path(traine
     [
         ({"arguments": {"task": "navigation"}, "versions": {"jaxmeta": "0.1.0"}}, "was written by jaxmeta 0.1.0"),
         ({"format": 99, "experiment": {}}, "has format 99, and this version reads 3"),
-        ({"format": 3}, "cannot be read (KeyError)"),
+        ({"format": 3}, "experiment: got None; must be a table"),
         ([], "not a table"),
     ],
 )
