@@ -15,6 +15,9 @@ import numpy as np
 if TYPE_CHECKING:
     from gymnax.environments import environment, spaces
 
+MOST = 2**31 - 1
+"""The largest whole number of 32 bits."""
+
 
 def _check(values: Mapping[str, object], allowed: Callable[[Any], bool], words: str) -> None:
     for name, value in values.items():
@@ -24,7 +27,8 @@ def _check(values: Mapping[str, object], allowed: Callable[[Any], bool], words: 
 
 def check_finite(**values: object) -> None:
     """Numbers must not be infinite or NaN."""
-    _check(values, math.isfinite, "finite")
+    # Unlike ``math.isfinite`` this takes whole numbers of any size.
+    _check(values, lambda value: abs(value) < math.inf, "finite")
 
 
 def check_weights(**weights: object) -> None:
@@ -40,8 +44,20 @@ def check_positive(**values: object) -> None:
 
 
 def check_least(least: int, **counts: object) -> None:
-    """Counts must be at least ``least``."""
+    """Counts must be at least ``least``; whole numbers must have 32 bits at most, as all of JAX's have."""
     _check(counts, lambda count: count >= least, f"at least {least}")
+    _check(counts, lambda count: count <= MOST or not isinstance(count, numbers.Integral), f"at most {MOST}")
+
+
+def check_between(least: int, most: int, **counts: object) -> None:
+    """Counts must be at least ``least`` and at most ``most``."""
+    check_least(least, **counts)
+    _check(counts, lambda count: count <= most, f"at most {most}")
+
+
+def check_adaptation_steps(least: int = 0, **steps: object) -> None:
+    """Adaptation steps must be at least ``least`` and at most 1,000: evaluation's program has a part for each."""
+    check_between(least, 1000, **steps)
 
 
 def check_unit(**shares: object) -> None:

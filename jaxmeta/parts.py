@@ -15,9 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxmeta import registry
+from jaxmeta.checks import MOST
 
 USE = "use"
 """The key of a part's tree that names its factory."""
+LARGEST = (2.0 - 2.0**-23) * 2.0**127
+"""The largest finite number in single precision, which programs compute in."""
 NONE = "none"
 """How a value that is not set is written in TOML, which has no null."""
 
@@ -194,10 +197,14 @@ def checked(path: str, value: Any, annotation: Any) -> Any:
         if one is type(None) and value in (None, NONE):
             return None
         if one is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            if not math.isfinite(value):
+            if not abs(value) < math.inf:
                 raise SettingError(f"{path}: got {value}; must be finite")
+            if abs(value) > LARGEST:
+                raise SettingError(f"{path}: got {value}; must be at most {LARGEST:.2g} in size")
             return float(value)
         if one in (int, bool, str) and type(value) is one:
+            if one is int and isinstance(value, int) and abs(value) > MOST:
+                raise SettingError(f"{path}: got {value}; must be at most {MOST} in size")
             return value
     raise SettingError(f"{path}: got {value!r}; must be {described(annotation)}")
 
@@ -291,7 +298,8 @@ def _part_tree(path: str, start: Any, value: Any, kind: str, parameter: inspect.
     if not isinstance(value, Mapping):
         raise SettingError(f"{path}: got {value!r}; must be one of {listed}, or a table of its settings")
     use = value.get(USE)
-    if use is not None and not (isinstance(use, str) and use in choices):
+    # A table without the key keeps the factory that is there; a key that names none must not.
+    if USE in value and not (isinstance(use, str) and use in choices):
         raise SettingError(f"{path}: got {use!r}{registry.hint(str(use), choices)} Known: {listed}")
     if start is None or (use is not None and use != start[USE]):
         start = _default_of_part(parameter, use)

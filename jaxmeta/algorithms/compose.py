@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gymnax.environments.environment import Environment
 
 from jaxmeta.algorithms.contract import check_contract
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_adaptation_steps, check_least
 from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
 from jaxmeta.over_tasks import over_tasks
@@ -70,7 +70,7 @@ def compose(
     Raises:
       ValueError: a learner or an objective that does not keep the contract.
     """
-    check_least(0, adaptation_steps=adaptation_steps)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)

@@ -10,7 +10,7 @@ import optax
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.checks import check_least, check_positive
+from jaxmeta.checks import check_adaptation_steps, check_least, check_positive
 from jaxmeta.data import collect_lifetime, episode_returns, linear_baseline
 from jaxmeta.learners import act_by_mode, acting, gate_of_adapted, whole_network
 from jaxmeta.networks import Policy, policy_for
@@ -47,7 +47,7 @@ def es_maml(
       optimizer: optimiser of the slow weights θ, along the estimate.
     """
     check_positive(inner_rate=inner_rate, deviation=deviation)
-    check_least(0, adaptation_steps=adaptation_steps)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes, pairs=pairs)
     estimator, optimizer = built(estimator), built(optimizer)
     parts = (built(policy, tasks.env), built(inner_loss), optax.sgd(cast(Any, inner_rate)))

@@ -30,6 +30,7 @@ def imaml(
 ) -> MetaAlgorithm:
     """``φ* = argmin_w L(w) + λ/2 ‖w − θ‖²``, whose derivative is ``(I + ∇²L(φ*)/λ)⁻¹`` (their equation 6), damped.
 
+    The minimum is a local one, near θ, and it is there only if the pull outweighs the curvature of L along the way.
     No path through the inner iterations is kept, however many there are. The inverse is applied by conjugate gradient.
     It is the derivative of the solution, not of the iterations, and does not see where these stop short of it or go
     past it: with three of them, four seeds of five on navigation adapted worse and worse after 20 meta-iterations. The
@@ -43,8 +44,10 @@ def imaml(
       solver_iterations: conjugate-gradient iterations, ≥ 1.
       damping: d ≥ 0, divides the curvature: ``(I + ∇²L / (1 + d) λ)⁻¹``. At 0 the derivative is exact, but one batch's
         curvature is noisy and need not be positive; a large d gives the first-order gradient.
-      inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a minimum
-        unless the pull is too weak; a likelihood ratio has hardly any, as it grows without bound.
+      inner_loss: surrogate that adaptation descends. With standardised advantages the score function has a local
+        minimum near θ unless the pull is too weak; no minimum is promised farther away, where log-probabilities of
+        actions with a negative advantage fall without bound. A likelihood ratio has hardly any, as it grows without
+        bound.
     """
     check_positive(pull=pull)
     check_weights(damping=damping)

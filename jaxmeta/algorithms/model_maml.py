@@ -13,7 +13,7 @@ from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, PolicyAndModels, experience_of
 from jaxmeta.algorithms.replay import Keys, Loss, ReplayState, Updates, gradient_updates, replay_method
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_adaptation_steps, check_least
 from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline
 from jaxmeta.learners import MakeAdaptation, act_by_mode, acting, imagining, whole_network
 from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model, dynamics_model_for, imagined_tasks
@@ -98,7 +98,8 @@ def model_maml(
       ValueError: spaces of another kind.
     """
     check_least(1, model_updates=model_updates, batch_tasks=batch_tasks, episodes=episodes)
-    check_least(0, adaptation_steps=adaptation_steps, imagined_updates=imagined_updates)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
+    check_least(0, imagined_updates=imagined_updates)
     model, policy, estimator = built(model, tasks.env), built(policy, tasks.env), built(estimator)
     inner_loss, outer_loss, outer = built(inner_loss), built(outer_loss), built(outer, imagined_updates + 1)
     task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk

@@ -12,7 +12,7 @@ from jaxmeta.algorithms.contract import check_contract, check_lifetimes
 from jaxmeta.algorithms.r2d2 import r2d2
 from jaxmeta.algorithms.replay import descend
 from jaxmeta.algorithms.sequence_values import Sequence, SequenceValues
-from jaxmeta.checks import check_least, check_positive, check_weights
+from jaxmeta.checks import check_adaptation_steps, check_least, check_positive, check_weights
 from jaxmeta.data import collect_lifetime, draw, identity_estimator
 from jaxmeta.networks import RecurrentPolicy
 from jaxmeta.objectives import effective_sample_size, new_task_odds
@@ -65,7 +65,8 @@ def mql(
       odds_limit: largest odds, > 0; larger ones are cut off.
     """
     check_lifetimes(tasks)
-    check_least(0, adaptation_steps=adaptation_steps, new_updates=new_updates, replay_updates=replay_updates)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
+    check_least(0, new_updates=new_updates, replay_updates=replay_updates)
     check_least(1, kept=kept)
     check_weights(inner_rate=inner_rate, proximal=proximal)
     check_positive(ridge=ridge, odds_limit=odds_limit)

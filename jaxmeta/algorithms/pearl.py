@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmeta.algorithms.replay import gradient_updates, replay_method
-from jaxmeta.checks import check_least, check_positive, check_share, check_unit, check_weights
+from jaxmeta.checks import check_adaptation_steps, check_least, check_positive, check_share, check_unit, check_weights
 from jaxmeta.data import Transitions, draw_places, transitions_of
 from jaxmeta.learners import acting_latent, context_learner
 from jaxmeta.networks import Gaussian, LatentModel, latent_model_for, prior, update_belief
@@ -62,7 +62,7 @@ def pearl(
     Raises:
       ValueError: spaces of another kind.
     """
-    check_least(0, adaptation_steps=adaptation_steps)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, batch_tasks=batch_tasks, batch=batch, updates=updates)
     check_weights(divergence_weight=divergence_weight)
     check_positive(temperature=temperature)

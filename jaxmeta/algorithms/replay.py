@@ -10,7 +10,7 @@ import optax
 from jaxmeta import data
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract, check_stored
-from jaxmeta.checks import check_least, check_unit
+from jaxmeta.checks import check_adaptation_steps, check_least, check_unit
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -105,7 +105,7 @@ def replay_method(
     Raises:
       ValueError: a learner or an item that does not keep the contract.
     """
-    check_least(0, adaptation_steps=adaptation_steps)
+    check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes, capacity=capacity, task_chunk=task_chunk)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
     collecting = (lambda iteration: learner) if collecting is None else collecting

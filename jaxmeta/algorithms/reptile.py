@@ -1,7 +1,7 @@
 """Reptile: move towards the adapted weights (Nichol, Achiam and Schulman 2018)."""
 
 from jaxmeta.algorithms.maml import maml
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_adaptation_steps
 from jaxmeta.objectives import towards_adapted
 from jaxmeta.outer import sgd
 from jaxmeta.parts import extends, part
@@ -18,5 +18,5 @@ def reptile(
       adaptation_steps: K ≥ 1 gradient steps, each on fresh episodes; with 1, nothing is learned about adaptation.
       outer: optimiser of the slow weights θ, along ``θ − φ``; the step size of ``sgd`` is ε.
     """
-    check_least(1, adaptation_steps=adaptation_steps)
+    check_adaptation_steps(1, adaptation_steps=adaptation_steps)
     return maml(tasks, adaptation_steps=adaptation_steps, objective=towards_adapted, outer=outer, **settings)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_least
+from jaxmeta.checks import MOST, check_between
 from jaxmeta.commands.errors import fail, of_flags, one_line_errors
 
 PYTHON_WORDS = re.compile(
@@ -23,13 +23,16 @@ PYTHON_WORDS = re.compile(
     r"[^']*(?P<value>'.*')\]?\.?"
 )
 """How tyro and Python say that a value is not of a flag's type."""
+PICTURES = (".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".webp")
+"""Formats of pictures, by the end of a file's name."""
 
 
-def command(**least: int) -> Callable[[Callable[..., None]], Callable[..., int]]:
+def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], Callable[..., int]]:
     """Make a function a command's ``main(argv) -> exit status``: its parameters are the arguments, its docstring helps.
 
     The command is called as its module. Flags that are paths are files to be written: their folders must exist. Of
-    ``runs`` at least one must be named. ``least`` says what a number, or each of several, must be at least.
+    ``runs`` at least one must be named. ``ranges`` say what a number, or each of several, must be at least; or at least
+    and at most.
     """
 
     def decorated(function: Callable[..., None]) -> Callable[..., int]:
@@ -42,7 +45,7 @@ def command(**least: int) -> Callable[[Callable[..., None]], Callable[..., int]]
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
                 arguments = parsed_by(bound, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
-                _check(arguments, least)
+                _check(arguments, ranges)
                 function(**arguments)
             return 0
 
@@ -51,18 +54,29 @@ def command(**least: int) -> Callable[[Callable[..., None]], Callable[..., int]]
     return decorated
 
 
-def _check(arguments: dict[str, Any], least: dict[str, int]) -> None:
+def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) -> None:
     for group in filter(dataclasses.is_dataclass, list(arguments.values())):
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
-        if isinstance(value, Path) and name != "run" and not value.absolute().parent.is_dir():
-            fail(f"--{name.replace('_', '-')}: {value.parent} is not a directory")
+        if isinstance(value, Path) and name != "run":
+            check_file(f"--{name.replace('_', '-')}", value, picture=name in ("out", "curves"))
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():
-        for name, low in least.items():
-            value = arguments[name]
-            check_least(low, **{name: min(value, default=None) if isinstance(value, tuple) else value})
+        for name, ends in ranges.items():
+            low, high = ends if isinstance(ends, tuple) else (ends, MOST)
+            for value in arguments[name] if isinstance(arguments[name], tuple) else (arguments[name],):
+                check_between(low, high, **{name: value})
+
+
+def check_file(flag: str, path: Path, *, picture: bool = False) -> None:
+    """End the command where no file can be written to a path, or no picture of a format that we know."""
+    if path.is_dir():
+        fail(f"{flag}: {path} is a directory; name a file")
+    if not path.absolute().parent.is_dir():
+        fail(f"{flag}: {path.parent} is not a directory")
+    if picture and path.suffix.lower() not in PICTURES:
+        fail(f"{flag}: got {path}; its name must end in one of {', '.join(PICTURES)}")
 
 
 def imported(argv: list[str]) -> list[str]:

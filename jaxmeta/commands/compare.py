@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import fail
+from jaxmeta.runs.evaluation import check_result
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -35,7 +36,7 @@ def main(
       out: The PNG to write.
       json: Write what is drawn to this file as well: a JSON list, a run each.
       curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
-        returns in unseen tasks, against the steps taken in one of them.
+        returns in tasks drawn anew, against the steps taken in one of them.
       target: A method, such as maml. Also print after how many environment steps the mean return over seeds first
         reached half, 90 % and all of this method's improvement in training, from its first return to the mean of its
         last tenth.
@@ -70,13 +71,15 @@ def evaluation(run: Path) -> dict[str, Any]:
         fail(f"{run} has no evaluation.json; make it with jaxmeta evaluate {run}")
     try:
         found = json.loads(path.read_text())
-        kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
-        references = {name: {**one} for name, one in found["references"].items()}
-        for one in references.values():
-            one.pop("returns", None)
-        return {**kept, "env_steps": environment_steps(run), "references": references}
-    except (ValueError, KeyError, TypeError) as error:
+        check_result(found)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, OSError) as error:
         fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run}")
+    except ValueError as error:
+        fail(f"{path}: {error}; make it anew with jaxmeta evaluate {run}")
+    kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+    without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
+    references = {name: without_returns(one) for name, one in found["references"].items()}
+    return {**kept, "env_steps": environment_steps(run), "references": references}
 
 
 def metrics(run: Path) -> Rows:
@@ -119,7 +122,7 @@ def last(values: Any) -> float:
 
 
 def alone(what: "Experiment", one: dict[str, Any], rows: Rows) -> Rows:
-    """What was learned from scratch in each unseen task by itself, against the steps taken there, as rows of metrics.
+    """What was learned from scratch in each task by itself, against the steps taken there, as rows of metrics.
 
     The steps of a batch of episodes are their mean in the run's own tasks.
     """

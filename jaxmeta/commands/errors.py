@@ -13,8 +13,10 @@ from jaxmeta import parts
 
 
 def fail(message: str) -> NoReturn:
-    """One line on stderr, exit status 2."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    """One line on stderr, exit status 2; of a very long one the middle is left out."""
+    line = " ".join(message.split())
+    line = line if len(line) <= 2000 else f"{line[:1500]} … {line[-300:]}"
+    print(f"error: {line}", file=sys.stderr)
     raise SystemExit(2)
 
 

@@ -52,7 +52,15 @@ QUICK = {"mdps": 1, "adaptation_steps": 2, "episodes": 2048, "batch_repeats": 20
 """What a quick run has at most."""
 
 
-@command(mdps=0, seed=0, adaptation_steps=1, episodes=1, batch_episodes=1, batch_repeats=2, repeats=32)
+@command(
+    mdps=(0, 10_000),
+    seed=0,
+    adaptation_steps=(1, 100),
+    episodes=1,
+    batch_episodes=1,
+    batch_repeats=(2, 10_000_000),
+    repeats=(32, 10_000_000),
+)
 def main(effort: OmitArgPrefixes[Effort], *, quick: bool = False, json: Path | None = None) -> None:
     """Print which meta-gradient estimators are unbiased; the bias and variance of each at equal sample size.
 

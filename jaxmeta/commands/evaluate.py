@@ -1,4 +1,4 @@
-"""Evaluate a run on unseen tasks: return per adaptation step or episode, reference lines, intervals."""
+"""Evaluate a run on tasks drawn anew: return per adaptation step or episode, reference lines, intervals."""
 
 import dataclasses
 import typing
@@ -21,7 +21,7 @@ def main(
     *,
     checkpoint: int | None = None,
 ) -> None:
-    """Evaluate a run on unseen tasks; writes RUN/evaluation.json and the curves.
+    """Evaluate a run on tasks drawn anew; writes RUN/evaluation.json and the curves.
 
     Args:
       run: The run's directory.

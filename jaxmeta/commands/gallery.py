@@ -6,7 +6,7 @@ from jaxmeta import registry
 from jaxmeta.commands.arguments import command
 
 
-@command(seed=0, steps=0, columns=1)
+@command(seed=0, steps=(0, 100_000), columns=1)
 def main(
     *, out: Path = Path("gallery.png"), family: tuple[str, ...] = (), seed: int = 0, steps: int = 10, columns: int = 6
 ) -> None:
@@ -25,5 +25,5 @@ def main(
     from jaxmeta.plots import RESOLUTION, gallery
 
     figure = gallery(list(family) or known, seed=seed, steps=steps, columns=columns)
-    figure.savefig(out, dpi=RESOLUTION, format="png")
+    figure.savefig(out, dpi=RESOLUTION)
     print("wrote", out)

@@ -7,13 +7,13 @@ from jaxmeta import registry
 from jaxmeta.commands.errors import fail, one_line_signals
 
 COMMANDS = {
-    "train": "meta-train a method across a family of tasks; save, evaluate on unseen tasks, and plot",
-    "evaluate": "evaluate a run on unseen tasks: returns, reference lines, intervals",
+    "train": "meta-train a method across a family of tasks; save, evaluate on tasks drawn anew, and plot",
+    "evaluate": "evaluate a run on tasks drawn anew: returns, reference lines, intervals",
     "replay": "adapt once more to the tasks of a run whose updates were not finite",
-    "render": "draw what a run does in unseen tasks: PNG and GIF",
+    "render": "draw what a run does in tasks drawn anew: PNG and GIF",
     "compare": "put evaluated runs side by side, in a figure and a table",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",
-    "model-errors": "how well the models of runs that plan predict unseen tasks",
+    "model-errors": "how well the models of runs that plan predict tasks drawn anew",
     "references": "exact and classical answers beside published numbers",
     "estimators": "which sampled meta-gradients are unbiased, beside exact ones",
     "gallery": "a picture of a task of each family",

@@ -1,4 +1,4 @@
-"""What ``jaxmeta render`` draws: trajectories in unseen tasks, what is believed in them, and which experts act."""
+"""What ``jaxmeta render`` draws: trajectories in tasks drawn anew, what is believed in them, and which experts act."""
 
 from pathlib import Path
 from typing import Any

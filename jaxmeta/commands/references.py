@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from jaxmeta import registry
+from jaxmeta.checks import check_finite
 from jaxmeta.commands.arguments import command
+from jaxmeta.commands.errors import of_flags
 
 
-@command(tasks=2, seed=0, lifetimes=1)
+@command(tasks=(2, 10_000_000), seed=0, lifetimes=1)
 def main(
     *,
     tasks: int = 100_000,
@@ -31,6 +33,8 @@ def main(
     from jaxmeta.runs.logging import write_json
     from jaxmeta.studies import reference_tables
 
+    with of_flags():
+        check_finite(prior_mean=prior_mean)
     for name in only:
         registry.check("--only", name, reference_tables.PROBLEMS)
     effort = reference_tables.Effort(min(tasks, 1000) if quick else tasks, quick, lifetimes, prior_mean, seed)

@@ -7,7 +7,7 @@ from tyro.conf import Positional
 from jaxmeta.commands.arguments import command
 
 
-@command(tasks=2, task_seed=0)
+@command(tasks=(2, 10_000_000), task_seed=0)
 def main(
     runs: Positional[tuple[Path, ...]],
     *,

@@ -16,6 +16,9 @@ from jaxmeta.runs.experiment import Experiment, descriptions, experiment, schema
 KIND = "_kind"
 """What is put behind a part's name for the field that says which factory fills it."""
 
+LONGEST = 10**6
+"""Characters that a file of settings has at most."""
+
 
 def base(names: Names) -> Experiment:
     """The experiment before any flag: presets, then a file."""
@@ -23,7 +26,11 @@ def base(names: Names) -> Experiment:
         preset = "pair" if names.preset is None else names.preset
         return experiment(names.method, names.family, preset=preset)
     try:
-        content = tomllib.loads(names.config.read_text(encoding="utf-8"))
+        with names.config.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            fail(f"--config {names.config}: is longer than {LONGEST} characters: no file of settings")
+        content = tomllib.loads(text)
     except OSError as error:
         fail(f"--config {names.config}: cannot be read ({error.strerror})")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from jaxmeta.data.advantages import (
     critic_baseline as critic_baseline,
+    discount_weighted as discount_weighted,
     discounted_returns as discounted_returns,
     generalised_advantages as generalised_advantages,
     identity_estimator as identity_estimator,

@@ -1,4 +1,11 @@
-"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes."""
+"""Returns, advantages and baselines. Pure and unbatched; callers vmap over episodes.
+
+**Of which value the gradient is.** ``Σ_t ∇log π_t · A_t`` with ``A_t = Σ_{t' ≥ t} γ^{t'−t} r_t' − b(s_t)`` is the
+gradient of neither value where γ < 1: each step's rewards are discounted from that step on, but all steps count alike.
+With γ = 1 it is the gradient of the undiscounted value ``E Σ_t r_t``; with ``γ^t A_t`` (``discount_weighted``) it is
+that of the discounted value ``E Σ_t γ^t r_t``, at any γ. Both hold with λ = 1 and a baseline that depends on no action
+from its step on.
+"""
 
 import functools
 
@@ -6,7 +13,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.checks import check_unit
+from jaxmeta.checks import check_between, check_unit
 from jaxmeta.data.least_squares import fit_linear, linear_features
 from jaxmeta.types import Array, Estimator, Trajectory
 
@@ -75,15 +82,18 @@ def standardise(x: Array, mask: Array) -> Array:
     return (x - mean) / (jnp.sqrt(variance) + 1e-8) * mask
 
 
-def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Estimator:
+def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0, discount_weighting: bool = False) -> Estimator:
     """Advantages against a linear baseline that is fitted to each batch's own returns (Duan et al. 2016).
 
     The baseline models the return that remains *inside* the episode, so it is zero after the last step, however the
-    episode ended: there is no value to bootstrap from.
+    episode ended: there is no value to bootstrap from. With λ = 1 the policy gradient is that of the undiscounted value
+    at γ = 1, of the discounted value with ``discount_weighting``, and else of neither. It is biased by O(1/E), since
+    the baseline is fitted to the same E episodes; by more where λ < 1 and the baseline is not the value.
 
     Args:
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
+      discount_weighting: multiply the advantage of step t by γ^t, so that gradients are those of the discounted value.
     """
     check_unit(discount=discount, trace_decay=trace_decay)
     advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
@@ -97,18 +107,24 @@ def linear_baseline(*, discount: float = 0.99, trace_decay: float = 1.0) -> Esti
         advantage = jax.vmap(advantages_of)(reward, value, next_value, terminated, truncated)
         return trajectory._replace(advantage=advantage * mask, value_target=returns * mask)
 
-    return estimate_fn
+    return discount_weighted(estimate_fn, discount) if discount_weighting else estimate_fn
 
 
-def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Estimator:
+def critic_baseline(
+    *, discount: float = 0.99, trace_decay: float = 0.95, discount_weighting: bool = False
+) -> Estimator:
     """Generalised advantages against the values that the learner's critic gave while it acted.
 
     After a lifetime's last step the value is 0, whatever ended it. Ends of episodes inside a lifetime do not cut the
-    advantages, so that an early step is credited for its use in later episodes.
+    advantages, so that an early step is credited for its use in later episodes. With λ = 1 the policy gradient is that
+    of a lifetime's undiscounted value at γ = 1, of its discounted value with ``discount_weighting``, and else of
+    neither; with λ < 1 it is biased by the critic's errors. Where the learner has no critic there is no baseline.
 
     Args:
       discount: γ in [0, 1].
       trace_decay: λ in [0, 1].
+      discount_weighting: multiply the advantage of step t of the lifetime by γ^t, so that gradients are those of the
+        discounted value.
     """
     check_unit(discount=discount, trace_decay=trace_decay)
     advantages_of = functools.partial(generalised_advantages, discount=discount, trace_decay=trace_decay)
@@ -119,12 +135,32 @@ def critic_baseline(*, discount: float = 0.99, trace_decay: float = 0.95) -> Est
         advantage = jax.vmap(advantages_of)(reward, value, jnp.pad(value[:, 1:], ((0, 0), (0, 1))), no_end, no_end)
         return trajectory._replace(advantage=advantage * mask, value_target=(advantage + value) * mask)
 
-    return estimate_fn
+    return discount_weighted(estimate_fn, discount) if discount_weighting else estimate_fn
 
 
 def identity_estimator(trajectory: Trajectory) -> Trajectory:
     """The estimator of methods that need no advantages: the trajectory as it is."""
     return trajectory
+
+
+def discount_weighted(estimator: Estimator, discount: float) -> Estimator:
+    """``estimator`` with the advantage of step t times ``γ^t``: gradients of the discounted value (Sutton et al. 1999).
+
+    DiCE is unbiased at γ < 1 with these advantages only: the objective of Foerster et al. 2018 weights the reward of
+    step t by ``γ^t``. Late steps then count for little, and most code leaves the weights out. Targets of a critic stay.
+
+    Args:
+      estimator: fills in advantages ``[E, T]`` with the same discount, from each row's first step on.
+      discount: γ in [0, 1].
+    """
+    check_unit(discount=discount)
+
+    def estimate_fn(trajectory: Trajectory) -> Trajectory:
+        trajectory = estimator(trajectory)
+        weights = discount ** jnp.arange(trajectory.advantage.shape[-1])
+        return trajectory._replace(advantage=weights * trajectory.advantage)
+
+    return estimate_fn
 
 
 def scaled_rewards(estimator: Estimator, scale: float) -> Estimator:
@@ -146,9 +182,10 @@ def n_step_targets(reward: Array, terminated: Array, mask: Array, value: Array, 
       mask: 1 for a real step, ``[T]``.
       value: ``V(s_t)``, ``[T]``. That of the last real step is its target too, unless that step terminated.
       discount: γ in [0, 1].
-      steps: n ≥ 1; near the last real step, as many as there are.
+      steps: n from 1 to 1,000; near the last real step, as many as there are.
     """
     chex.assert_rank([reward, terminated, mask, value], 1)
+    _check_n_step(steps)
     followed = jnp.maximum(jnp.append(mask[1:], 0.0), terminated) > 0
     target = value
     for _ in range(steps):
@@ -171,9 +208,10 @@ def n_step_returns(
       terminated: 1 at a step that nothing follows, ``[T]``.
       truncated: 1 at a step after which the data stops but not the task, ``[T]``.
       discount: γ in [0, 1].
-      steps: n ≥ 1.
+      steps: n from 1 to 1,000.
     """
     chex.assert_rank([reward, terminated, truncated], 1)
+    _check_n_step(steps)
     time = jnp.arange(reward.shape[0])
     goes_on = (1.0 - jnp.maximum(terminated, truncated)) * (time < reward.shape[0] - 1)
     first = discount * (1.0 - terminated)
@@ -183,6 +221,11 @@ def n_step_returns(
         factor = jnp.where(goes_on > 0, discount * jnp.append(factor[1:], 0.0), first)
         last = jnp.where(goes_on > 0, jnp.append(last[1:], 0), time)
     return total, factor, last
+
+
+def _check_n_step(steps: int) -> None:
+    # The program has a part for each step.
+    check_between(1, 1000, n_step=steps)
 
 
 def rescaled(x: Array, epsilon: float = 1e-3) -> Array:

@@ -69,21 +69,25 @@ def during_adaptation() -> Callable[[Learner, Surrogate], Objective]:
 def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float) -> Objective:
     """``post_adaptation`` and credit for the data that adaptation was done on: E-MAML (Stadie et al. 2018, equation 7).
 
-    Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it
-    and ``b`` that of the other tasks in the meta-batch. At weight 1, with a learner whose inner loss takes the data as
-    given (``score_function``), the gradient is that of the expected return after adaptation on as many episodes.
+    Adds ``−weight (R − b) / T · Σ log π(a|s)`` over all actions before adaptation, with ``R`` the mean return after it,
+    ``b`` that of the other tasks in the meta-batch, and ``T`` the horizon. ``surrogate``, a mean over real steps, is
+    multiplied by their share of ``T`` steps: that makes it a sum over an episode's steps divided by ``T``, so that both
+    terms are of returns, however long episodes are. At weight 1, with a learner whose inner loss takes the data as
+    given (``score_function``) and outer advantages at γ = 1 that are not standardised, the gradient is that of the
+    expected undiscounted return after adaptation on as many episodes, divided by ``T``.
     """
     after = post_adaptation(learner, surrogate)
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
         loss, info = after(theta, lifetime)
         last = batch_of(lifetime, -1)
-        # In the units of the surrogate, which is a mean over steps: returns divided by an episode's length.
-        gain = jnp.sum(last.reward * last.mask) / last.mask.shape[0] - lifetime.peer_return
-        length = jnp.maximum(jnp.sum(last.mask) / last.mask.shape[0], 1.0)
+        episodes, horizon = last.mask.shape
+        gain = jnp.sum(last.reward * last.mask) / episodes - lifetime.peer_return
+        # A length that is drawn with the episodes must not divide them: the mean of a ratio is not the ratio of means.
+        loss *= jnp.sum(last.mask) / (episodes * horizon)
         for phi, batch in before_adaptation(learner, theta, lifetime):
             log_prob, _ = learner.score(theta, phi, batch)
-            loss -= weight * gain / length * jnp.sum(log_prob * batch.mask)
+            loss -= weight * gain / horizon * jnp.sum(log_prob * batch.mask)
         return loss, info
 
     return objective_fn

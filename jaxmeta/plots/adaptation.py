@@ -1,4 +1,4 @@
-"""Adaptation: returns on unseen tasks by adaptation step, or by episode for learners with a memory."""
+"""Adaptation: returns on tasks drawn anew by adaptation step, or by episode for learners with a memory."""
 
 from typing import Any
 
@@ -12,11 +12,11 @@ from jaxmeta.plots.style import AFTER, BEFORE, MUTED, by_episode, distinct, draw
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
-RETURN = "return on unseen tasks (IQM, 95 %)"
+RETURN = "return on tasks drawn anew (IQM, 95 %)"
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
-    """Return on held-out tasks against adaptation steps, or episodes, with intervals and reference lines.
+    """Return on tasks drawn anew against adaptation steps, or episodes, with intervals and reference lines.
 
     ``evaluation`` is the content of ``evaluation.json``.
     """

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from jaxmeta.runs.logging import without_link
+
 BEFORE, AFTER, GREEDY, MUTED, GOAL = "#9a6324", "#1f5fa8", "#2a9d5c", "#777777", "crimson"
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}
 
@@ -79,8 +81,8 @@ def heat_map(ax: Axes, shares: Any) -> None:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as PNG; the path."""
-    figure.savefig(path, dpi=150)
+    """Write a figure, in the format of the path's suffix; the path. A link there is replaced, not followed."""
+    figure.savefig(without_link(path), dpi=150)
     return Path(path)
 
 

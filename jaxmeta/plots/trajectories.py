@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxmeta.plots.style import AFTER, BEFORE, GOAL, heat_map, subplots
+from jaxmeta.runs.logging import without_link
 from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
@@ -54,7 +55,9 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
         figure.suptitle(titles[step])
         return []
 
-    FuncAnimation(figure, update, frames=frames, blit=False).save(path, writer=PillowWriter(fps=15), dpi=70)
+    FuncAnimation(figure, update, frames=frames, blit=False).save(
+        without_link(path), writer=PillowWriter(fps=15), dpi=70
+    )
     return Path(path)
 
 

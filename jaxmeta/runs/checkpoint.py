@@ -47,7 +47,11 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(
-                max_to_keep=None, create=True, cleanup_tmp_directories=True, enable_async_checkpointing=True
+                max_to_keep=None,
+                create=True,
+                # Through a link nothing is deleted either.
+                cleanup_tmp_directories=not self.directory.is_symlink(),
+                enable_async_checkpointing=True,
             ),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "meta": ocp.JsonCheckpointHandler()},
         )

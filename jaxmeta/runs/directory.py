@@ -21,6 +21,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
 from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, train_in_chunks
+from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -88,7 +89,9 @@ def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
 def traced(algorithm: MetaAlgorithm, tasks: TaskDistribution, *, seeds: list[int], meta_batch: int) -> Any:
     """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
     states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
-    return compiled_chunk(algorithm, tasks, meta_batch=meta_batch).trace(states, jnp.int32(1))
+    program = compiled_chunk(algorithm, tasks, meta_batch=meta_batch).trace(states, jnp.int32(1))
+    check_memory(program.jaxpr)
+    return program
 
 
 def train_run(

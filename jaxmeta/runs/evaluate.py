@@ -1,4 +1,4 @@
-"""Evaluation on held-out tasks: return per adaptation step, reference lines, and intervals."""
+"""Evaluation on tasks drawn anew: return per adaptation step, reference lines, and intervals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +13,7 @@ from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.runs.memory import check_memory
 from jaxmeta.tasks import LifetimeEnv, numbers
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
@@ -101,10 +102,15 @@ def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk:
     """A compiled ``evaluated(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
     keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
 
+    @jax.jit
     def evaluated(theta: Theta) -> Any:
         return over_tasks(lambda key, task: function(key, theta, task), keys, batch, task_chunk=task_chunk)
 
-    return jax.jit(evaluated)
+    def evaluated_if_it_fits(theta: Theta) -> Any:
+        check_memory(evaluated.trace(theta).jaxpr)
+        return evaluated(theta)
+
+    return evaluated_if_it_fits
 
 
 def of_each_seed(theta: Theta) -> list[Theta]:
@@ -180,7 +186,7 @@ def evaluate_run(
     task_seed: int = 0,
     greedy_episodes: int = 10,
 ) -> dict[str, Any]:
-    """Evaluate every seed, slow weights ``[S, ...]``, on the same unseen tasks: the content of ``evaluation.json``.
+    """Evaluate every seed, slow weights ``[S, ...]``, on the same tasks drawn anew: the content of ``evaluation.json``.
 
     The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
     ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``.

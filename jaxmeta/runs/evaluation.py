@@ -1,4 +1,4 @@
-"""Evaluation of a run on unseen tasks: the protocol, ``evaluation.json``, and the table."""
+"""Evaluation of a run on tasks drawn anew: the protocol, ``evaluation.json``, and the table."""
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_finite, check_least, check_positive
+from jaxmeta.checks import check_adaptation_steps, check_between, check_finite, check_least, check_positive
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Adaptation:
-    """How a trained run adapts to unseen tasks."""
+    """How a trained run adapts to tasks drawn anew."""
 
     steps: int = 3
     """Adaptation steps K: what is shown is after 0 to K of them."""
@@ -24,9 +24,9 @@ class Adaptation:
     rate_decay: float = 0.5
     """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
-    """Held-out tasks."""
+    """Tasks, drawn anew."""
     task_seed: int = 0
-    """Draws the held-out tasks; independent of every training seed."""
+    """Draws these tasks; independent of every training seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,8 +51,10 @@ def check_evaluation(evaluation: Evaluation, experiment: "Experiment") -> None:
 
 def check_adaptation(given: Adaptation, experiment: "Experiment") -> None:
     """Refuse what is out of range or of no use to the method: a ``ValueError`` that begins with the setting's name."""
-    check_least(0, steps=given.steps, task_seed=given.task_seed)
-    check_least(1, tasks=given.tasks, episodes=given.episodes)
+    check_adaptation_steps(steps=given.steps)
+    check_least(0, task_seed=given.task_seed)
+    check_between(1, 10_000_000, tasks=given.tasks)
+    check_least(1, episodes=given.episodes)
     check_positive(rate_decay=given.rate_decay)
     for name in without_use(experiment):
         if getattr(given, name) != getattr(Adaptation, name):
@@ -123,6 +125,44 @@ def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: E
     return result
 
 
+def check_result(found: Any) -> None:
+    """Refuse what is not the content of an ``evaluation.json``: a ``ValueError`` names the first entry that is wrong.
+
+    Looked at are the entries that tables and figures show; lists of numbers must be of one length.
+    """
+
+    def refuse_unless(right: bool, path: str, words: str) -> None:
+        if not right:
+            raise ValueError(f"{path}: must be {words}")
+
+    def entry(path: str, *kinds: type) -> Any:
+        value = found
+        for name in path.split("."):
+            refuse_unless(isinstance(value, dict) and name in value, path, "there, and is missing")
+            value = value[name]
+        words = {dict: "a table", list: "a list", int: "a whole number"}
+        refuse_unless(not kinds or isinstance(value, kinds), path, words.get(kinds[0] if kinds else dict, ""))
+        return value
+
+    refuse_unless(isinstance(found, dict), "its content", "a table")
+    axes, seeds = entry("axes", list), entry("seeds", list)
+    refuse_unless(axes[:2] == ["seed", "task"] and len(axes) == 3, "axes", "seed, task and the stage")
+    refuse_unless(bool(seeds) and all(type(seed) is int for seed in seeds), "seeds", "whole numbers, at least one")
+    entry("iteration", int)
+    entry("protocol", dict)
+    entry("interval")
+    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
+    stages = len(entry("summary.sampled.iqm", list))
+    for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
+        for name in ("iqm", "low", "high"):
+            values = entry(f"{curve}.{name}", list)
+            right = len(values) == max(stages, 1) and all(map(is_number, values))
+            refuse_unless(right, f"{curve}.{name}", f"{max(stages, 1)} numbers")
+    for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
+        for name in ("iqm", "low", "high"):
+            refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
+
+
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:
     """The share of tasks whose return ``[seeds, tasks, stages]`` was above a level so far, ``[seeds, stages]``."""
     return np.mean(np.maximum.accumulate(np.asarray(returns), axis=-1) > level, axis=1).tolist()
@@ -144,6 +184,6 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
-    title = f"return on {result['tasks']['count']} unseen tasks, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    title = f"return on {result['tasks']['count']} tasks drawn anew, {len(result['seeds'])} seeds: IQM [95 % interval]"
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])

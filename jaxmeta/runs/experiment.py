@@ -9,12 +9,13 @@ import contextlib
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_least
+from jaxmeta.checks import MOST, check_between, check_least
 from jaxmeta.parts import Part, SettingError
 from jaxmeta.runs import presets
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
@@ -28,11 +29,12 @@ def run_settings(*, iterations: int = 400, meta_batch: int = 20, seed: int = 0, 
     Args:
       iterations: meta-iterations, ≥ 1.
       meta_batch: tasks in each meta-iteration, ≥ 1.
-      seed: the first seed, ≥ 0.
-      seeds: number of seeds, trained side by side in one program, ≥ 1.
+      seed: the first seed, ≥ 0; the last one must have 32 bits at most.
+      seeds: number of seeds, trained side by side in one program, from 1 to 100,000.
     """
-    check_least(1, iterations=iterations, meta_batch=meta_batch, seeds=seeds)
-    check_least(0, seed=seed)
+    check_least(1, iterations=iterations, meta_batch=meta_batch)
+    check_between(1, 100_000, seeds=seeds)
+    check_between(0, MOST - seeds + 1, seed=seed)
 
 
 def wrapped(
@@ -43,14 +45,15 @@ def wrapped(
     Args:
       tasks: the family.
       observed: entries of the observation that are seen, such as 0 2 (cartpole without velocities); all if empty.
-      repeat: steps of the environment that an action is taken for, ≥ 1; returns stay those of all steps.
+      repeat: steps of the environment that an action is taken for, from 1 to 1,000; returns stay those of all steps.
       scaled: entries of the observation that have bounds are seen in [-1, 1].
     """
     from jaxmeta.tasks import wrappers
 
     if observed:
         tasks = wrappers.observe_only(tasks, observed)
-    check_least(1, repeat=repeat)
+    # The program has a part for each of them.
+    check_between(1, 1000, repeat=repeat)
     if repeat > 1:
         tasks = wrappers.repeat_actions(tasks, repeat)
     return wrappers.scale_observations(tasks) if scaled else tasks
@@ -136,7 +139,8 @@ class Experiment:
 
     @property
     def seeds(self) -> list[int]:
-        """The seeds of the run."""
+        """The seeds of the run; a ``SettingError`` where there are none, or too many."""
+        self._check_run()
         return list(range(self.tree["seed"], self.tree["seed"] + self.tree["seeds"]))
 
     @property
@@ -172,6 +176,7 @@ class Experiment:
         """The family of tasks, inside its wrappers."""
         tree = self.tree
         with self.located():
+            _check_family(tree["family"])
             tasks = parts.built(self.part("family"))
             tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
             builder = registry.builder(self.method)
@@ -196,13 +201,16 @@ class Experiment:
         return self._build(**overrides) if overrides else self._built
 
     def _build(self, **overrides: Any) -> tuple[TaskDistribution, MetaAlgorithm]:
-        with self.located():
-            run_settings(**{name: self.tree[name] for name in parts.parameters(run_settings)})
+        self._check_run()
         tasks, builder = self.build_tasks(), registry.builder(self.method)
         known = parts.parameters(builder)
         settings = {name: value for name, value in self._settings().items() if name in known}
         with self.located():
             return tasks, builder(tasks, **{**settings, **overrides})
+
+    def _check_run(self) -> None:
+        with self.located():
+            run_settings(**{name: self.tree[name] for name in parts.parameters(run_settings)})
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
@@ -212,6 +220,11 @@ class Experiment:
         """
         try:
             yield
+        except OverflowError as error:
+            found = re.search(r"(?:with value|Python integer) (-?\d+)", str(error))
+            raise ValueError(
+                f"too large: a product of settings{f' is {found[1]}' if found else ''}, and must be at most {MOST}"
+            ) from error
         except ValueError as error:
             name, colon, rest = str(error).partition(":")
             paths = [name]
@@ -239,6 +252,16 @@ class Experiment:
         from jaxmeta.runs.start import start
 
         return start(self, Path(directory), **how)
+
+
+def _check_family(settings: Mapping[str, Any]) -> None:
+    """Refuse sizes of a family that its tables would take all memory for, or hours to make: of a grid 1,000 a side."""
+    for name, value in settings.items():
+        if type(value) is int and name != "horizon":
+            try:
+                check_between(-MOST, 1000 if name == "size" else 10_000, **{name: value})
+            except ValueError as error:
+                raise SettingError(f"family.{error}") from error
 
 
 def setting_at(tree: Any, path: str) -> Any:
@@ -277,6 +300,8 @@ def experiment(
     """
     settings = parts.nested(settings)
     named, own = settings.pop(METHOD, None), settings.get("family")
+    if named is not None:
+        registry.check(METHOD, named, registry.methods())
     own = own.get(parts.USE) if isinstance(own, Mapping) else own
     for what, first, second in (("family", family, own), (METHOD, method, named)):
         if None not in (first, second) and first != second:

@@ -64,10 +64,11 @@ class CsvLog:
         if kept and list(kept[0]) != list(columns):
             differ = sorted(set(kept[0]) ^ set(columns)) or ["their order"]
             raise ValueError(f"{path}: its columns are not this run's: {', '.join(differ)}; restore the file")
-        whole = bool(kept) and self.path.read_text().endswith("\n")
+        # A link is replaced by a file: what it leads to stays as it is.
+        whole = bool(kept) and self.path.read_text().endswith("\n") and not self.path.is_symlink()
         if len(kept) < len(rows) or not whole:
             # Beside, and then in place of the old one: a kill at any moment leaves one of them.
-            beside = self.path.with_suffix(".csv.tmp")
+            beside = without_link(self.path.with_suffix(".csv.tmp"))
             with beside.open("w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
@@ -98,11 +99,7 @@ class TensorBoardLog:
     """The same rows as TensorBoard scalars, one run a seed. Needs the ``tensorboard`` extra."""
 
     def __init__(self, directory: str | Path):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError('tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"') from error
-        self._directory, self._make, self._writers = Path(directory), SummaryWriter, {}
+        self._directory, self._make, self._writers = Path(directory), summary_writer(), {}
 
     def write(self, rows: list[dict[str, float]]) -> None:
         for row in rows:
@@ -117,6 +114,15 @@ class TensorBoardLog:
             writer.close()
 
 
+def summary_writer() -> Any:
+    """The class that writes TensorBoard's files; an ``ImportError`` of one line where it is not installed."""
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError('tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"') from error
+    return SummaryWriter
+
+
 def read_csv(path: str | Path) -> list[dict[str, float]]:
     """Rows of numbers; a last line that a crash cut short is left out.
 
@@ -126,17 +132,37 @@ def read_csv(path: str | Path) -> list[dict[str, float]]:
     try:
         text = Path(path).read_text()
         table = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
-        if not {"iteration", "seed"} <= set(table.fieldnames or ()):
-            raise ValueError("it has no columns iteration and seed")
+        if missing := set(LEADING) - set(table.fieldnames or ()):
+            raise ValueError(f"it has no columns {', '.join(sorted(missing))}")
         integers = {"iteration", "seed", "env_steps"}
-        return [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in table]
+        rows = [{name: int(x) if name in integers else float(x) for name, x in row.items()} for row in table]
+        if any(row["iteration"] < 1 for row in rows):
+            raise ValueError("its iterations are not counted from 1")
+        return rows
     except (ValueError, TypeError, csv.Error) as error:
         raise ValueError(f"{path}: not a table of metrics ({error}); restore the file") from error
 
 
 def write_json(path: Path | None, content: Any) -> None:
     """Write a file whole or not at all; nothing where no path is given."""
-    if path is not None:
-        temporary = path.with_suffix(path.suffix + ".tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
-        temporary.replace(path)
+    if path is None:
+        return
+    text = json.dumps(content, indent=1) + "\n"
+    if path.exists() and not path.is_file():
+        # Such as /dev/stdout: nothing may take its place.
+        path.write_text(text)
+        return
+    temporary = without_link(path.with_suffix(path.suffix + ".tmp"))
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+def without_link(path: str | Path) -> Path:
+    """A path to write a file to; if it is a link to a file, or to nothing, the link is removed first.
+
+    A run that somebody else made may hold links to any file of the one who evaluates it.
+    """
+    path = Path(path)
+    if path.is_symlink() and (path.is_file() or not path.exists()):
+        path.unlink()
+    return path

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.checks import check_least
+from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
 
 TEST_KEY = 2**31 - 1
@@ -35,8 +36,13 @@ def sample_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
 
 
 def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
-    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other."""
-    return sample_tasks(key, tasks._replace(sample=tasks.sample_test or tasks.sample), count)
+    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other.
+
+    They are drawn anew; a family of finitely many tasks draws those of training again.
+    """
+    tested = tasks._replace(sample=tasks.sample_test or tasks.sample)
+    check_memory(jax.make_jaxpr(lambda key: sample_tasks(key, tested, count))(key))
+    return sample_tasks(key, tested, count)
 
 
 def meta_iteration(

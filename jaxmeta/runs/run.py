@@ -1,8 +1,10 @@
 """A trained run, opened: its configuration, slow weights, and what they do in a task."""
 
+import contextlib
 import dataclasses
 import json
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +70,7 @@ class Run:
         return action, phi
 
     def evaluate(self, *, write: bool = False, **protocol: Any) -> dict[str, Any]:
-        """Returns of all seeds on unseen tasks, as ``evaluation.json`` has them.
+        """Returns of all seeds on tasks drawn anew, as ``evaluation.json`` has them.
 
         Args:
           write: whether to write them into the run's directory.
@@ -97,7 +99,7 @@ def read_evaluation(directory: str | Path) -> Evaluation:
 def _read(directory: str | Path) -> tuple[Experiment, Evaluation]:
     path = Path(directory) / CONFIG
     if not path.is_file():
-        raise RunError(f"{directory} holds no run: there is no {CONFIG}")
+        raise RunError(f"{Path(directory)} holds no run: there is no {CONFIG}")
     try:
         stored = json.loads(path.read_text())
         if not isinstance(stored, dict):
@@ -107,6 +109,7 @@ def _read(directory: str | Path) -> tuple[Experiment, Evaluation]:
             raise RunError(f"{path} was written by jaxmeta {version}, and that version reads it: use a checkout of it")
         if stored.get("format") != FORMAT:
             raise RunError(f"{path} has format {stored.get('format')!r}, and this version reads {FORMAT}")
+        _check_kinds(stored)
         found = dataclasses.replace(from_config(stored["experiment"]), preset=stored.get("preset"))
         types, settings = typing.get_type_hints(Evaluation), stored.get("evaluation", {})
         for name in settings:
@@ -115,12 +118,49 @@ def _read(directory: str | Path) -> tuple[Experiment, Evaluation]:
         return found, Evaluation(**protocol)
     except RunError:
         raise
-    except (OSError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        UnicodeDecodeError,
+        json.JSONDecodeError,
+    ) as error:
         raise RunError(f"{path} cannot be read ({type(error).__name__}); restore it, or start the run anew") from error
     except RegistryError as error:
         raise RunError(f"{path}: one of your own comes in by --import FILE, or by importing it; {error}") from error
     except ValueError as error:
         raise RunError(f"{path}: {error}") from error
+
+
+def _check_kinds(stored: dict[str, Any]) -> None:
+    """Refuse entries of a ``config.json`` that are not of the kind that we write: a ``ValueError`` names the entry."""
+    words = {dict: "a table", list: "a list", str: "text", type(None): "null"}
+
+    def check(name: str, value: Any, *kinds: type) -> None:
+        if not isinstance(value, kinds):
+            raise ValueError(f"{name}: got {value!r}; must be {' or '.join(words[one] for one in kinds)}")
+
+    check("experiment", stored.get("experiment"), dict)
+    check("experiment.method", stored["experiment"].get("method"), str)
+    check("experiment.family", stored["experiment"].get("family"), dict, str)
+    check("evaluation", stored.get("evaluation", {}), dict)
+    check("preset", stored.get("preset"), str, type(None))
+    check("run", stored.get("run"), str, type(None))
+    check("history", stored.get("history", []), list)
+    for entry in stored.get("history", []):
+        check("history", entry, dict)
+        check("history.versions", entry.get("versions"), dict)
+
+
+@contextlib.contextmanager
+def of_config(directory: str | Path) -> Iterator[None]:
+    """Inside the ``with`` block an error of a setting names the run's ``config.json``, which the setting is from."""
+    try:
+        yield
+    except parts.SettingError as error:
+        raise RunError(f"{Path(directory) / CONFIG}: {error}") from error
 
 
 def load(directory: str | Path, *, seed: int | None = None, checkpoint: int | None = None) -> Run:
@@ -137,16 +177,18 @@ def load(directory: str | Path, *, seed: int | None = None, checkpoint: int | No
     """
     directory = Path(directory)
     config = read_config(directory)
-    seed = config.seeds[0] if seed is None else seed
-    if seed not in config.seeds:
-        raise RunError(f"seed: got {seed}; {directory} has {', '.join(map(str, config.seeds))}")
+    with of_config(directory):
+        seeds = config.seeds
+        _, algorithm = config.build()
+    seed = seeds[0] if seed is None else seed
+    if seed not in seeds:
+        raise RunError(f"seed: got {seed}; {directory} has {', '.join(map(str, seeds))}")
     if not (directory / "checkpoints").is_dir():
         raise RunError(f"{directory} has no checkpoints; train first")
-    count = len(config.seeds)
-    _, algorithm = config.build()
+    count = len(seeds)
     one = jax.eval_shape(algorithm.init, jax.random.key(0)).theta
     like = jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), one)
-    identity = {"run": json.loads((directory / CONFIG).read_text()).get("run"), "seeds": config.seeds}
+    identity = {"run": json.loads((directory / CONFIG).read_text()).get("run"), "seeds": seeds}
     with Checkpoints(directory / "checkpoints", identity=identity) as checkpoints:
         thetas, iteration = checkpoints.restore_theta(like, checkpoint)
     return Run(directory, config, iteration, seed, thetas)

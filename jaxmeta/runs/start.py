@@ -18,7 +18,7 @@ from jaxmeta.runs.diagnosis import diagnosed, in_words
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.logging import write_json
+from jaxmeta.runs.logging import summary_writer, without_link, write_json
 from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
 
 FAILED = "not_finite.json"
@@ -205,7 +205,7 @@ def put_aside(directory: Path, *, overwrite: bool) -> Iterator[None]:
             clear(directory)
             _move(aside, directory)
             if why is not None:
-                failed.write_bytes(why)
+                without_link(failed).write_bytes(why)
         raise
     finally:
         if aside.is_dir():
@@ -249,9 +249,15 @@ def held(directory: Path) -> Iterator[None]:
 
 
 def check_saving(saving: Saving) -> None:
-    """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name."""
+    """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name.
+
+    Raises:
+      ImportError: TensorBoard's files are asked for, and the package that writes them is not installed.
+    """
     check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
     check_least(0, max_skipped=saving.max_skipped)
+    if saving.tensorboard:
+        summary_writer()
 
 
 def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
@@ -260,6 +266,13 @@ def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool,
     Raises:
       StartError: one line that says what to do.
     """
+    for path in (directory / name for name in (ASIDE, "checkpoints", "tensorboard") if resume or overwrite):
+        link = path if path.is_symlink() else next((one for one in path.glob("*") if one.is_symlink()), None)
+        # What we delete is deleted by name, a link among it: only what we would write into must be no link.
+        if link is not None and (resume or path.name == ASIDE):
+            raise StartError(
+                f"{link}: is a link, and nothing is written through one; put in its place what it leads to"
+            )
     if resume:
         stored = read_config(directory)
         differing = differences(stored.config(), experiment.config())

@@ -24,7 +24,7 @@ keeps it out of the test. What is met in practice, at E = 20, is measured apart.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -38,6 +38,7 @@ from jaxmeta.data import collect_lifetime
 from jaxmeta.learners import first_order, gradient_learner
 from jaxmeta.networks import Categorical, Policy
 from jaxmeta.objectives import clipped, dice, likelihood_ratio, post_adaptation, score_function
+from jaxmeta.runs.memory import check_memory
 from jaxmeta.tasks import BernoulliBandit, BernoulliParams, TabularMDP, TabularParams
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Surrogate, Task, Trajectory
 
@@ -110,7 +111,7 @@ def sampler(
     episodes: int,
     names: tuple[str, ...] = ESTIMATORS,
     together: int = 1,
-) -> Callable[..., Array]:
+) -> jax.stages.Wrapped:
     """A compiled ``sample(keys, logits, task, baseline) -> estimates``, for all problems of the same shape.
 
     Keys ``[R]`` give ``[R, M, K, S, A]``, for 1, …, K adaptation steps. One lifetime of K steps serves every number of
@@ -153,11 +154,12 @@ def exact(problem: Problem, rate: float, steps: int) -> np.ndarray:
     return np.stack(references.in_float64(gradients, problem.logits, problem.mdp))
 
 
-def draw(key: Key, sample: Callable[..., Array], problem: Problem, truth: np.ndarray, repeats: int) -> Estimates:
+def draw(key: Key, sample: jax.stages.Wrapped, problem: Problem, truth: np.ndarray, repeats: int) -> Estimates:
     """``repeats`` independent estimates by each estimator."""
     baseline = references.state_values(problem.logits, problem.mdp)
-    sampled = sample(jax.random.split(key, repeats), problem.logits, problem.task, baseline)
-    return Estimates(truth, np.asarray(sampled, np.float64))
+    arguments = (jax.random.split(key, repeats), problem.logits, problem.task, baseline)
+    check_memory(sample.trace(*arguments).jaxpr)
+    return Estimates(truth, np.asarray(sample(*arguments), np.float64))
 
 
 def relative_bias(estimates: Estimates) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +210,7 @@ def measure(effort: Any, level: float = 0.01) -> Iterator[list[dict[str, Any]]]:
     steps = effort.adaptation_steps
     level /= (effort.mdps + 1) * steps * len(ESTIMATORS)
     key_problems, key_large, key_batch = jax.random.split(jax.random.key(effort.seed), 3)
-    samplers: dict[type, tuple[Callable[..., Array], Callable[..., Array]]] = {}
+    samplers: dict[type, tuple[jax.stages.Wrapped, jax.stages.Wrapped]] = {}
     for index, key in enumerate(jax.random.split(key_problems, effort.mdps + 1)):
         problem = mdp_problem(key, f"mdp-{index}") if index else bandit_problem(key)
         kind = type(problem.env)

@@ -1,4 +1,4 @@
-"""How well a model that adapts predicts unseen tasks: a step ahead and several, before and after adaptation."""
+"""How well a model that adapts predicts tasks drawn anew: a step ahead and several, before and after adaptation."""
 
 from functools import partial
 from typing import Any
@@ -136,7 +136,7 @@ def check(trained: Experiment) -> None:
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
     """``model_errors`` of each seed of a run, ``ahead`` steps ahead beside one: a row a seed.
 
-    In each of ``tasks`` unseen tasks, which ``task_seed`` draws, the run acts for a lifetime without exploration.
+    In each of ``tasks`` tasks drawn anew, which ``task_seed`` draws, the run acts for a lifetime without exploration.
     """
     check(run.config)
     family = run.tasks
@@ -164,4 +164,4 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     for row in rows:
         for when in ("before", "after"):
             lines.append((f"seed {row['seed']}, {when}", [f"{row[when][name]:.3f}" for name in names]))
-    return f"\n{trained.title}, {tasks} unseen tasks; errors in standard deviations\n" + aligned(lines, 24, 12)
+    return f"\n{trained.title}, {tasks} tasks drawn anew; errors in standard deviations\n" + aligned(lines, 24, 12)

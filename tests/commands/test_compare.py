@@ -1,5 +1,6 @@
 """Runs side by side: tables, figures, what their environment steps are, and bad input."""
 
+import functools
 import json
 import shutil
 
@@ -7,6 +8,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta.commands import compare, evaluate
+from jaxmeta.runs.evaluation import check_result
 from jaxmeta.runs.logging import read_csv
 
 
@@ -57,5 +59,46 @@ def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path
         ((tmp_path,), f"{tmp_path} has no evaluation.json; make it with jaxmeta evaluate {tmp_path}"),
         ((tmp_path, "--out", tmp_path / "no" / "a.png"), f"--out: {tmp_path / 'no'} is not a directory"),
         ((tmp_path, "--columns", "0"), "--columns: got 0; must be at least 1"),
+        ((tmp_path, "--json", tmp_path), f"--json: {tmp_path} is a directory; name a file"),
+        ((tmp_path, "--out", ""), "--out: . is a directory; name a file"),
     ):
         assert refused(compare.main, *argv) == f"error: {message}"
+    for name in ("a.foo", "a"):
+        got = refused(compare.main, tmp_path, "--curves", tmp_path / name)
+        assert got.startswith(f"error: --curves: got {tmp_path / name}; its name must end in one of .eps, ")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("axes", ["seed"], "axes: must be seed, task and the stage"),
+        ("seeds", [], "seeds: must be whole numbers, at least one"),
+        ("summary.sampled", 5, "summary.sampled.iqm: must be there, and is missing"),
+        ("summary.sampled.iqm", ["a", "b"], "summary.sampled.iqm: must be 2 numbers"),
+        ("summary.sampled.low", [1.0], "summary.sampled.low: must be 2 numbers"),
+        ("references.from_scratch.iqm", [], "references.from_scratch.iqm: must be 2 numbers"),
+        ("references.optimum.iqm", None, "references.optimum.iqm: must be a number"),
+    ],
+)
+def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused, described, path, value, message):
+    curve, line = {name: [0.0, 1.0] for name in ("iqm", "low", "high")}, {"iqm": 0.0, "low": 0.0, "high": 0.0}
+    result = {"axes": ["seed", "task", "adaptation_step"], "seeds": [0], "iteration": 1, "protocol": {}, "interval": ""}
+    result |= {"summary": {"sampled": {**curve}, "deterministic": {**curve}}}
+    result |= {"references": {"from_scratch": {**curve}, "random_policy": {**line}, "optimum": {**line}}}
+    check_result(result)
+    *outer, name = path.split(".")
+    functools.reduce(dict.__getitem__, outer, result)[name] = value
+    run = described("maml")
+    (run / "evaluation.json").write_text(json.dumps(result))
+    file = run / "evaluation.json"
+    assert refused(compare.main, run) == f"error: {file}: {message}; make it anew with jaxmeta evaluate {run}"
+
+
+def test_files_that_are_none_of_ours_are_named(refused, described):
+    run = described("maml")
+    for content in (b"", b"\xff\x00", b"[" * 100_000, b"[]"):
+        (run / "evaluation.json").write_bytes(content)
+        assert refused(compare.main, run).startswith(f"error: {run / 'evaluation.json'}")
+    for content in (b"", b"\xff\x00", b"[" * 100_000, b"[]"):
+        (run / "config.json").write_bytes(content)
+        assert refused(compare.main, run).startswith(f"error: {run / 'config.json'}")

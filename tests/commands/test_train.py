@@ -176,6 +176,22 @@ def test_a_finished_run_is_described(finished):
         ("rl2 gridnavi --policy tabular --policy.experts 2", "--policy.experts: unknown flag"),
         ("rl2 gridnavi --policy tabular", "--policy: env: its first observation is not one-hot"),
         ("maml-q navigation", "tasks: actions are Box"),
+        ("maml navigation --seed 2147483648", "--seed: got 2147483648; must be at most 2147483647"),
+        ("maml navigation --seed 2147483647 --seeds 2", "--seed: got 2147483647; must be at most 2147483646"),
+        ("maml navigation --seeds 1000000000", "--seeds: got 1000000000; must be at most 100000"),
+        (f"maml navigation --iterations {10**30}", f"--iterations: got {10**30}; must be at most 2147483647"),
+        ("maml navigation --inner-rate 1e39", "--inner-rate: got 1e+39; must be at most 3.4e+38"),
+        ("e-maml navigation --adaptation-steps 2147483647", "--adaptation-steps: got 2147483647; must be at most 1000"),
+        ("maml navigation --eval.steps 2147483647", "--eval.steps: got 2147483647; must be at most 1000"),
+        ("maml navigation --repeat 1000000", "--repeat: got 1000000; must be at most 1000"),
+        ("rl2 gridnavi --family.size 100000", "--family.size: got 100000; must be at most 1000"),
+        (
+            f"maml navigation --policy.hidden {10**9}",
+            f"out of memory: the program would have an array of shape [{10**9}",
+        ),
+        (f"maml navigation --outer.epochs {10**9}", "too large: a product of settings is 400000000000, and must be"),
+        ("maml navigation --policy.hidden {[]:1}", "--policy.hidden: got '{[]:1}'; must be a list of whole numbers"),
+        (f"maml navigation --inner-rate {'-' * 20_000}1", "---"),
     ],
 )
 def test_bad_arguments_are_one_line_and_nothing_is_written(refused, tmp_path, argv, message):
@@ -421,3 +437,10 @@ def test_a_disk_that_is_full_during_a_save_leaves_the_last_checkpoint_intact(tmp
     assert "caught cannot save to" in got
     assert "intact: [1]" in got
     assert "left" in got
+
+
+def test_that_tensorboard_is_missing_is_said_before_anything_is_built(refused, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    got = refused(train.main, "maml", "navigation", "--tensorboard", "--out", tmp_path / "run")
+    assert got == 'error: tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"'
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 
@@ -202,3 +203,47 @@ def test_a_memory_reads_every_step_whichever_terms_of_the_divergence_count(every
 def test_a_chunk_below_one_is_named():
     with pytest.raises(ValueError, match=r"^task_chunk: got 0; must be at least 1$"):
         jaxmeta.over_tasks.mean_over_tasks(lambda theta, x: (x, {}), 0)
+
+
+def test_the_sampling_term_is_exact_where_episodes_end_at_different_times():
+    # Action 0 ends an episode; else a second action follows. Three episodes, of 1, 2 and 2 steps: all are enumerated,
+    # before adaptation and after it, so that the mean gradient is exact, and so is the derivative of the value.
+    action = jnp.array([[0, 0], [1, 0], [1, 1]])
+    mask = jnp.array([[1.0, 0.0], [1.0, 1.0], [1.0, 1.0]])
+    reward = jnp.array([[2.0, 0.0], [0.0, 1.0], [0.0, 5.0]])
+    zeros, to_go = jnp.zeros((3, 2)), jnp.cumsum(reward[:, ::-1], axis=1)[:, ::-1]
+    obs = jnp.broadcast_to(jnp.eye(2), (3, 2, 2))
+    episodes = jaxmeta.types.Trajectory(
+        obs, action, *(zeros,) * 2, reward, *(zeros,) * 2, mask, obs[:, 0], to_go, to_go
+    )
+    policy = jaxmeta.networks.Policy(
+        lambda key: jnp.zeros((2, 2)), lambda params, obs: jaxmeta.networks.Categorical(obs @ params)
+    )
+    learner = jaxmeta.learners.gradient_learner(policy, jaxmeta.objectives.score_function, optax.sgd(0.5))
+    objective = objectives.with_sampling_term(learner, jaxmeta.objectives.likelihood_ratio, weight=1.0)
+    theta = jnp.array([[0.3, -0.2], [0.1, 0.4]])
+    one = lambda index: jax.tree.map(lambda x: x[index][None], episodes)  # noqa: E731
+
+    def log_likelihood(params):
+        return jnp.sum(policy.apply(params, obs).log_prob(action) * mask, axis=1)
+
+    def adapted(theta, first):
+        return learner.absorb(theta, learner.begin(theta), one(first)).params
+
+    def value(theta):
+        inner = jnp.stack([jnp.exp(log_likelihood(adapted(theta, first))) @ reward.sum(axis=1) for first in range(3)])
+        return jnp.exp(log_likelihood(theta)) @ inner
+
+    def sampled(theta, first, last):
+        params = jax.lax.stop_gradient(adapted(theta, first))
+        chance = jnp.exp(log_likelihood(theta)[first] + log_likelihood(params)[last])
+        acted = policy.apply(params, obs[last][None]).log_prob(action[last][None])
+        pair = jax.tree.map(lambda *x: jnp.stack(x), one(first), one(last)._replace(log_prob=acted))
+        lifetime = jaxmeta.types.Lifetime(pair, jnp.zeros(()), None, None)
+        return jax.lax.stop_gradient(chance) * objective(theta, lifetime)[0]
+
+    def surrogate(theta):
+        return -2.0 * sum(sampled(theta, first, last) for first in range(3) for last in range(3))
+
+    found, exact = jax.jit(lambda theta: (jax.grad(surrogate)(theta), jax.grad(value)(theta)))(theta)
+    np.testing.assert_allclose(found, exact, atol=1e-5)

@@ -1,8 +1,13 @@
+import functools
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxmeta import references
+from jaxmeta.data import critic_baseline, linear_baseline
 from jaxmeta.objectives import surrogates as losses
 from jaxmeta.types import Trajectory
 
@@ -85,3 +90,79 @@ def test_clipping_stops_the_gradient_beyond_the_bound_only_where_it_would_help()
 def test_bad_settings_are_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+DISCOUNT, HORIZON = 0.5, 3
+PROBABILITY = np.array([[0.25, 0.75], [0.5, 0.5]])
+"""Of two actions in two states. Four equally likely draws stand for them: 0 1 1 1 in state 0, 0 0 1 1 in state 1."""
+REWARD = np.array([[1.0, -0.5], [0.25, 2.0]])
+
+
+def every_episode():
+    """Each episode as often as it is likely: its sampled mean is the exact expectation. Action 1 changes the state."""
+    state, steps = np.zeros(4**HORIZON, int), []
+    draws = np.array(list(itertools.product(range(4), repeat=HORIZON)))
+    for drawn in draws.T:
+        action = (drawn >= 4 * PROBABILITY[state, 0]).astype(int)
+        steps.append((np.eye(2)[state], action, np.log(PROBABILITY)[state, action], REWARD[state, action]))
+        state = state ^ action
+    obs, action, log_prob, reward = (jnp.asarray(np.stack(each, axis=1)) for each in zip(*steps, strict=True))
+    zeros, mask = jnp.zeros_like(reward), jnp.ones_like(reward)
+    ends = zeros.at[:, -1].set(1.0)
+    return Trajectory(obs, action, log_prob, zeros, reward, zeros, ends, mask, obs[:, 0], zeros, zeros)
+
+
+def both(value):
+    """Gradient and Hessian at the policy's logits."""
+    return jax.jit(lambda logits: (jax.grad(value)(logits), jax.hessian(value)(logits)))(jnp.log(PROBABILITY))
+
+
+@functools.cache
+def exact_derivatives():
+    transition = jnp.stack([jnp.eye(2), jnp.eye(2)[::-1]], axis=1)
+    mdp = references.MDP(transition, jnp.asarray(REWARD), jnp.array([1.0, 0.0]), DISCOUNT, HORIZON)
+    return both(lambda logits: references.policy_value(logits, mdp))
+
+
+def errors_of(surrogate, estimator):
+    """Relative errors of the first and the second derivative of what a surrogate says is the discounted value."""
+    data = estimator(every_episode())
+
+    def sampled(logits):
+        table = jax.nn.log_softmax(data.obs @ logits)
+        log_prob = jnp.take_along_axis(table, data.action[..., None], axis=-1)[..., 0]
+        return -HORIZON * surrogate(log_prob, data)
+
+    pairs = zip(both(sampled), exact_derivatives(), strict=True)
+    return [float(jnp.linalg.norm(x - y) / jnp.linalg.norm(y)) for x, y in pairs]
+
+
+@pytest.mark.parametrize("baseline", [critic_baseline, linear_baseline])
+def test_dice_is_unbiased_for_the_discounted_value_with_weighted_advantages_only(baseline):
+    # Without a critic the values are 0: no baseline. The linear one is a function of state and time alone here.
+    settings = {"discount": DISCOUNT, "trace_decay": 1.0}
+    gradient, hessian = errors_of(losses.dice(), baseline(**settings, discount_weighting=True))
+    assert max(gradient, hessian) < 1e-5
+    gradient, hessian = errors_of(losses.dice(), baseline(**settings))
+    assert min(gradient, hessian) > 0.1
+
+
+def test_biases_of_the_other_surrogates_are_of_second_order_and_one_depends_on_the_baseline():
+    how = {"discount": DISCOUNT, "trace_decay": 1.0, "discount_weighting": True}
+    for surrogate, depends in ((losses.score_function, True), (losses.likelihood_ratio, False)):
+        errors = [errors_of(surrogate, baseline(**how)) for baseline in (critic_baseline, linear_baseline)]
+        assert max(gradient for gradient, _ in errors) < 1e-5
+        (_, first), (_, second) = errors
+        assert min(first, second) > 0.05
+        assert (abs(first - second) > 1e-3) == depends, (surrogate, first, second)
+
+
+def test_a_standardised_surrogate_takes_the_deviation_as_given():
+    def deviation_of(trajectory):
+        advantage = trajectory.advantage
+        return trajectory._replace(advantage=(advantage - jnp.mean(advantage)) / jnp.std(advantage))
+
+    log_prob, data = example()
+    data = data._replace(mask=jnp.ones_like(data.mask))
+    by_hand = jax.grad(losses.dice())(log_prob, deviation_of(data))
+    np.testing.assert_allclose(jax.grad(losses.standardised(losses.dice()))(log_prob, data), by_hand, atol=1e-6)

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from jaxmeta.runs.logging import CsvLog, columns, read_csv
+from jaxmeta.runs.logging import CsvLog, columns, read_csv, write_json
 
 COLUMNS = columns(["loss", "return_pre", "return_post"])
 
@@ -48,8 +50,10 @@ def test_a_table_that_is_not_the_run_s_is_one_line_that_names_the_file(written):
         ),
         (header + "".join([lines[0], *lines]), "holds 7 rows, and the checkpoint needs 6 rows"),
         (whole.replace("loss", "lost"), "its columns are not this run's: loss, lost"),
-        ("", "not a table of metrics (it has no columns iteration and seed)"),
-        ("".join(lines), "not a table of metrics (it has no columns iteration and seed)"),
+        ("", "not a table of metrics (it has no columns env_steps, iteration, return_post"),
+        ("".join(lines), "not a table of metrics (it has no columns env_steps, iteration, return_post"),
+        (whole.replace("return_post", "return_past"), "not a table of metrics (it has no columns return_post)"),
+        (whole.replace("\n1,", "\n0,"), "not a table of metrics (its iterations are not counted from 1)"),
         (whole.replace("0.1", "much", 1), "not a table of metrics (could not convert string to float: 'much')"),
     ):
         written.write_text(text)
@@ -60,3 +64,25 @@ def test_a_table_that_is_not_the_run_s_is_one_line_that_names_the_file(written):
     written.write_bytes(b"\xff\x00\n")
     with pytest.raises(ValueError, match=r"not a table of metrics \('utf-8' codec"):
         read_csv(written)
+
+
+def test_a_link_is_replaced_by_what_is_written_and_a_device_is_written_to(written, tmp_path):
+    other = tmp_path / "other"
+    other.write_text(written.read_text())
+    for path in (written, tmp_path / "evaluation.json", tmp_path / "evaluation.json.tmp"):
+        path.unlink(missing_ok=True)
+        path.symlink_to(other)
+    before = other.read_bytes()
+    log = CsvLog(written, COLUMNS, (3, 4), 3)
+    log.write(rows(4))
+    log.close()
+    write_json(tmp_path / "evaluation.json", {"a": 1})
+    assert other.read_bytes() == before
+    assert read_csv(written) == rows(1, 2, 3, 4)
+    assert (tmp_path / "evaluation.json").read_text() == '{\n "a": 1\n}\n'
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_json(pipe, 1)
+    assert os.read(reader, 9) == b"1\n"
+    os.close(reader)

@@ -1,5 +1,6 @@
 """Runs that are opened again."""
 
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +13,7 @@ import jaxmeta
 from jaxmeta.runs.checkpoint import CheckpointError
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.experiment import from_config
-from jaxmeta.runs.start import Saving
+from jaxmeta.runs.start import Saving, StartError
 
 TINY = {"iterations": 2, "meta_batch": 2, "seed": 3, "seeds": 2, "episodes": 2, "policy": {"hidden": [4]}}
 
@@ -135,7 +136,7 @@ def test_a_configuration_that_does_not_fit_is_one_line_with_the_full_path(traine
     [
         ({"arguments": {"task": "navigation"}, "versions": {"jaxmeta": "0.1.0"}}, "was written by jaxmeta 0.1.0"),
         ({"format": 99, "experiment": {}}, "has format 99, and this version reads 3"),
-        ({"format": 3}, "cannot be read (KeyError)"),
+        ({"format": 3}, "experiment: got None; must be a table"),
         ([], "not a table"),
     ],
 )
@@ -153,3 +154,37 @@ def test_a_directory_without_a_run_or_without_checkpoints_is_one_line(trained, t
     shutil.copy(trained.directory / "config.json", tmp_path)
     with pytest.raises(RunError, match=r"has no checkpoints; train first$"):
         jaxmeta.load(Path(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("experiment.outer.use", None, "outer: got None"),
+        ("experiment.outer.use", ["adam"], r"outer: got \['adam'\]"),
+        ("experiment.outer.use", "newton", "outer: got 'newton'"),
+        ("experiment.method", [], r"experiment\.method: got \[\]; must be text"),
+        ("experiment.family", None, r"experiment\.family: got None; must be a table or text"),
+        ("experiment.episodes", True, "episodes: got True; must be a whole number"),
+        ("experiment.seeds", 10**9, "seeds: got 1000000000; must be at most 100000"),
+        ("experiment.policy.activation", "rely", r"policy\.activation: unknown name 'rely'"),
+        ("history", [5], "history: got 5; must be a table"),
+        ("preset", 5, "preset: got 5; must be text or null"),
+    ],
+)
+def test_an_entry_that_was_edited_is_named_with_its_file(trained, tmp_path, path, value, message):
+    stored = json.loads((trained.directory / "config.json").read_text())
+    *outer, name = path.split(".")
+    functools.reduce(dict.__getitem__, outer, stored)[name] = value
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(RunError, match=rf"config\.json: {message}"):
+        jaxmeta.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", ".overwritten"])
+def test_a_run_is_not_gone_on_with_through_a_link(trained, tmp_path, name):
+    shutil.copy(trained.directory / "config.json", tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StartError, match=rf"{name}: is a link, and nothing is written through one"):
+        trained.config.train(tmp_path, resume=True)
+    assert not list((tmp_path / "elsewhere").iterdir())
