@@ -21,7 +21,7 @@ def tasks():
 
 @pytest.fixture(scope="module")
 def model(tasks):
-    return jaxmeta.networks.latent_model_for(tasks.env, latent=3, hidden=(8,), encoder=(8,))
+    return jaxmeta.networks.latent_model_for(tasks.env, latent=3, hidden=(8,), inference=(8,))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +175,7 @@ def test_pearl_finds_the_side_that_pays(tasks):
     sides = tasks._replace(sample=sample)
     algorithm = jaxmeta.pearl(
         sides,
-        model=jaxmeta.networks.latent_model_for(sides.env, latent=1, hidden=(32,), encoder=(32,)),
+        model=jaxmeta.networks.latent_model_for(sides.env, latent=1, hidden=(32,), inference=(32,)),
         adaptation_steps=1,
         optimizer=optax.adam(3e-3),
         discount=0.5,

@@ -10,6 +10,7 @@ from gymnax.environments import environment, spaces
 
 import jaxmeta
 from jaxmeta.networks import as_it_is, cnn
+from jaxmeta.networks.encoders import patches
 from jaxmeta.parts import part
 from jaxmeta.tasks import ObservationPart
 
@@ -26,9 +27,19 @@ def test_an_image_goes_through_convolutions_and_all_else_passes_by():
     np.testing.assert_array_equal(features[..., 9:], inputs[..., 62:])
     weights = params["params"]
     image = inputs[..., 2:62].reshape(6, 5, 4, 3) / 255.0
-    seen = nn.relu(nn.Conv(6, (3, 3)).apply({"params": weights["image1_channels0"]}, image)).reshape(6, -1)
+    layer = weights["image1_channels0"]
+    convolution = {"params": {"kernel": layer["kernel"].reshape(3, 3, 3, 6), "bias": layer["bias"]}}
+    seen = nn.relu(nn.Conv(6, (3, 3), padding=1).apply(convolution, image)).reshape(6, -1)
     expected = nn.relu(seen @ weights["image1_units"]["kernel"] + weights["image1_units"]["bias"])
     np.testing.assert_allclose(features[..., 2:9].reshape(6, 7), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_step_of_two_is_that_of_a_convolution():
+    image = jax.random.normal(jax.random.key(0), (2, 20, 17, 1))
+    kernel = jax.random.normal(jax.random.key(1), (9, 4))
+    conv = nn.Conv(4, (3, 3), 2, padding=1, use_bias=False)
+    expected = conv.apply({"params": {"kernel": kernel.reshape(3, 3, 1, 4)}}, image)
+    np.testing.assert_allclose(patches(image, 2) @ kernel, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("parts", [(ObservationPart((9,)),), (ObservationPart((1, 1)),), (ObservationPart((2, 30)),)])
