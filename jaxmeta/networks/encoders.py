@@ -97,7 +97,7 @@ def cnn(parts: tuple[ObservationPart, ...], *, channels: tuple[int, ...] = (16, 
 
     Args:
       parts: of the observation.
-      channels: of the convolutions, 3 × 3 each, with a step of 2 where the image is larger than 16.
+      channels: widths of the convolutions, 3 × 3 each, with a step of 2 where the image is larger than 16.
       units: features of an image, ≥ 1.
     """
     check_widths(channels=channels)

@@ -160,7 +160,12 @@ class ChangedObservations(Wrapper):
     @property
     def episode_view(self) -> EpisodeView:
         view = self.figures.episode_view
-        return EpisodeView.OBSERVATIONS if view is EpisodeView.PATH and self.restored is None else view
+        if view is EpisodeView.PATH and self.restored is None:
+            return EpisodeView.OBSERVATIONS
+        # Single pixels against time tell little.
+        images = any(len(part.shape) > 1 for part in self.observation_parts)
+        few = isinstance(self.action_space(self.default_params), spaces.Discrete)
+        return EpisodeView.ACTIONS if view is EpisodeView.OBSERVATIONS and images and few else view
 
     def points(self, obs: Any) -> np.ndarray:
         assert self.restored is not None

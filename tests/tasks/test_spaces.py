@@ -79,6 +79,8 @@ def test_the_parts_are_known_through_all_wrappers():
     parts = (*(ObservationPart((size,)) for size in (2, 1, 3)), ObservationPart((4, 3), 255.0))
     tasks = family(spaces.Discrete(2))
     assert observation_parts(tasks.env) == parts
+    # Single pixels against time would tell little.
+    assert tasks.env.episode_view is jaxmeta.tasks.EpisodeView.ACTIONS
     # Three entries for the action and none, the reward, the end.
     assert observation_parts(jaxmeta.as_lifetime(tasks, 1).env) == (*parts, ObservationPart((5,)))
     told = jaxmeta.tasks.reveal_task(tasks, lambda task: jnp.zeros(2))
