@@ -1,5 +1,6 @@
 """Networks that infer what task they are in: a recurrent posterior over a latent, and predictions from it."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -107,7 +108,8 @@ def belief_model_for(
 
     def init_fn(key: Key) -> PyTree:
         key_cell, *keys = jax.random.split(key, 1 + len(networks))
-        read = {name: each.init(key_cell, blank[name], name) for name, each in encoders.items()}
+        key_of = functools.partial(jax.random.fold_in, key_cell)
+        read = {name: each.init(key_of(i), blank[name], name) for i, (name, each) in enumerate(encoders.items())}
         params: PyTree = {"model": {**read["seen"], **read["known"]}, "policy": read["acted_on"]}
         inputs = encoders["seen"].read(params["model"], observation, "seen")
         memory = params["model"]["cell"] = cell.init(key_cell, inputs.shape[0])

@@ -126,18 +126,17 @@ def from_nnx(
     from flax import nnx
 
     check_least(0, context_size=context_size)
-    module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-    graph, _, rest = nnx.split(module, nnx.Param, ...)
-    if changing := [path for path, each in nnx.to_flat_state(rest) if not isinstance(each, nnx.RngState)]:
+    graph, like, rest = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))), nnx.Param, ...)
+    if more := [path for path, _ in nnx.to_flat_state(rest)]:
         raise ValueError(
-            f"make: the module keeps {changing[0]} beside its parameters; a policy is a function of them alone"
+            f"make: the module keeps {more[0]} beside its parameters; a policy is a function of them alone"
         )
 
     def init_fn(key: Key) -> PyTree:
         return nnx.to_pure_dict(nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)[1])
 
     def apply_fn(params: PyTree, *inputs: Array) -> Distribution:
-        _, state, rest = nnx.split(make(nnx.Rngs(0)), nnx.Param, ...)
+        state = jax.tree.map(lambda x: x, like)
         nnx.replace_by_pure_dict(state, params)
         return nnx.merge(graph, state, rest)(*inputs)
 

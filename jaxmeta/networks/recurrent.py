@@ -79,7 +79,7 @@ def recurrent_policy_for(
 
     def init_fn(key: Key) -> PyTree:
         key_embed, key_cell, key_actor, key_critic, key_norm = jax.random.split(key, 5)
-        params = encoder.init(key_embed, observation)
+        params = encoder.init(jax.random.fold_in(key_embed, 0), observation)
         if embed is not None:
             params["embedding"] = embed.init(key_embed, encoder.read(params, observation))
         inputs = read(params, observation)
