@@ -139,15 +139,14 @@ def dynamics_model_for(
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
         arrived = weight if ends_seen else weight * (1.0 - data.terminated)
-        inputs = _scale_of(inputs_of(data.obs, data.action), weight)
-        scale = {
-            "inputs": inputs,
-            "targets": _scale_of(_targets(data, seen), arrived),
-            "ending": _log_odds(data, weight),
+        inputs, targets = inputs_of(data.obs, data.action), _targets(data, seen)
+        scale = {"inputs": _scale_of(inputs, weight), "targets": _scale_of(targets, arrived)}
+        fitted = {
+            "scale": {**scale, "ending": _log_odds(data, weight)},
+            "box": _box_of(data.next_obs, arrived[:, None] > 0),
         }
-        fitted = {"scale": scale, "box": _box_of(data.next_obs, arrived[:, None] > 0)}
         return params | jax.tree.map(
-            lambda new, old: new.astype(old.dtype), fitted, {name: params[name] for name in fitted}
+            lambda new, old: new.astype(old.dtype), fitted, {"scale": params["scale"], "box": params["box"]}
         )
 
     bounded_fn = lambda params, obs: jnp.clip(obs, params["box"]["low"], params["box"]["high"])  # noqa: E731

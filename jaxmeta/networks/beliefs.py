@@ -1,6 +1,5 @@
 """Networks that infer what task they are in: a recurrent posterior over a latent, and predictions from it."""
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
@@ -13,7 +12,7 @@ from gymnax.environments.environment import Environment
 from jaxmeta.checks import check_least
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Distribution, Gaussian
-from jaxmeta.networks.encoders import Encoder, cnn
+from jaxmeta.networks.encoders import Encoder, cnn, reading
 from jaxmeta.networks.layers import MLP, Activation, activation_for
 from jaxmeta.networks.policies import gate_of, policy_module
 from jaxmeta.networks.recurrent import Mode, RecurrentPolicy, undecided, with_memory
@@ -70,8 +69,8 @@ def belief_model_for(
       initial_log_std: initial log standard deviation of a Gaussian policy, in the units of the action space.
       bounded_mean: whether a Gaussian policy's mean stays within the action space.
       experts: K ≥ 1 networks of the policy; above 1 a gate mixes them, which sees the observation and the posterior.
-      encoder: how images among the observations are read: by the posterior, by the policy with its critic, and for the
-        predictions, each by weights of its own. What is predicted of an image is each of its pixels.
+      encoder: how images among the observations are read, by each network with weights of its own.
+        What is predicted of an image is each of its pixels.
     """
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
@@ -83,39 +82,30 @@ def belief_model_for(
     seen = sum(each.size for each in inner)
     action_space = env.action_space(params)
     activation = activation_for(activation)
-    actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts)
+    seen_by_cell = built(encoder, observation_parts(env))
+    acted_on, known = (built(encoder, parts) for parts in (inner, (ObservationPart((latent,)), *inner)))
+    actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts, acted_on.module)
     gate = gate_of(actor)
-    encoders = {
-        "seen": built(encoder, observation_parts(env)),
-        "known": built(encoder, (ObservationPart((latent,)), *inner)),
-        "acted_on": built(encoder, inner),
-    }
     networks: dict[str, tuple[Any, str]] = {
         "posterior": (nn.Dense(2 * latent), "model"),
-        "reward": (MLP((*decoder, 1), nn.relu), "model"),
-        "state": (MLP((*decoder, seen), nn.relu), "model"),
+        "reward": (reading(known, MLP((*decoder, 1), nn.relu)), "model"),
+        "state": (reading(known, MLP((*decoder, seen), nn.relu)), "model"),
         "actor": (actor, "policy"),
-        "critic": (MLP((*hidden, 1), activation), "policy"),
+        "critic": (reading(acted_on, MLP((*hidden, 1), activation)), "policy"),
     }
 
     def call(params: PyTree, name: str, x: Array) -> Any:
         module, owner = networks[name]
         return module.apply(params[owner][name], x)
 
-    action_size = _encoded(action_space, jnp.zeros(action_space.shape, action_space.dtype)).shape[0]
-    sizes = {"known": latent + seen + action_size, "acted_on": seen + 2 * latent}
-    blank = {"seen": observation, **{name: jnp.zeros(size) for name, size in sizes.items()}}
-
     def init_fn(key: Key) -> PyTree:
         key_cell, *keys = jax.random.split(key, 1 + len(networks))
-        key_of = functools.partial(jax.random.fold_in, key_cell)
-        read = {name: each.init(key_of(i), blank[name], name) for i, (name, each) in enumerate(encoders.items())}
-        params: PyTree = {"model": {**read["seen"], **read["known"]}, "policy": read["acted_on"]}
-        inputs = encoders["seen"].read(params["model"], observation, "seen")
-        memory = params["model"]["cell"] = cell.init(key_cell, inputs.shape[0])
-        features = cell.step(memory, cell.start(), inputs)[1]
-        known = encoders["known"].read(params["model"], blank["known"], "known")
-        acted_on = encoders["acted_on"].read(params["policy"], blank["acted_on"], "acted_on")
+        params: PyTree = {"model": seen_by_cell.init(jax.random.fold_in(key_cell, 0), observation), "policy": {}}
+        read = seen_by_cell.read(params["model"], observation)
+        memory = params["model"]["cell"] = cell.init(key_cell, read.shape[0])
+        features = cell.step(memory, cell.start(), read)[1]
+        action_size = _encoded(action_space, jnp.zeros(action_space.shape, action_space.dtype)).shape[0]
+        known, acted_on = jnp.zeros(latent + seen + action_size), jnp.zeros(seen + 2 * latent)
         inputs = {"posterior": features, "reward": known, "state": known, "actor": acted_on, "critic": acted_on}
         for key, (name, (module, owner)) in zip(keys, networks.items(), strict=True):
             params[owner][name] = module.init(key, inputs[name])
@@ -126,34 +116,29 @@ def belief_model_for(
         mean, log_std = jnp.split(call(params, "posterior", features), 2, axis=-1)
         return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
 
-    def acted_on(params: PyTree, features: Array, obs: Array) -> Array:
-        belief = jax.lax.stop_gradient(gaussian(params, features))
-        inputs = jnp.concatenate([obs[..., :seen], *belief], axis=-1)
-        return encoders["acted_on"].read(params["policy"], inputs, "acted_on")
-
-    def read(params: PyTree, obs: Array) -> Array:
-        return encoders["seen"].read(params["model"], obs, "seen")
+    def beside(belief: Gaussian, obs: Array) -> Array:
+        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
 
     def judge(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
-        inputs = acted_on(params, features, obs)
+        inputs = beside(gaussian(params, features), obs)
         value = call(params, "critic", inputs)[..., 0]
         return call(params, "actor", inputs), value
 
     def gate_fn(params: PyTree, features: Array, obs: Array) -> Array:
         assert gate is not None
-        return gate(params["policy"]["actor"], acted_on(params, features, obs))
+        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs))
 
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
-        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), read(params, obs))[1])
+        read = seen_by_cell.read(params["model"], obs)
+        return gaussian(params, cell.sequence(params["model"]["cell"], cell.start(), read)[1])
 
     def predict_fn(params: PyTree, latent: Array, obs: Array, action: Array) -> tuple[Array, Array]:
         repeated = jnp.broadcast_to(latent, (obs.shape[0], *latent.shape))
         known = jnp.concatenate([repeated, obs[:, :seen], _encoded(action_space, action)], axis=-1)
-        known = encoders["known"].read(params["model"], known, "known")
         return call(params, "reward", known)[:, 0], obs[:, :seen] + cast(Array, call(params, "state", known))
 
     def advance(mode: Mode, params: PyTree, memory: PyTree, obs: Array) -> tuple[PyTree, Array]:
-        return mode(params["model"]["cell"], memory, read(params, obs))
+        return mode(params["model"]["cell"], memory, seen_by_cell.read(params["model"], obs))
 
     policy = with_memory(cell, init_fn, advance, judge, gate_fn if gate else None)
     return BeliefModel(policy, beliefs_fn, predict_fn)

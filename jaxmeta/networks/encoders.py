@@ -87,6 +87,11 @@ class Reading(nn.Module):
         return self.network.probabilities(self.images(inputs))
 
 
+def reading(encoder: Encoder, network: nn.Module) -> nn.Module:
+    """The network itself, or reading through the encoder's module first."""
+    return network if encoder.module is None else Reading(encoder.module, network)
+
+
 def is_image(part: ObservationPart) -> bool:
     """Whether a part of an observation is ``(height, width)`` or ``(height, width, channels)``, of at least 3 × 3."""
     return len(part.shape) in (2, 3) and min(part.shape[:2]) >= 3

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import NamedTuple, cast
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from gymnax.environments import spaces
@@ -11,7 +10,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Gaussian, SquashedGaussian
-from jaxmeta.networks.encoders import Encoder, Reading, cnn
+from jaxmeta.networks.encoders import Encoder, cnn, reading
 from jaxmeta.networks.layers import MLP, Activation, activation_for, check_widths, feedforward
 from jaxmeta.networks.policies import FLAT
 from jaxmeta.parts import built, part
@@ -110,14 +109,11 @@ def latent_model_for(
     # A transition is an observation, an action with a reward, and a move.
     transition = (*seen_parts, ObservationPart((size + 1,)), *seen_parts)
 
-    def reading(network: nn.Module, parts: tuple[ObservationPart, ...]) -> nn.Module:
-        images = built(encoder, parts).module
-        return network if images is None else Reading(images, network)
-
+    of_transition, of_state = (built(encoder, parts) for parts in (transition, seen_parts))
     networks = {
-        "encoder": reading(MLP((*inference, 2 * latent), activation), transition),
-        "actor": reading(feedforward((*hidden, 2 * size), activation, experts), seen_parts),
-        "critics": reading(MLP((*hidden, 1), activation), seen_parts),
+        "encoder": reading(of_transition, MLP((*inference, 2 * latent), activation)),
+        "actor": reading(of_state, feedforward((*hidden, 2 * size), activation, experts)),
+        "critics": reading(of_state, MLP((*hidden, 1), activation)),
     }
 
     def init_fn(key: Key) -> PyTree:

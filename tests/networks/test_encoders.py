@@ -1,5 +1,7 @@
 """Images among flat observations: seen by convolutions, by every method that acts on them."""
 
+import itertools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -138,16 +140,10 @@ def test_each_network_s_weights_are_drawn_on_their_own():
     lifetimes = jaxmeta.as_lifetime(spots(), 1)
     belief = jaxmeta.networks.belief_model_for(lifetimes.env, 2, size=4, decoder=(4,), hidden=(4,), encoder=ENCODER)
     params = belief.policy.init(jax.random.key(0))
-    parts = params["model"]["seen"], params["model"]["known"], params["policy"]["acted_on"]
-    kernels = [
-        next(
-            x
-            for path, x in jax.tree_util.tree_leaves_with_path(part)
-            if "channels0']['kernel" in jax.tree_util.keystr(path)
-        )
-        for part in parts
-    ]
-    assert not any(np.allclose(kernels[i], kernels[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    kernels = [x for path, x in leaves if "channels0']['kernel" in jax.tree_util.keystr(path)]
+    assert len(kernels) == 5
+    assert not any(np.allclose(kernels[i], kernels[j]) for i, j in itertools.combinations(range(5), 2))
 
 
 def test_the_head_of_a_network_that_sees_is_its_output_layer_alone():
