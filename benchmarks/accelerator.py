@@ -7,6 +7,7 @@ out and named.
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ class Accelerator:
 
     json: Path | None = None
     """Write the results to this file, anew after each row."""
+    keep: bool = False
+    """Keep the rows that this file has, and measure only the others."""
     seconds: float = 420.0
     """No row is begun after this many seconds."""
     parts: tuple[str, ...] | None = None
@@ -41,16 +44,28 @@ def main(argv: list[str] | None = None) -> None:
             raise SystemExit(f"error: --parts: unknown part {name!r}. Known: {', '.join(PARTS)}")
     if arguments.repeats < 1:
         raise SystemExit(f"error: --repeats: got {arguments.repeats}; must be at least 1")
+    if arguments.keep and (arguments.json is None or not arguments.json.is_file()):
+        raise SystemExit("error: --keep: --json names no file of results")
 
     import measure
 
     started = time.perf_counter()
     settings = {**dataclasses.asdict(arguments), "json": None}
     result: Row = {"machine": measure.machine(), "settings": settings, "left_out": []}
+    before: Row = {}
+    if arguments.keep and arguments.json is not None:
+        before = json.loads(arguments.json.read_text())
+        if (device := before["machine"]["device"]) != result["machine"]["device"]:
+            raise SystemExit(f"error: --keep: {arguments.json} was measured on {device}")
+        result |= {name: rows for name, rows in before.items() if name in PARTS}
     print(result["machine"], flush=True)
     for name in parts:
         result[name] = []
         for what, run in PARTS[name](arguments):
+            found = [row for row in before.get(name, []) if what.items() <= row.items() and "error" not in row]
+            if found:
+                result[name] += found
+                continue
             if time.perf_counter() - started > arguments.seconds:
                 result["left_out"].append({"part": name, **what})
                 continue
@@ -139,9 +154,11 @@ def _flops(algorithm: Any, tasks: Any, count: int) -> int:
 def _maml(arguments: Accelerator) -> Rows:
     """MAML on navigation, one inner step, 20 episodes of 100 steps before and after it, Adam."""
     import jaxmeta
+    from jaxmeta.algorithms.compose import default_task_chunk
 
     tasks = jaxmeta.tasks.make("navigation")
-    grid = [(20, 20), (20, 1), (1000, 130), (5000, 130), (1000, 1000), (5000, 500), (20, 5)]
+    default = default_task_chunk(20, tasks.horizon)
+    grid = [(20, 20), (20, 1), (1000, default), (5000, default), (1000, 1000), (1000, 130), (20, 5)]
     for count, chunk in [(4, 4), (4, 1)] if arguments.quick else grid:
 
         def run(count=count, chunk=chunk) -> Row:
@@ -219,7 +236,10 @@ def _rl2_row(arguments: Accelerator, count: int, chunk: int, cell: str, size: in
 
 def _rl2(arguments: Accelerator) -> Rows:
     """RL² with GRUs on five-armed bandits of 100 pulls, one pass over the data."""
-    grid = [(2048, 2048, 256), (2048, 327, 256), (16384, 16384, 256), (2048, 2048, 1024), (65536, 16384, 256)]
+    from jaxmeta.algorithms.compose import default_task_chunk
+
+    default = default_task_chunk(1, 100)
+    grid = [(2048, 2048, 256), (2048, 327, 256), (16384, 16384, 256), (2048, 2048, 1024), (65536, default, 256)]
     for count, chunk, size in [(8, 8, 16)] if arguments.quick else grid:
         what = {"lifetimes": count, "task_chunk": chunk, "cell": "gru", "size": size}
         yield what, _rl2_row(arguments, count, chunk, "gru", size)
