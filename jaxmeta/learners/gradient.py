@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxmeta.mixed_mode import inner_gradient
 from jaxmeta.networks import Distribution, Policy
 from jaxmeta.types import Array, Gate, Key, Learner, Phi, PyTree, Surrogate, Theta, Trajectory
 
@@ -85,11 +86,11 @@ def gradient_adaptation(
         weights = start(theta)
         return FastWeights(weights, inner_optimizer(theta).init(weights))
 
-    def absorb_fn(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
-        def loss(weights: PyTree) -> Array:
-            return inner_loss(apply(theta, weights, trajectory.obs).log_prob(trajectory.action), trajectory)
+    def loss(weights: PyTree, theta: Theta, trajectory: Trajectory) -> Array:
+        return inner_loss(apply(theta, weights, trajectory.obs).log_prob(trajectory.action), trajectory)
 
-        gradient = jax.grad(loss)(phi.params)
+    def absorb_fn(theta: Theta, phi: FastWeights, trajectory: Trajectory) -> FastWeights:
+        gradient = inner_gradient(loss)(phi.params, theta, trajectory)
         updates, inner_state = inner_optimizer(theta).update(gradient, phi.inner_state, phi.params)
         return FastWeights(optax.apply_updates(phi.params, updates), inner_state)
 

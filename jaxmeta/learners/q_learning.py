@@ -9,6 +9,7 @@ import optax
 from jaxmeta.checks import check_least, check_unit
 from jaxmeta.data import n_step_returns, next_observations, places_at, rescaled, unscaled
 from jaxmeta.learners.recurrent import act_epsilon_greedily, score_epsilon_greedily
+from jaxmeta.mixed_mode import inner_gradient
 from jaxmeta.networks import Policy
 from jaxmeta.types import Array, Key, Learner, Phi, PyTree, Theta, Trajectory
 
@@ -71,6 +72,9 @@ def q_learner(
     def score_fn(theta: Theta, phi: Phi, trajectory: Trajectory):
         return score_epsilon_greedily(action_values(policy, phi, trajectory.obs), trajectory.action, epsilon)
 
+    def loss(weights: PyTree, target: Array, part: NStepTransitions) -> Array:
+        return 0.5 * jnp.mean(jnp.square(td_errors(policy, weights, target, part)))
+
     def absorb_fn(theta: Theta, phi: Phi, trajectory: Trajectory) -> Phi:
         data = n_step_transitions(trajectory, discount, n_step)
 
@@ -80,10 +84,7 @@ def q_learner(
             part = at_shares(data, points)
             target = td_targets(policy, weights if double else phi, phi, part)
 
-            def loss(weights: PyTree) -> Array:
-                return 0.5 * jnp.mean(jnp.square(td_errors(policy, weights, target, part)))
-
-            steps, state = inner_optimizer.update(jax.grad(loss)(weights), state, weights)
+            steps, state = inner_optimizer.update(inner_gradient(loss)(weights, target, part), state, weights)
             return (cast(PyTree, optax.apply_updates(weights, steps)), state), None
 
         (adapted, _), _ = jax.lax.scan(step, (phi, inner_optimizer.init(phi)), jnp.arange(inner_updates))

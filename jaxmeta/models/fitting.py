@@ -6,6 +6,7 @@ import optax
 
 from jaxmeta.checks import check_least
 from jaxmeta.data import Transitions, draw_places
+from jaxmeta.mixed_mode import inner_gradient
 from jaxmeta.models.dynamics import DynamicsModel
 from jaxmeta.outer import adam_updates
 from jaxmeta.parts import built, part
@@ -94,7 +95,7 @@ def adapt_model(
     """
 
     def step_fn(params: PyTree, _: None) -> tuple[PyTree, None]:
-        gradient = jax.grad(model.error)(params, data, weight)
+        gradient = inner_gradient(model.error)(params, data, weight)
         gradient = {name: gradient[name] for name in ("outcome", "ending")}
         # Not the square root at 0, whose derivative is infinite.
         shortened = 5.0 / jnp.sqrt(jnp.maximum(optax.tree.norm(gradient, squared=True), 25.0))

@@ -20,19 +20,33 @@ def batch_of(lifetime: Lifetime, index: int) -> Trajectory:
 
 def replay_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> Phi:
     """The fast state after all but the last batch were absorbed, as a differentiable function of ``theta``."""
+    return _replayed(learner, theta, lifetime, lambda phi, batch: None)[0]
+
+
+def _replayed(
+    learner: Learner, theta: Theta, lifetime: Lifetime, term: Callable[[Phi, Trajectory], Any]
+) -> tuple[Phi, Any]:
+    """The adapted fast state, and ``term`` of each batch absorbed and of the state that acted in it, ``[K]``."""
+
+    def step(phi: Phi, batch: Trajectory) -> tuple[Phi, Any]:
+        return learner.absorb(theta, phi, batch), term(phi, batch)
+
     before = jax.tree.map(lambda x: x[:-1], lifetime.trajectory)
     # A scan, not a Python loop: the size of the program does not grow with K, and what a learner recomputes for the
     # gradient (``rematerialised``) is not merged with what it computed before.
-    return jax.lax.scan(lambda phi, batch: (learner.absorb(theta, phi, batch), None), learner.begin(theta), before)[0]
+    return jax.lax.scan(step, learner.begin(theta), before)
+
+
+def _loss_on(learner: Learner, surrogate: Surrogate, theta: Theta, phi: Phi, batch: Trajectory) -> Array:
+    return surrogate(learner.score(theta, phi, batch)[0], batch)
 
 
 def post_adaptation(learner: Learner, surrogate: Surrogate) -> Objective:
     """``surrogate`` on the last batch, under the policy that adaptation leads to (Finn et al. 2017, equation 4)."""
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
-        last = batch_of(lifetime, -1)
-        log_prob, _ = learner.score(theta, replay_adaptation(learner, theta, lifetime), last)
-        return surrogate(log_prob, last), {}
+        adapted = replay_adaptation(learner, theta, lifetime)
+        return _loss_on(learner, surrogate, theta, adapted, batch_of(lifetime, -1)), {}
 
     return objective_fn
 
@@ -45,13 +59,13 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     """
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
-        phi, loss = learner.begin(theta), jnp.zeros(())
-        steps = lifetime.trajectory.mask.shape[0] - 1
-        for step in range(1, steps + 1):
-            phi = learner.absorb(theta, phi, batch_of(lifetime, step - 1))
-            batch = batch_of(lifetime, step)
-            loss += surrogate(learner.score(theta, phi, batch)[0], batch) / steps
-        return loss, {}
+        def step(phi: Phi, batches: tuple[Trajectory, Trajectory]) -> tuple[Phi, Array]:
+            phi = learner.absorb(theta, phi, batches[0])
+            return phi, _loss_on(learner, surrogate, theta, phi, batches[1])
+
+        absorbed = jax.tree.map(lambda x: x[:-1], lifetime.trajectory)
+        judged = jax.tree.map(lambda x: x[1:], lifetime.trajectory)
+        return jnp.mean(jax.lax.scan(step, learner.begin(theta), (absorbed, judged))[1]), {}
 
     return objective_fn
 
@@ -76,19 +90,17 @@ def with_sampling_term(learner: Learner, surrogate: Surrogate, *, weight: float)
     given (``score_function``) and outer advantages at γ = 1 that are not standardised, the gradient is that of the
     expected undiscounted return after adaptation on as many episodes, divided by ``T``.
     """
-    after = post_adaptation(learner, surrogate)
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
-        loss, info = after(theta, lifetime)
+        adapted, scores = _replayed(
+            learner, theta, lifetime, lambda phi, batch: jnp.sum(learner.score(theta, phi, batch)[0] * batch.mask)
+        )
         last = batch_of(lifetime, -1)
         episodes, horizon = last.mask.shape
         gain = jnp.sum(last.reward * last.mask) / episodes - lifetime.peer_return
         # A length that is drawn with the episodes must not divide them: the mean of a ratio is not the ratio of means.
-        loss *= jnp.sum(last.mask) / (episodes * horizon)
-        for phi, batch in before_adaptation(learner, theta, lifetime):
-            log_prob, _ = learner.score(theta, phi, batch)
-            loss -= weight * gain / horizon * jnp.sum(log_prob * batch.mask)
-        return loss, info
+        loss = _loss_on(learner, surrogate, theta, adapted, last) * jnp.sum(last.mask) / (episodes * horizon)
+        return loss - weight * gain / horizon * jnp.sum(scores), {}
 
     return objective_fn
 
@@ -100,15 +112,15 @@ def with_inner_penalty(learner: Learner, surrogate: Surrogate, *, weight: float)
     collected (Rothfuss et al. 2019, equation 13). The divergence is estimated from the actions taken, as the mean of
     ``r − 1 − log r`` with ``r = π(a|s) / π_acted(a|s)``: unbiased and never negative.
     """
-    after = post_adaptation(learner, surrogate)
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
-        loss, info = after(theta, lifetime)
-        divergence = jnp.zeros(())
-        for phi, batch in before_adaptation(learner, theta, lifetime):
+        def divergence(phi: Phi, batch: Trajectory) -> Array:
             log_ratio = (learner.score(theta, phi, batch)[0] - batch.log_prob) * batch.mask
-            divergence += masked_mean(jnp.expm1(log_ratio) - log_ratio, batch.mask)
-        return loss + weight * divergence, {**info, "inner_divergence": divergence}
+            return masked_mean(jnp.expm1(log_ratio) - log_ratio, batch.mask)
+
+        adapted, divergences = _replayed(learner, theta, lifetime, divergence)
+        loss, total = _loss_on(learner, surrogate, theta, adapted, batch_of(lifetime, -1)), jnp.sum(divergences)
+        return loss + weight * total, {"inner_divergence": total}
 
     return objective_fn
 
@@ -125,16 +137,6 @@ def towards_adapted(learner: Learner, surrogate: Surrogate) -> Objective:
         return 0.5 * jax.tree.reduce(jnp.add, squares), {}
 
     return objective_fn
-
-
-def before_adaptation(learner: Learner, theta: Theta, lifetime: Lifetime) -> list[tuple[Phi, Trajectory]]:
-    """The batches that were absorbed, each with the fast state that acted in it, as functions of ``theta``."""
-    phi, pairs = learner.begin(theta), []
-    for step in range(lifetime.trajectory.mask.shape[0] - 1):
-        batch = batch_of(lifetime, step)
-        pairs.append((phi, batch))
-        phi = learner.absorb(theta, phi, batch)
-    return pairs
 
 
 def adapted_divergence(

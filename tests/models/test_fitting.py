@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxmeta.models import adapt_model, dynamics_model_for, fit_model, interval_coverage
+from jaxmeta.models import adapt_model, dynamics_model_for, fit_model, fitting, interval_coverage
 
 
 def test_a_linear_system_is_recovered(fitted, linear_system):
@@ -56,7 +56,7 @@ def test_intervals_hold_what_they_say_and_endings_are_learned(env, linear_system
     assert float(jnp.mean(((said.ending > 0) == (new.obs[:, 0] > 0))[clear])) > 0.97
 
 
-def test_adaptation_lowers_the_error_on_a_new_task_and_is_differentiable(env, linear_system):
+def test_adaptation_lowers_the_error_on_a_new_task_and_is_differentiable(env, linear_system, monkeypatch):
     model = dynamics_model_for(env, hidden=(), probabilistic=False)
     data = linear_system.drawn(jax.random.key(0), turn=-linear_system.turn)
     half = (jnp.arange(linear_system.steps) % 2).astype(jnp.float32)
@@ -70,6 +70,9 @@ def test_adaptation_lowers_the_error_on_a_new_task_and_is_differentiable(env, li
     assert losses[0] > losses[1] > losses[2]
     slope, flat = (jax.jit(jax.grad(after), static_argnums=1)(params, k)["outcome"] for k in (1, 0))
     assert float(optax.global_norm(jax.tree.map(jnp.subtract, slope, flat))) > 1e-3
+    monkeypatch.setattr(fitting, "inner_gradient", jax.grad)
+    reverse = jax.jit(jax.grad(lambda params: after.__wrapped__(params, 1)))(params)["outcome"]
+    chex.assert_trees_all_close(slope, reverse, rtol=1e-4, atol=1e-6)
     unmoved = adapt_model(model, params, data, jnp.zeros(linear_system.steps), rate=0.1, steps=3)
     chex.assert_trees_all_equal(unmoved, params)
 
