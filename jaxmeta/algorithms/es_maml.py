@@ -71,7 +71,7 @@ def es_maml(
         noise = jax.tree.map(normal, optax.tree.split_key_like(key_noise, state.theta), state.theta)
 
         def lifetimes(sign: float):
-            thetas = jax.tree.map(lambda leaf, noise: leaf + sign * deviation * noise, state.theta, noise)
+            thetas = jax.tree.map(lambda leaf, noise: leaf[None] + sign * deviation * noise, state.theta, noise)
             return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
 
         both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))

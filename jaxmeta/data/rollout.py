@@ -187,7 +187,7 @@ def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:
     """Discounted sum of rewards of each episode, ``[..., E]`` from a reward of ``[..., E, T]``."""
     chex.assert_equal_shape([trajectory.reward, trajectory.mask])
-    weights = discount ** jnp.arange(trajectory.reward.shape[-1])
+    weights = jnp.broadcast_to(discount ** jnp.arange(trajectory.reward.shape[-1]), trajectory.reward.shape)
     return jnp.sum(trajectory.reward * trajectory.mask * weights, axis=-1)
 
 
