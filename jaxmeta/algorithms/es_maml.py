@@ -72,7 +72,8 @@ def es_maml(
 
         def lifetimes(sign: float):
             thetas = jax.tree.map(lambda leaf, noise: leaf[None] + sign * deviation * noise, state.theta, noise)
-            return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
+            # The same random numbers on both sides.
+            return over_tasks(adapt_fn, jax.random.split(jax.random.clone(key_act), count), thetas, batch)[1]
 
         both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))
         after = jnp.mean(episode_returns(both.trajectory)[:, :, -1], axis=-1)
