@@ -55,6 +55,16 @@ def check_between(least: int, most: int, **counts: object) -> None:
     _check(counts, lambda count: count <= most, f"at most {most}")
 
 
+def check_family_sizes(**settings: object) -> None:
+    """Whole numbers of a family but its horizon must be at most 10,000, a grid's ``size`` 1,000.
+
+    Its tables would take all memory, or hours to make.
+    """
+    for name, value in settings.items():
+        if type(value) is int and name != "horizon":
+            check_between(-MOST, 1000 if name == "size" else 10_000, **{name: value})
+
+
 def check_adaptation_steps(least: int = 0, **steps: object) -> None:
     """Adaptation steps must be at least ``least`` and at most 1,000: evaluation's program has a part for each."""
     check_between(least, 1000, **steps)

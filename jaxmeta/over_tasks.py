@@ -78,7 +78,7 @@ def mean_over_chunks(function: Callable[[PyTree], PyTree], data: PyTree, chunk: 
     chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // chunk, chunk, *x.shape[1:]), data)
     add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
     function = jax.jit(function)  # Traced once, for its types and in the scan.
-    first = jax.eval_shape(function, jax.tree.map(lambda x: x[0], chunks))
+    first = jax.eval_shape(lambda chunks: function(jax.tree.map(lambda x: x[0], chunks)), chunks)
     total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
     total, _ = jax.lax.scan(lambda total, part: (add(total, function(part)), None), total, chunks)
     if whole < count:

@@ -71,8 +71,9 @@ def es_maml(
         noise = jax.tree.map(normal, optax.tree.split_key_like(key_noise, state.theta), state.theta)
 
         def lifetimes(sign: float):
-            thetas = jax.tree.map(lambda leaf, noise: leaf + sign * deviation * noise, state.theta, noise)
-            return over_tasks(adapt_fn, jax.random.split(key_act, count), thetas, batch)[1]
+            thetas = jax.tree.map(lambda leaf, noise: leaf[None] + sign * deviation * noise, state.theta, noise)
+            # The same random numbers on both sides.
+            return over_tasks(adapt_fn, jax.random.split(jax.random.clone(key_act), count), thetas, batch)[1]
 
         both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))
         after = jnp.mean(episode_returns(both.trajectory)[:, :, -1], axis=-1)

@@ -73,7 +73,7 @@ def lifetime_ppo(
     def with_bonus(theta: Theta, lifetime: Lifetime) -> Lifetime:
         batch = batch_of(lifetime, -1)
         assert bonus is not None
-        rewarded = estimator(batch._replace(reward=batch.reward + bonus(theta, lifetime) * batch.mask))
+        rewarded = estimator(batch._replace(reward=batch.reward + bonus(theta, lifetime)[None] * batch.mask))
         estimated = rewarded._replace(reward=batch.reward)
         return lifetime._replace(trajectory=jax.tree.map(lambda x: x[None], estimated))
 

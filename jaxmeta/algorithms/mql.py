@@ -83,14 +83,15 @@ def mql(
             proximal=proximal,
         )
 
-        def init_theta(key: Key) -> Theta:
+        def with_replay(network: PyTree) -> Theta:
             # Nothing is stored yet: all masks are 0.
-            item = jax.eval_shape(base.init, key).opt_state.buffer.data
+            item = jax.eval_shape(base.init, jax.random.key(0)).opt_state.buffer.data
             nothing = jax.tree.map(lambda x: jnp.zeros((kept, *x.shape[1:]), x.dtype), item)
-            return {"network": base.learner.init(key), "replay": nothing}
+            return {"network": network, "replay": nothing}
 
         def init_fn(key: Key) -> MetaState:
-            return base.init(key)._replace(theta=init_theta(key))
+            state = base.init(key)
+            return state._replace(theta=with_replay(state.theta))
 
         def step_fn(key: Key, state: MetaState, batch: Task):
             key_step, key_replay = jax.random.split(key)
@@ -104,7 +105,8 @@ def mql(
             return collect_lifetime(key, tasks.env, task, learner, theta, identity_estimator, **sizes)
 
         learner, greedy = (
-            with_fast_weights(each)._replace(init=init_theta, absorb=absorb) for each in (base.learner, base.greedy)
+            with_fast_weights(each)._replace(init=lambda key: with_replay(base.learner.init(key)), absorb=absorb)
+            for each in (base.learner, base.greedy)
         )
         check_contract(tasks, learner, adaptation_steps=adaptation_steps, episodes=1)
         gate = base.gate

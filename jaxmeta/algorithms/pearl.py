@@ -141,7 +141,7 @@ def soft_actor_critic(
         weight = jnp.exp(jax.lax.stop_gradient(theta["log_temperature"]))
         value_target = step.reward + discount * (1.0 - step.terminated) * (later - weight * log_prob)
         estimated = model.values(theta, latent, step.obs, step.action)
-        error = jnp.square(estimated - jax.lax.stop_gradient(value_target))
+        error = jnp.square(estimated - jax.lax.stop_gradient(value_target)[None])
         critic_loss = 0.5 * jnp.mean(jnp.sum(error, axis=0))
 
         action, log_prob = model.actor(theta, frozen, step.obs).sample_with_log_prob(key_now)

@@ -69,10 +69,10 @@ def sequence_values(
         _, memory = jax.lax.scan(
             forward, policy.begin(network), data.obs[: count * segment].reshape(count, segment, -1)
         )
-        first = jnp.arange(count) * segment
-        steps = first[:, None] + jnp.arange(window)
+        first, place = jnp.arange(count) * segment, jnp.arange(window)[None]
+        steps = first[:, None] + place
         done = jnp.maximum(data.terminated, data.truncated) if time_ends else data.terminated
-        learned = (jnp.arange(window) >= burn_in) | (first == 0)[:, None]
+        learned = (place >= burn_in) | (first == 0)[:, None]
         obs, action, reward, done, mask = (x[steps] for x in (data.obs, data.action, data.reward, done, data.mask))
         return Sequence(obs, action, reward, done, mask, learned.astype(jnp.float32), memory)
 

@@ -92,7 +92,12 @@ def metrics(run: Path) -> Rows:
 def training(run: Path, what: "Experiment", one: dict[str, Any]) -> tuple[str, str, Rows]:
     """Family, method, and the rows of ``metrics.csv``."""
     rows = metrics(run) or fail(f"{run} has no metrics.csv; train it with jaxmeta train")
-    return what.family, what.method, alone(what, one, rows) if what.method == "from-scratch" else rows
+    if what.method != "from-scratch":
+        return what.family, what.method, rows
+    if type(one["protocol"].get("episodes")) is not int:
+        entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
+        fail(f"{entry}; make it anew with jaxmeta evaluate {run}")
+    return what.family, what.method, alone(what, one, rows)
 
 
 def steps_table(trained: list[tuple[str, str, Rows]], target: str) -> str:

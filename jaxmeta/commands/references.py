@@ -5,7 +5,7 @@ from pathlib import Path
 from jaxmeta import registry
 from jaxmeta.checks import check_finite
 from jaxmeta.commands.arguments import command
-from jaxmeta.commands.errors import of_flags
+from jaxmeta.commands.errors import fail, of_flags
 
 
 @command(tasks=(2, 10_000_000), seed=0, lifetimes=1)
@@ -38,10 +38,16 @@ def main(
     for name in only:
         registry.check("--only", name, reference_tables.PROBLEMS)
     effort = reference_tables.Effort(min(tasks, 1000) if quick else tasks, quick, lifetimes, prior_mean, seed)
+    problems = only or tuple(reference_tables.PROBLEMS)
+    tabulated = sorted({n for name in problems for n in effort.tabulated(name)})
+    if unknown := [n for n in lifetimes if n not in tabulated]:
+        fail(f"--lifetimes: got {unknown[0]}; tabulated are {', '.join(map(str, tabulated)) or 'none'}")
     rows: list[reference_tables.Row] = []
-    for name in only or reference_tables.PROBLEMS:
+    for name in problems:
         said = reference_tables.PROBLEMS[name].__doc__
         print(f"\n{name}. {said} {effort.tasks} tasks; mean ± standard error.", flush=True)
+        if (known := effort.tabulated(name)) and (skipped := [n for n in lifetimes if n not in known]):
+            print(f"not tabulated, and left out: n {', '.join(map(str, skipped))}", flush=True)
         for setting in reference_tables.rows_of(name, effort):
             print("\n" + reference_tables.text(setting), flush=True)
             rows += setting

@@ -158,7 +158,7 @@ def discount_weighted(estimator: Estimator, discount: float) -> Estimator:
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
         trajectory = estimator(trajectory)
         weights = discount ** jnp.arange(trajectory.advantage.shape[-1])
-        return trajectory._replace(advantage=weights * trajectory.advantage)
+        return trajectory._replace(advantage=weights[None] * trajectory.advantage)
 
     return estimate_fn
 

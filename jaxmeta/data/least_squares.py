@@ -41,12 +41,12 @@ def standardised_features(features: Array, mask: Array) -> Array:
     """
     share = (mask / jnp.maximum(jnp.sum(mask), 1.0))[..., None]
     real = features * mask[..., None]
-    centred = (features - jnp.sum(real * share, axis=(0, 1))) * mask[..., None]
+    centred = (features - jnp.sum(real * share, axis=(0, 1), keepdims=True)) * mask[..., None]
     # The rounding error of the first mean, which is large beside a small deviation.
-    centred = (centred - jnp.sum(centred * share, axis=(0, 1))) * mask[..., None]
-    deviation = jnp.sqrt(jnp.sum(jnp.square(centred) * share, axis=(0, 1)))
+    centred = (centred - jnp.sum(centred * share, axis=(0, 1), keepdims=True)) * mask[..., None]
+    deviation = jnp.sqrt(jnp.sum(jnp.square(centred) * share, axis=(0, 1), keepdims=True))
     # Below this the deviation of float32 numbers of this size is rounding alone.
-    varies = deviation > 1e-6 * jnp.max(jnp.abs(real), axis=(0, 1))
+    varies = deviation > 1e-6 * jnp.max(jnp.abs(real), axis=(0, 1), keepdims=True)
     return jnp.where(varies, centred / jnp.where(varies, deviation, 1.0), 0.0)
 
 

@@ -131,8 +131,8 @@ def collect_lifetimes(
     check_least(0, adaptation_steps=adaptation_steps)
     check_least(1, task_chunk=task_chunk)
     count = keys.shape[0]
-    *_, spare_keys = all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
-    step_keys = all_keys[:-1]
+    all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
+    step_keys, spare_keys = all_keys[:-1], all_keys[-1]
 
     def collect_one(key, task, phi):
         return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
@@ -187,7 +187,7 @@ def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:
     """Discounted sum of rewards of each episode, ``[..., E]`` from a reward of ``[..., E, T]``."""
     chex.assert_equal_shape([trajectory.reward, trajectory.mask])
-    weights = discount ** jnp.arange(trajectory.reward.shape[-1])
+    weights = jnp.broadcast_to(discount ** jnp.arange(trajectory.reward.shape[-1]), trajectory.reward.shape)
     return jnp.sum(trajectory.reward * trajectory.mask * weights, axis=-1)
 
 

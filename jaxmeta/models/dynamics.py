@@ -12,7 +12,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least
 from jaxmeta.data import Transitions, masked_mean
-from jaxmeta.networks import FLAT, MLP, Activation, Gaussian, activation_for, is_image
+from jaxmeta.networks import FLAT, MLP, Activation, Gaussian, activation_for, aligned, is_image
 from jaxmeta.tasks import observation_parts
 from jaxmeta.types import Array, Key, PyTree
 
@@ -22,6 +22,10 @@ class Scale(NamedTuple):
 
     mean: Array
     deviation: Array
+
+    def normalised(self, x: Array) -> Array:
+        """``x`` is ``[..., D]``."""
+        return (x - aligned(self.mean, x)) / aligned(self.deviation, x)
 
 
 class Prediction(NamedTuple):
@@ -100,7 +104,7 @@ def dynamics_model_for(
     def normalised(params: PyTree, obs: Array, action: Array) -> tuple[Gaussian, Array]:
         """The outcome in normalised units, and the log-odds of an end."""
         scales = jax.lax.stop_gradient(params["scale"])
-        inputs = (inputs_of(obs, action) - scales["inputs"].mean) / scales["inputs"].deviation
+        inputs = scales["inputs"].normalised(inputs_of(obs, action))
         inputs = jnp.concatenate([inputs, obs[..., seen:]], axis=-1)
         output = cast(Array, network.apply(params["outcome"], inputs))
         ending = scales["ending"] + cast(Array, ending_network.apply(params["ending"], inputs))[..., 0]
@@ -113,15 +117,16 @@ def dynamics_model_for(
         outcome, ending = normalised(params, obs, action)
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
         # The other form claims no error at all.
-        log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(scale.deviation)
-        return Prediction(Gaussian(scale.mean + scale.deviation * outcome.mean, log_std), ending)
+        center, width = (aligned(each, outcome.mean) for each in scale)
+        log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(width)
+        return Prediction(Gaussian(center + width * outcome.mean, log_std), ending)
 
     def mean_over(
         each_of: Callable[[Gaussian, Array], Array], params: PyTree, data: Transitions, weight: Array
     ) -> Array:
         """Weighted mean of what ``each_of(outcome, targets)`` says of each entry, and of the surprise at ends."""
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
-        targets = (_targets(data, seen) - scale.mean) / scale.deviation
+        targets = scale.normalised(_targets(data, seen))
         outcome, ending = normalised(params, data.obs, data.action)
         each = each_of(outcome, targets)
         state = jnp.sum(each[..., :-1], axis=-1)
@@ -149,7 +154,10 @@ def dynamics_model_for(
             lambda new, old: new.astype(old.dtype), fitted, {"scale": params["scale"], "box": params["box"]}
         )
 
-    bounded_fn = lambda params, obs: jnp.clip(obs, params["box"]["low"], params["box"]["high"])  # noqa: E731
+    def bounded_fn(params: PyTree, obs: Array) -> Array:
+        low, high = (aligned(params["box"][end], obs) for end in ("low", "high"))
+        return jnp.clip(obs, low, high)
+
     return DynamicsModel(init_fn, predict_fn, loss_fn, error_fn, scaled_fn, bounded_fn)
 
 
@@ -163,6 +171,7 @@ def _box_of(points: Array, counted: Array) -> dict[str, Array]:
 
 
 def _bounded(log_std: Array, low: Array, high: Array) -> Array:
+    low, high = aligned(low, log_std), aligned(high, log_std)
     log_std = high - jax.nn.softplus(high - log_std)
     return low + jax.nn.softplus(log_std - low)
 
@@ -206,7 +215,7 @@ def _unscaled(seen: int, acted: int) -> dict[str, PyTree]:
 def _scale_of(x: Array, weight: Array) -> Scale:
     """Of ``[M, D]``, weighted by ``[M]``."""
     mean = jax.vmap(masked_mean, (1, None))(x, weight)
-    deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean), weight))
+    deviation = jnp.sqrt(jax.vmap(masked_mean, (1, None))(jnp.square(x - mean[None]), weight))
     # What never varies is left in its own units.
     return Scale(mean, jnp.where(deviation > 1e-6, deviation, 1.0))
 

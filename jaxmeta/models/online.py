@@ -9,7 +9,7 @@ from gymnax.environments.environment import Environment
 
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.data import Transitions
-from jaxmeta.models.dynamics import DynamicsModel, dynamics_model_for, with_context
+from jaxmeta.models.dynamics import DynamicsModel, Scale, dynamics_model_for, with_context
 from jaxmeta.models.fitting import adapt_model
 from jaxmeta.networks import Cell, cell_for
 from jaxmeta.parts import extends
@@ -200,7 +200,7 @@ def recurrent_model(
         """Observations ``[..., O]``, normalised."""
         scale, parts = jax.lax.stop_gradient(params["model"]["scale"]), env.split_observation(obs)
         inputs, targets, seen = scale["inputs"], scale["targets"], parts.obs.shape[-1]
-        inner = (parts.obs - inputs.mean[:seen]) / inputs.deviation[:seen]
+        inner = Scale(inputs.mean[:seen], inputs.deviation[:seen]).normalised(parts.obs)
         reward = parts.has_action * (parts.reward - targets.mean[-1]) / targets.deviation[-1]
         return jnp.concatenate([inner, obs[..., seen:-2], reward[..., None], parts.episode_end[..., None]], axis=-1)
 

@@ -121,11 +121,13 @@ def _search_for(space: spaces.Space, horizon: int, smoothing: float) -> _Search:
 
 def _gaussian_search(low: Array, high: Array, horizon: int, smoothing: float) -> _Search:
     shape = (horizon, *low.shape)
-    middle, wide = (jnp.broadcast_to(0.5 * each, shape) for each in (low + high, high - low))
+    low, high = (jnp.broadcast_to(end, shape) for end in (low, high))
+    middle, wide = 0.5 * (low + high), 0.5 * (high - low)
 
     def sample_fn(key: Key, params: tuple[Array, Array], count: int) -> Array:
         mean, deviation = params
-        return jnp.clip(mean + deviation * jax.random.normal(key, (count, *shape), low.dtype), low, high)
+        noise = jax.random.normal(key, (count, *shape), low.dtype)
+        return jax.vmap(lambda noise: jnp.clip(mean + deviation * noise, low, high))(noise)
 
     def fit_fn(params: tuple[Array, Array], drawn: Array) -> tuple[Array, Array]:
         fitted = jnp.mean(drawn, axis=0), jnp.std(drawn, axis=0)

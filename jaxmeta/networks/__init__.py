@@ -30,6 +30,7 @@ from jaxmeta.networks.layers import (
     Activation as Activation,
     Mixture as Mixture,
     activation_for as activation_for,
+    aligned as aligned,
 )
 from jaxmeta.networks.policies import (
     FLAT as FLAT,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxmeta import registry
 from jaxmeta.checks import check_least
+from jaxmeta.networks.layers import aligned
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -139,7 +140,7 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
     def sequence_fn(params: PyTree, carry: Cache, xs: Array) -> tuple[Cache, Array]:
         count, first = xs.shape[0], carry.length
         xs = _apply(params["input"], xs) + jax.lax.dynamic_slice_in_dim(params["place"], first, count)
-        seen = jnp.arange(context) <= first + jnp.arange(count)[:, None]
+        seen = jnp.arange(context)[None] <= first + jnp.arange(count)[:, None]
         keys, values = [], []
         for index, layer in enumerate(params["layers"]):
             query, key, value = jnp.split(_apply(layer["attend"], _normalised(layer["norm"], xs)), 3, axis=-1)
@@ -147,7 +148,7 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
             values.append(jax.lax.dynamic_update_slice_in_dim(carry.values[index], value, first, 0))
             query, key, value = (x.reshape(-1, heads, size // heads) for x in (query, keys[-1], values[-1]))
             scores = jnp.einsum("qhd,khd->hqk", query, key) / jnp.sqrt(size // heads)
-            weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf))
+            weights = jax.nn.softmax(jnp.where(seen[None], scores, -jnp.inf))
             attended = jnp.einsum("hqk,khd->qhd", weights, value).reshape(count, size)
             xs = _mix(layer["mix"], xs + _apply(layer["merge"], attended))
         return Cache(jnp.stack(keys), jnp.stack(values), first + count), _normalised(params["norm"], xs)
@@ -201,7 +202,7 @@ def _gated(size: int, bias: Callable, start: Callable[[], PyTree], advance: Call
         }
 
     def gates(params: PyTree, x: Array) -> Array:
-        return x @ params["input"] + params["bias"]
+        return x @ params["input"] + aligned(params["bias"], x)
 
     def step_fn(params: PyTree, carry: PyTree, x: Array) -> tuple[PyTree, Array]:
         return advance(params, carry, gates(params, x))
@@ -223,7 +224,7 @@ def _dense(key: Key, inputs: int, outputs: int) -> dict[str, Array]:
 
 
 def _apply(dense: dict[str, Array], x: Array) -> Array:
-    return x @ dense["kernel"] + dense["bias"]
+    return x @ dense["kernel"] + aligned(dense["bias"], x)
 
 
 def _layer(key: Key, size: int, **outputs: int) -> PyTree:
@@ -243,4 +244,4 @@ def _norm(size: int) -> dict[str, Array]:
 
 
 def _normalised(norm: dict[str, Array], x: Array) -> Array:
-    return jax.nn.standardize(x, axis=-1) * norm["scale"] + norm["bias"]
+    return jax.nn.standardize(x, axis=-1) * aligned(norm["scale"], x) + aligned(norm["bias"], x)

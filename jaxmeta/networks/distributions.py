@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol, Self
 import jax
 import jax.numpy as jnp
 
+from jaxmeta.networks.layers import aligned
 from jaxmeta.types import Array, Key
 
 LOG_2PI = 1.8378770664093453
@@ -25,29 +26,31 @@ class Distribution(Protocol):
 
 
 class Gaussian(NamedTuple):
-    """Diagonal normal distribution over actions ``[..., A]``."""
+    """Diagonal normal distribution over actions ``[..., A]``; ``log_std`` may lack leading axes of the mean."""
 
     mean: Array
     log_std: Array
 
     def sample(self, key: Key) -> Array:
-        return self.mean + jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        noise = jax.random.normal(key, self.mean.shape, self.mean.dtype)
+        return self.mean + aligned(jnp.exp(self.log_std), self.mean) * noise
 
     def mode(self) -> Array:
         return self.mean
 
     def log_prob(self, action: Array) -> Array:
-        z = (action - self.mean) * jnp.exp(-self.log_std)
-        return jnp.sum(-0.5 * jnp.square(z) - self.log_std - 0.5 * LOG_2PI, axis=-1)
+        z = (action - self.mean) * aligned(jnp.exp(-self.log_std), self.mean)
+        return jnp.sum(-0.5 * jnp.square(z) - aligned(self.log_std, self.mean) - 0.5 * LOG_2PI, axis=-1)
 
     def entropy(self) -> Array:
         log_std = jnp.broadcast_to(self.log_std, self.mean.shape)
         return jnp.sum(log_std + 0.5 * (LOG_2PI + 1.0), axis=-1)
 
     def kl(self, other: "Gaussian") -> Array:
-        ratio = jnp.exp(2.0 * (self.log_std - other.log_std))
-        shift = jnp.square((self.mean - other.mean) * jnp.exp(-other.log_std))
-        return jnp.sum(other.log_std - self.log_std + 0.5 * (ratio + shift - 1.0), axis=-1)
+        ratio = aligned(jnp.exp(2.0 * (self.log_std - other.log_std)), self.mean)
+        shift = jnp.square((self.mean - other.mean) * aligned(jnp.exp(-other.log_std), self.mean))
+        wider = aligned(other.log_std - self.log_std, self.mean)
+        return jnp.sum(wider + 0.5 * (ratio + shift - 1.0), axis=-1)
 
 
 class Categorical(NamedTuple):
@@ -93,7 +96,8 @@ class SquashedGaussian(NamedTuple):
 
     def log_prob(self, action: Array) -> Array:
         """An action on the box's edge is taken for one just inside."""
-        unit = 2.0 * (action - self.low) / (self.high - self.low) - 1.0
+        low, high = self._ends(action)
+        unit = 2.0 * (action - low) / (high - low) - 1.0
         return self._log_prob(jnp.arctanh(jnp.clip(unit, -1.0 + 1e-6, 1.0 - 1e-6)))
 
     def sample_with_log_prob(self, key: Key) -> tuple[Array, Array]:
@@ -106,9 +110,14 @@ class SquashedGaussian(NamedTuple):
         return self.inner.kl(other.inner)
 
     def _into_box(self, x: Array) -> Array:
-        return self.low + (self.high - self.low) * 0.5 * (jnp.tanh(x) + 1.0)
+        low, high = self._ends(x)
+        return low + (high - low) * 0.5 * (jnp.tanh(x) + 1.0)
 
     def _log_prob(self, x: Array) -> Array:
         # log(1 − tanh² x), in a form that does not round to log 0.
+        low, high = self._ends(x)
         squashed = 2.0 * (jnp.log(2.0) - x - jax.nn.softplus(-2.0 * x))
-        return self.inner.log_prob(x) - jnp.sum(squashed + jnp.log(0.5 * (self.high - self.low)), axis=-1)
+        return self.inner.log_prob(x) - jnp.sum(squashed + jnp.log(0.5 * (high - low)), axis=-1)
+
+    def _ends(self, x: Array) -> tuple[Array, Array]:
+        return aligned(self.low, x), aligned(self.high, x)

@@ -29,6 +29,11 @@ def check_widths(**widths: Sequence[int]) -> None:
             raise ValueError(f"{name}: got {tuple(given)}; every width must be at least 1")
 
 
+def aligned(x: Array, like: Array) -> Array:
+    """``x`` with as many axes as ``like``: those that are missing lead, each of length 1."""
+    return jnp.expand_dims(x, range(like.ndim - x.ndim))
+
+
 class MLP(nn.Module):
     """Dense layers of the given widths, an activation after each but the last."""
 

@@ -13,7 +13,7 @@ from gymnax.environments import environment, spaces
 from jaxmeta.checks import check_least, has_bounds
 from jaxmeta.networks.distributions import Categorical, Distribution, Gaussian
 from jaxmeta.networks.encoders import Encoder, cnn
-from jaxmeta.networks.layers import Activation, Mixture, activation_for, check_widths, feedforward
+from jaxmeta.networks.layers import Activation, Mixture, activation_for, aligned, check_widths, feedforward
 from jaxmeta.parts import built, part
 from jaxmeta.tasks import observation_parts
 from jaxmeta.types import Array, Key, PyTree
@@ -64,7 +64,7 @@ class GaussianPolicy(nn.Module):
         network = feedforward((*self.hidden, self.action_size), self.activation, self.experts)
         mean = network(_features(self.images, obs, context))
         if self.bounds is not None:
-            low, high = jnp.array(self.bounds)
+            low, high = (aligned(jnp.array(end), mean) for end in self.bounds)
             middle, reach = (high + low) / 2, (high - low) / 2
             mean = middle + reach * jnp.tanh((mean - middle) / reach)
         log_std = self.param("log_std", nn.initializers.constant(self.initial_log_std), (self.action_size,))

@@ -162,7 +162,7 @@ def adapted_divergence(
     def mean_kl(reference: Distribution, now: Distribution, lifetime: Lifetime, every: int = 1) -> Array:
         mask = batch_of(lifetime, -1).mask
         # Every n-th term counts; the network and the adaptation read all steps, or it would be another policy's.
-        return masked_mean(reference.kl(now), mask * (jnp.arange(mask.shape[-1]) % every == 0))
+        return masked_mean(reference.kl(now), mask * (jnp.arange(mask.shape[-1]) % every == 0)[None])
 
     references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
 

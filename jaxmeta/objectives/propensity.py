@@ -32,7 +32,7 @@ def logistic_regression(
     def newton(solution: Array, _: None) -> tuple[Array, None]:
         chance = jax.nn.sigmoid(rows @ solution)
         gradient = rows.T @ (weight * (chance - label)) + penalty * solution
-        curvature = (rows.T * (weight * chance * (1.0 - chance))) @ rows + jnp.diag(penalty + least)
+        curvature = (rows.T * (weight * chance * (1.0 - chance))[None]) @ rows + jnp.diag(penalty + least)
         return solution - solve(curvature, gradient), None
 
     solution, _ = jax.lax.scan(newton, jnp.zeros(rows.shape[1]), length=steps)
@@ -61,9 +61,9 @@ def new_task_odds(
     rows = jnp.concatenate([new, old])
     counted = jnp.concatenate([new_mask, old_mask])
     share = counted / jnp.maximum(jnp.sum(counted), 1.0)
-    centred = rows - share @ rows
+    centred = rows - (share @ rows)[None]
     # The small number keeps a feature that is the same in all rows at 0.
-    rows = centred / jnp.sqrt(share @ jnp.square(centred) + 1e-8)
+    rows = centred / jnp.sqrt(share @ jnp.square(centred) + 1e-8)[None]
     label = jnp.concatenate([jnp.ones(new.shape[0]), jnp.zeros(old.shape[0])])
     halves = [mask / jnp.maximum(jnp.sum(mask), 1.0) for mask in (new_mask, old_mask)]
     weight = 0.5 * jnp.sum(counted) * jnp.concatenate(halves)

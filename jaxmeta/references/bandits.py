@@ -104,7 +104,7 @@ def likeliest_thompson(pulls: int, *, samples: int = 20) -> IndexPolicy:
         drawn = jax.vmap(lambda key: _beta_draw(table, key, successes, failures, done))(jax.random.split(key, samples))
         # A draw may round to 0 or 1, whose logarithm times no successes or failures would not be a number.
         drawn = jnp.clip(drawn, 1e-7, 1.0 - 1e-7)
-        density = jnp.sum(successes * jnp.log(drawn) + failures * jnp.log1p(-drawn), axis=-1)
+        density = jnp.sum(successes[None] * jnp.log(drawn) + failures[None] * jnp.log1p(-drawn), axis=-1)
         return drawn[jnp.argmax(density)]
 
     return IndexPolicy(gamma_table(pulls + 1), score_fn)
@@ -158,8 +158,8 @@ def gittins_table(pulls: int, *, levels: int = 256) -> Array:
 def _backward(gain: Array, length: int) -> tuple[Array, Array]:
     """``length`` more pulls left; ``gain`` ``[t, s, level]`` is clipped at 0. Returns indices ``[length, t, s]``."""
     levels = gain.shape[-1] - 1
-    payment = jnp.sin(0.5 * jnp.pi * jnp.arange(levels + 1) / levels) ** 2
-    t, s = jnp.arange(gain.shape[0] - 1)[:, None, None], jnp.arange(gain.shape[1] - 1)[:, None]
+    t, s, level = jnp.ogrid[: gain.shape[0] - 1, : gain.shape[1] - 1, : levels + 1]
+    payment = jnp.sin(0.5 * jnp.pi * level / levels) ** 2
     mean = jnp.minimum((s + 1) / (t + 2), 1.0)
 
     def step(gain, _):

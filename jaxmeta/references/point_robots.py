@@ -44,4 +44,4 @@ def smallest_distances(
     goal, wind = back @ goal, back @ wind
     speed = max_force + wind * jnp.sign(goal)
     t = jnp.arange(1, horizon + 1)[:, None]
-    return jnp.linalg.norm(jnp.maximum(jnp.abs(goal) - speed * t, 0.0), axis=-1)
+    return jnp.linalg.norm(jnp.maximum(jnp.abs(goal)[None] - speed[None] * t, 0.0), axis=-1)

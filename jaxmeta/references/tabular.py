@@ -213,7 +213,7 @@ def optimistic_expectation(transition: Array, value: Array, radius: Array) -> Ar
     surplus = (best - sorted_transition[..., -1])[..., None]
     others = sorted_transition[..., :-1]
     taken = jnp.clip(surplus - (jnp.cumsum(others, axis=-1) - others), 0.0, others)
-    return best * value[-1] + jnp.sum((others - taken) * value[:-1], axis=-1)
+    return best * value[-1] + jnp.sum((others - taken) * value[None, None, :-1], axis=-1)
 
 
 def psrl(steps: int) -> Planner:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import MOST, check_between, check_least
+from jaxmeta.checks import MOST, check_between, check_family_sizes, check_least
 from jaxmeta.parts import Part, SettingError
 from jaxmeta.runs import presets
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
@@ -176,7 +176,10 @@ class Experiment:
         """The family of tasks, inside its wrappers."""
         tree = self.tree
         with self.located():
-            _check_family(tree["family"])
+            try:
+                check_family_sizes(**tree["family"])
+            except ValueError as error:
+                raise SettingError(f"family.{error}") from error
             tasks = parts.built(self.part("family"))
             tasks = wrapped(tasks, **{name: tree[name] for name in parts.parameters(wrapped)})
             builder = registry.builder(self.method)
@@ -252,16 +255,6 @@ class Experiment:
         from jaxmeta.runs.start import start
 
         return start(self, Path(directory), **how)
-
-
-def _check_family(settings: Mapping[str, Any]) -> None:
-    """Refuse sizes of a family that its tables would take all memory for, or hours to make: of a grid 1,000 a side."""
-    for name, value in settings.items():
-        if type(value) is int and name != "horizon":
-            try:
-                check_between(-MOST, 1000 if name == "size" else 10_000, **{name: value})
-            except ValueError as error:
-                raise SettingError(f"family.{error}") from error
 
 
 def setting_at(tree: Any, path: str) -> Any:

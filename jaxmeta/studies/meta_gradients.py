@@ -92,7 +92,7 @@ def mdp_problem(key: Key, name: str) -> Problem:
 
 def discounted_advantages(baseline: Array, discount: Array | float) -> Estimator:
     """``A_t = Σ_{t' ≥ t} γ^t' r_t' − γ^t b(s_t, t)`` with a baseline b ``[T, S]``; states are one-hot observations."""
-    weights = discount ** jnp.arange(baseline.shape[0])
+    weights = discount ** jnp.arange(baseline.shape[0])[None]
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
         to_go = jnp.cumsum((trajectory.reward * weights)[:, ::-1], axis=1)[:, ::-1]

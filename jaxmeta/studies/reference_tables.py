@@ -22,6 +22,9 @@ _BANDIT_PLANS = ("gittins", "thompson", "optimistic-thompson", "likeliest-thomps
 _TABULAR_PLANS = ("psrl", "optimistic-psrl")
 _SIMPLE = ("epsilon-greedy", "greedy")
 Row = dict[str, Any]
+LIFETIMES = {"bernoulli-bandit": (10, 100, 500), "tabular-mdp": (10, 25, 50, 75, 100)}
+"""Those that are tabulated, of problems that have such."""
+QUICK_LIFETIMES = {"bernoulli-bandit": (10, 100), "tabular-mdp": (10,)}
 
 
 class Effort(NamedTuple):
@@ -33,16 +36,20 @@ class Effort(NamedTuple):
     prior_mean: float
     seed: int
 
-    def among(self, lifetimes: Iterable[int]) -> tuple[int, ...]:
-        """Those lifetimes that are asked for."""
-        return tuple(n for n in lifetimes if not self.lifetimes or n in self.lifetimes)
+    def tabulated(self, problem: str) -> tuple[int, ...]:
+        """All lifetimes that there are of a problem."""
+        return (QUICK_LIFETIMES if self.quick else LIFETIMES).get(problem, ())
+
+    def among(self, problem: str) -> tuple[int, ...]:
+        """Those that are asked for."""
+        return tuple(n for n in self.tabulated(problem) if not self.lifetimes or n in self.lifetimes)
 
 
 def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
     """Bernoulli arms, p ~ U[0, 1]: total reward of n pulls of k arms."""
     # The exact values that fit: two arms at any n, and any number of arms at n = 10.
-    sizes = {10: (2, 5), 100: (5,)} if effort.quick else {10: (2, 5, 10, 50), 100: (2, 5, 10, 50), 500: (2, 5, 10, 50)}
-    for n in effort.among(sizes):
+    sizes = {10: (2, 5), 100: (5,)} if effort.quick else dict.fromkeys(LIFETIMES["bernoulli-bandit"], (2, 5, 10, 50))
+    for n in effort.among("bernoulli-bandit"):
         policies = {**methods(bandits, (*_BANDIT_PLANS, "ucb1", *_SIMPLE), n), "random": bandits.random_arm()}
         for k in sizes[n]:
             setting = {"problem": "bernoulli-bandit", "k": k, "n": n}
@@ -59,7 +66,7 @@ def bernoulli_bandit(effort: Effort) -> Iterator[list[Row]]:
 
 def tabular_mdp(effort: Effort) -> Iterator[list[Row]]:
     """Random MDPs of 10 states and 5 actions, H = 10: total reward of n episodes."""
-    lifetimes = effort.among((10,) if effort.quick else (10, 25, 50, 75, 100))
+    lifetimes = effort.among("tabular-mdp")
     if not lifetimes:
         return
     steps, key = 10 * lifetimes[-1], jax.random.key(effort.seed)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jaxmeta import parts, registry
+from jaxmeta.checks import check_family_sizes
 from jaxmeta.references import MOVES as MOVES
 from jaxmeta.tasks.bandits import (
     BernoulliBandit as BernoulliBandit,
@@ -108,5 +109,6 @@ def make(name: str, **settings: Any) -> TaskDistribution:
     # Settings that cannot be written down, such as functions, have no types to check.
     written = {setting: value for setting, value in settings.items() if setting in tree or setting not in known}
     tree = parts.overlay(family, tree, written)
+    check_family_sizes(**settings)
     given = {setting: tree.get(setting, value) for setting, value in settings.items()}
     return parts.built(parts.as_part(family, given))

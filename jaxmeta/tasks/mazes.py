@@ -63,7 +63,7 @@ class HiddenGoalMaze(Wrapper):
 
     def at_goal(self, params: Any) -> Array:
         """Whether each open cell is the goal, ``[C]``."""
-        return jnp.all(jnp.asarray(self.cells) == params.goal, axis=-1)
+        return jnp.all(jnp.asarray(self.cells) == params.goal[None], axis=-1)
 
     def render(self, state, params):
         return drawing.figure(drawing.grid, self.walls, {"G": params.goal, "A": state.pos})

@@ -69,7 +69,7 @@ class TabularMDP(DiscreteEnvironment):
 
 def _cycle(states: int, actions: int) -> Array:
     """Action ``a`` moves ``a + 1`` states on, without noise."""
-    target = (jnp.arange(states)[:, None] + jnp.arange(actions) + 1) % states
+    target = (jnp.arange(states)[:, None] + jnp.arange(actions)[None] + 1) % states
     return jax.nn.one_hot(target, states, dtype=jnp.float32)
 
 

@@ -14,6 +14,14 @@ def described(tree):
     return jax.tree.map(lambda leaf: (leaf.dtype, leaf.shape, getattr(leaf, "weak_type", False)), tree)
 
 
+@pytest.fixture
+def strict():
+    """No array is broadcast to more axes unless the code says so, as a user may ask of the whole process."""
+    with jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("method", registry.methods())
 def test_states_steps_and_adaptation_are_what_the_contract_says(method):
     family = "cartpole" if method in DISCRETE else "pendulum"
@@ -38,6 +46,27 @@ def test_states_steps_and_adaptation_are_what_the_contract_says(method):
         _, _, _, later = jax.eval_shape(learner.act, key, state.theta, phi, obs)
         assert described(later) == described(phi)
     assert lifetime.trajectory.mask.ndim == 3
+
+
+PARTS = {
+    "a bounded mixture": ("maml", "pendulum", {"policy": {"bounded_mean": True, "experts": 2}}),
+    "a context": ("cavia", "navigation", {"estimator.discount_weighting": True}),
+    "a transformer": ("rl2", "pendulum", {"policy.cell": "transformer"}),
+    "parallel scans": ("rl2", "pendulum", {"policy.cell": "linear"}),
+    "long short-term memory": ("rl2", "pendulum", {"policy.cell": "lstm"}),
+    "a memory of pairs": ("rl2", "tabular-mdp", {"policy": "tabular"}),
+    "images": ("rl2", "meta-maze", {}),
+}
+
+
+@pytest.mark.usefixtures("strict")
+@pytest.mark.parametrize("name", PARTS)
+def test_no_part_of_a_method_broadcasts_arrays_silently(name):
+    method, family, settings = PARTS[name]
+    tasks, algorithm = jaxmeta.experiment(method, family, preset=None, **settings, **{"family.horizon": 20}).build()
+    key = jax.random.key(0)
+    batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, tasks, 4), key)
+    jax.eval_shape(algorithm.step, key, jax.eval_shape(algorithm.init, key), batch)
 
 
 # Each makes arrays of its own; what the others are made of is among them.

@@ -94,6 +94,15 @@ def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused,
     assert refused(compare.main, run) == f"error: {file}: {message}; make it anew with jaxmeta evaluate {run}"
 
 
+def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):
+    run, one = described("from-scratch"), {"protocol": {}}
+    monkeypatch.setattr(compare, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
+    with pytest.raises(SystemExit):
+        compare.training(run, jaxmeta.experiment("from-scratch"), one)
+    entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
+    assert capsys.readouterr().err == f"error: {entry}; make it anew with jaxmeta evaluate {run}\n"
+
+
 def test_files_that_are_none_of_ours_are_named(refused, described):
     run = described("maml")
     for content in (b"", b"\xff\x00", b"[" * 100_000, b"[]"):

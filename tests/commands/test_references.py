@@ -46,6 +46,17 @@ def test_quick_means_fewer_tasks(monkeypatch, capsys):
     assert [(effort.tasks, effort.quick) for effort in efforts] == [(1000, True), (5, True), (100_000, False)]
 
 
+def test_lifetimes_that_one_of_the_problems_lacks_are_said(monkeypatch, capsys):
+    def problem(effort):
+        """Nothing."""
+        yield from ()
+
+    monkeypatch.setattr(reference_tables, "PROBLEMS", {"bernoulli-bandit": problem, "tabular-mdp": problem})
+    main(["--lifetimes", "10", "25", "500"])
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not tabulated")]
+    assert said == ["not tabulated, and left out: n 25", "not tabulated, and left out: n 500"]
+
+
 def test_a_bandit_row_agrees_with_its_exact_value():
     effort = reference_tables.Effort(tasks=400, quick=True, lifetimes=(), prior_mean=1.0, seed=0)
     first = next(reference_tables.rows_of("bernoulli-bandit", effort))
@@ -63,6 +74,9 @@ def test_a_bandit_row_agrees_with_its_exact_value():
     [
         (["--only", "tabular-mpd"], "--only: unknown name 'tabular-mpd'; did you mean tabular-mdp?"),
         (["--tasks", "1"], "--tasks: got 1; must be at least 2"),
+        (["--lifetimes", "10", "11"], "--lifetimes: got 11; tabulated are 10, 25, 50, 75, 100, 500"),
+        (["--quick", "--lifetimes", "500"], "--lifetimes: got 500; tabulated are 10, 100"),
+        (["--only", "gridnavi", "--lifetimes", "10"], "--lifetimes: got 10; tabulated are none"),
         (["--lifetimes", "10", "0"], "--lifetimes: got 0; must be at least 1"),
         (["--json", "no/such/folder/rows.json"], "--json: no/such/folder is not a directory"),
     ],

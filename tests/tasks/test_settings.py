@@ -12,6 +12,11 @@ from jaxmeta import registry, tasks
     [
         ("navigation", {"horizon": 2.5}, "horizon: got 2.5; must be a whole number"),
         ("navigation", {"horizon": "10"}, "horizon: got '10'; must be a whole number"),
+        ("navigation", {"horizon": 0}, "horizon: got 0; must be at least 1"),
+        ("navigation", {"horizon": -3}, "horizon: got -3; must be at least 1"),
+        ("navigation", {"horizon": 10**12}, "horizon: got 1000000000000; must be at most 2147483647"),
+        ("gridnavi", {"size": 10**6}, "size: got 1000000; must be at most 1000"),
+        ("bernoulli-bandit", {"arms": 10**9}, "arms: got 1000000000; must be at most 10000"),
         ("navigation", {"horizn": 10}, r"horizn: unknown setting; did you mean horizon\? navigation has horizon"),
         ("navigation-wind", {"wind": "strong"}, "wind: got 'strong'; must be a number"),
         ("gridnavi", {"size": None}, "size: got None; must be a whole number"),
