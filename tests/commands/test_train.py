@@ -114,7 +114,7 @@ def test_interrupted_by_the_keyboard_it_saves_and_leaves_with_the_usual_code(tmp
 
     keyboard = threading.Thread(target=interrupt)
     keyboard.start()
-    status = train.main([*SMALL, *SAVED, "--iterations", str(10**6), "--out", str(directory)])
+    status = train.main([*SMALL, *SAVED, "--iterations", str(10**4), "--out", str(directory)])
     keyboard.join()
     assert status == 130
     assert "stopped by SIGINT" in capsys.readouterr().out
