@@ -22,25 +22,21 @@ ALGORITHMS = {
     "fomaml": lambda tasks, **settings: jaxmeta.fomaml(tasks, outer=OPTAX(), **settings),
     "imaml": lambda tasks, **settings: jaxmeta.imaml(tasks, outer=OPTAX(), **settings),
     "learned-rule": lambda tasks, **settings: jaxmeta.learned_rule(tasks, outer=OPTAX(), **settings),
-    "maml": lambda tasks, **settings: jaxmeta.maml(tasks, outer=OPTAX(), **settings),
-    "maml-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml(
-        tasks, outer=OPTAX(), inner_rate=0.03, inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8), **settings
-    ),
     "maml-dice": lambda tasks, **settings: jaxmeta.maml(
         tasks, outer=OPTAX(), inner_loss=jaxmeta.objectives.dice(), **settings
     ),
     "maml-ppo": lambda tasks, **settings: jaxmeta.maml_ppo(tasks, outer=OPTAX(epochs=3), **settings),
-    "maml-rematerialised": lambda tasks, **settings: jaxmeta.maml(
+    "maml-two-steps-rematerialised-in-chunks": lambda tasks, **settings: jaxmeta.maml(
         tasks,
         outer=OPTAX(),
         adaptation_steps=2,
         adaptation=lambda *parts: jaxmeta.learners.rematerialised(jaxmeta.learners.whole_network(*parts)),
+        task_chunk=4,
         **settings,
     ),
-    "maml-two-steps": lambda tasks, **settings: jaxmeta.maml(
-        tasks, outer=OPTAX(), adaptation_steps=2, task_chunk=4, **settings
+    "maml-vpg-adam-inside": lambda tasks, inner_rate, **settings: jaxmeta.maml_vpg(
+        tasks, outer=OPTAX(), inner_rate=0.03, inner_optimizer=lambda rate: optax.adam(rate, eps_root=1e-8), **settings
     ),
-    "maml-vpg": lambda tasks, **settings: jaxmeta.maml_vpg(tasks, outer=OPTAX(), **settings),
     "meta-sgd": lambda tasks, **settings: jaxmeta.meta_sgd(tasks, outer=OPTAX(), **settings),
     "oracle": lambda tasks, policy, **settings: jaxmeta.multi_task(
         jaxmeta.tasks.reveal_task(tasks),
