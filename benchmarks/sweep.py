@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def run(key, rate):
         algorithm = jaxmeta.maml(tasks, inner_rate=rate, episodes=arguments.episodes)
-        sizes = {"iterations": arguments.iterations, "meta_batch": arguments.meta_batch}
+        sizes: dict[str, Any] = {"iterations": arguments.iterations, "meta_batch": arguments.meta_batch}
         return jaxmeta.meta_train(key, algorithm, tasks, **sizes)[1]["return_post"]
 
     result: dict[str, Any] = {

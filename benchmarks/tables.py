@@ -371,6 +371,21 @@ def accelerator_profile() -> str:
     return markdown(["", "kernels and copies", "the device is busy"], rows)
 
 
+def devices() -> str:
+    def row(one: dict[str, Any]) -> list[Cell]:
+        sums, others = one.get("all-reduce", 0), ("all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+        sizes = [sums, sum(one.get(name, 0) for name in others), one["temporary_bytes"] / 1e6]
+        return [
+            f"`{one['method'].replace('_', '-')}`",
+            one["devices"],
+            *sizes,
+            f"{one['difference'] / one['moved']:.0e}",
+        ]
+
+    heads = ["method", "devices", "sums", "other exchanges", "MB on each", "difference, of the move"]
+    return markdown(heads, [row(one) for one in results("devices_cpu")["devices"]])
+
+
 def faults() -> str:
     rows = [[one["case"], one["tries"], one["right"]] for one in results("faults")["cases"]]
     return markdown(["what was done to a run", "times", "right afterwards"], rows)
@@ -417,6 +432,7 @@ def headline_speed() -> str:
 
 _BANDITS = [{"n": n, "k": k} for n in (10, 100, 500) for k in (2, 5, 10, 50)]
 TABLES: dict[str, Callable[[], str]] = {
+    "devices": devices,
     "faults": faults,
     "headline": headline,
     "headline-speed": headline_speed,

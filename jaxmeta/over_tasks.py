@@ -1,12 +1,48 @@
-"""The only place where "for every task of the meta-batch" is spelled: chunks of tasks, one after another."""
+"""The only place where "for every task of the meta-batch" is spelled: devices side by side, chunks one after another.
+
+Under a mesh with an axis ``tasks`` (``jax.set_mesh(task_mesh())``) each device has an equal part of the tasks and works
+through its own chunks; a mean over tasks is one sum over devices. Without such a mesh, one device has them all.
+"""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
-from jaxmeta.checks import check_least
+from jaxmeta.checks import check_between, check_least
 from jaxmeta.types import Array, Info, PyTree, Theta
+
+AXIS = "tasks"
+
+
+def task_mesh(devices: int | None = None) -> Mesh:
+    """A mesh of this many devices, by default all there are, that the tasks of a meta-batch are shared out over.
+
+    Under ``jax.set_mesh`` of it everything that is traced uses it; ``meta_train`` takes it as an argument.
+    """
+    check_between(1, jax.device_count(), devices=jax.device_count() if devices is None else devices)
+    return jax.make_mesh((devices or jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
+
+
+def devices_for(count: int) -> int:
+    """Devices that ``count`` tasks are shared out over: 1 without a mesh, on a device of it, or where one had more."""
+    mesh = jax.sharding.get_abstract_mesh()
+    shared = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes and count % mesh.shape[AXIS] == 0
+    return mesh.shape[AXIS] if shared else 1
+
+
+def _on_each_device(function: Callable[..., PyTree], theta: PyTree, data: PyTree, out: PartitionSpec) -> PyTree:
+    """``function(theta, data)`` on each device's part of the data, which leads with the tasks."""
+    each = jax.shard_map(
+        function,
+        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        out_specs=out,
+        axis_names={AXIS},
+        # Derivatives are a device's own: they are summed over devices once, where a mean is taken.
+        check_vma=False,
+    )
+    return each(theta, data)
 
 
 def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int | None = None) -> PyTree:
@@ -20,12 +56,19 @@ def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int |
     Returns:
       The results, leaves ``[N, ...]``.
     """
-    if task_chunk is None:
-        return jax.vmap(function)(*data)
-    check_least(1, task_chunk=task_chunk)
-    size = min(task_chunk, jax.tree.leaves(data)[0].shape[0])
-    # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-    return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
+    if task_chunk is not None:
+        check_least(1, task_chunk=task_chunk)
+
+    def local(data: tuple[PyTree, ...]) -> PyTree:
+        if task_chunk is None:
+            return jax.vmap(function)(*data)
+        size = min(task_chunk, jax.tree.leaves(data)[0].shape[0])
+        # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
+        return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
+
+    if devices_for(jax.tree.leaves(data)[0].shape[0]) == 1:
+        return local(data)
+    return _on_each_device(lambda _, data: local(data), (), data, PartitionSpec(AXIS))
 
 
 def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
@@ -47,11 +90,11 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
 
     @jax.custom_vjp
     def mean(theta, data):
-        return mean_over_chunks(lambda chunk: sum_in_chunk(function, theta, chunk), data, task_chunk)
+        return mean_over_chunks(lambda theta, chunk: sum_in_chunk(function, theta, chunk), theta, data, task_chunk)
 
     def forward(theta, data):
         gradient = jax.value_and_grad(lambda theta, chunk: sum_in_chunk(function, theta, chunk), has_aux=True)
-        return mean_over_chunks(lambda chunk: gradient(theta, chunk), data, task_chunk)
+        return mean_over_chunks(gradient, theta, data, task_chunk)
 
     def backward(gradient, cotangents):
         # In each leaf's own type, whatever the type of the loss.
@@ -70,17 +113,28 @@ def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTr
     return jax.tree.map(lambda x: jnp.sum(x, axis=0), results)
 
 
-def mean_over_chunks(function: Callable[[PyTree], PyTree], data: PyTree, chunk: int) -> PyTree:
-    """Mean over ``N`` of ``function``, which sums over the chunk of ``data`` that it is given, in a scan's carry."""
-    count = jax.tree.leaves(data)[0].shape[0]
-    chunk = min(chunk, count)
-    whole = count - count % chunk
-    chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // chunk, chunk, *x.shape[1:]), data)
-    add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
+def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: int) -> PyTree:
+    """Mean over ``N`` of ``function(theta, data)``, which sums over the chunk of data that it is given."""
+    tasks = jax.tree.leaves(data)[0].shape[0]
     function = jax.jit(function)  # Traced once, for its types and in the scan.
-    first = jax.eval_shape(lambda chunks: function(jax.tree.map(lambda x: x[0], chunks)), chunks)
-    total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
-    total, _ = jax.lax.scan(lambda total, part: (add(total, function(part)), None), total, chunks)
-    if whole < count:
-        total = add(total, function(jax.tree.map(lambda x: x[whole:], data)))
-    return jax.tree.map(lambda x: x / count, total)
+    add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
+
+    def local(theta: PyTree, data: PyTree) -> PyTree:
+        count = jax.tree.leaves(data)[0].shape[0]
+        size = min(chunk, count)
+        whole = count - count % size
+        chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // size, size, *x.shape[1:]), data)
+        first = jax.eval_shape(lambda chunks: function(theta, jax.tree.map(lambda x: x[0], chunks)), chunks)
+        total = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), first)
+        total, _ = jax.lax.scan(lambda total, part: (add(total, function(theta, part)), None), total, chunks)
+        if whole < count:
+            total = add(total, function(theta, jax.tree.map(lambda x: x[whole:], data)))
+        return total
+
+    if devices_for(tasks) == 1:
+        total = local(theta, data)
+    else:
+        total = _on_each_device(
+            lambda theta, data: jax.lax.psum(local(theta, data), AXIS), theta, data, PartitionSpec()
+        )
+    return jax.tree.map(lambda x: x / tasks, total)

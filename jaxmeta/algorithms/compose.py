@@ -11,7 +11,7 @@ from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.checks import check_adaptation_steps, check_least
 from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import devices_for, over_tasks
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -133,11 +133,16 @@ def default_task_chunk(episodes: int, horizon: int) -> int:
 
 
 def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:
-    """The ``index``-th of ``count`` equal parts of the tasks; refuses a ``count`` that does not divide them."""
+    """Every ``count``-th task, from the ``index``-th on; refuses a ``count`` that does not divide them.
+
+    Each of the devices that tasks are shared out over has its share of every part.
+    """
     tasks = lifetimes.peer_return.shape[0]
-    if tasks % count:
-        raise ValueError(f"minibatches: got {count}; must divide the {tasks} tasks of the meta-batch")
-    return jax.tree.map(lambda x: x.reshape(count, tasks // count, *x.shape[1:])[index], lifetimes)
+    devices = devices_for(tasks)
+    if tasks % (count * devices):
+        on = f" on each of {devices} devices" if devices > 1 else ""
+        raise ValueError(f"minibatches: got {count}; must divide the {tasks // devices} tasks of the meta-batch{on}")
+    return jax.tree.map(lambda x: x.reshape(tasks // count, count, *x.shape[1:])[:, index], lifetimes)
 
 
 def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info]:

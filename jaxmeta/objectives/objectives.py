@@ -172,13 +172,14 @@ def adapted_divergence(
     def value_fn(new_theta: Theta) -> Array:
         return mean_over_tasks(one_value, task_chunk)(new_theta, lifetimes, references)[0]
 
-    def one_curvature(every: int, vector: Theta, lifetime: Lifetime):
+    def one_curvature(every: int, at: tuple[Theta, Theta], lifetime: Lifetime):
         # The gradient of the KL vanishes where the two policies are equal, so its Hessian there is exactly JᵀFJ, with J
         # the derivative through the adaptation and F the Hessian in the distribution's own parameters. That spares the
         # third derivatives which forward-over-reverse would compute only to multiply them by zero.
         def adapt(theta: Theta) -> Distribution:
             return adapted(theta, lifetime)
 
+        theta, vector = at
         now, moved = jax.jvp(adapt, (theta,), (vector,))
         gradient = jax.grad(lambda other: mean_kl(now, other, lifetime, every))
         cotangent = jax.jvp(gradient, (now,), (moved,))[1]
@@ -186,6 +187,7 @@ def adapted_divergence(
 
     def curvature_fn(vector: Theta, every: int) -> Theta:
         one = functools.partial(one_curvature, every)
-        return mean_over_chunks(lambda tasks: sum_in_chunk(one, vector, tasks), (lifetimes,), task_chunk)[0]
+        of_chunk = lambda at, tasks: sum_in_chunk(one, at, tasks)  # noqa: E731
+        return mean_over_chunks(of_chunk, (theta, vector), (lifetimes,), task_chunk)[0]
 
     return Divergence(value_fn, curvature_fn)

@@ -20,7 +20,7 @@ import jaxmeta
 from jaxmeta.checks import check_least
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
-from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, train_in_chunks
+from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, train_in_chunks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
@@ -86,10 +86,13 @@ def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
     return jax.jit(jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm)))(jnp.array(seeds))
 
 
-def traced(algorithm: MetaAlgorithm, tasks: TaskDistribution, *, seeds: list[int], meta_batch: int) -> Any:
+def traced(
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, seeds: list[int], meta_batch: int, devices: int | None = None
+) -> Any:
     """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
     states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
-    program = compiled_chunk(algorithm, tasks, meta_batch=meta_batch).trace(states, jnp.int32(1))
+    mesh = mesh_for(meta_batch, devices)
+    program = compiled_chunk(algorithm, tasks, meta_batch=meta_batch, mesh=mesh).trace(states, jnp.int32(1))
     check_memory(program.jaxpr)
     return program
 
@@ -105,6 +108,7 @@ def train_run(
     checkpoint_every: int = 50,
     keep: int = 3,
     max_skipped: int = 20,
+    devices: int | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     identity: str | None = None,
@@ -123,7 +127,7 @@ def train_run(
       seeds: names and keys of the seeds.
       identity: of the run, the same when it is resumed.
       begun: called with the iterations that are done, once all is restored and compiled, before anything is written.
-      program: from ``traced``, of the same algorithm, tasks, seeds and meta-batch, if it was traced before.
+      program: from ``traced``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was traced before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
     states, metrics = seed_states(algorithm, seeds), directory / "metrics.csv"
@@ -137,8 +141,10 @@ def train_run(
         done = int(states.iteration[0])
         saved = done if resume else None
         started = time.perf_counter()
-        program = traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch) if program is None else program
+        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices}
+        program = traced(algorithm, tasks, **shape) if program is None else program
         compiled = program.lower().compile()
+        states = jax.device_put(states, compiled.input_shardings[0][0])
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
         table = CsvLog(metrics, columns(program.out_info[1]), seeds, done)
         begun(done)

@@ -1,5 +1,6 @@
 """Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -7,8 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta.checks import check_least
+from jaxmeta.over_tasks import task_mesh
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
 
@@ -60,7 +63,13 @@ def meta_iteration(
 
 
 def meta_train(
-    key: Key, algorithm: MetaAlgorithm, tasks: TaskDistribution, *, iterations: int, meta_batch: int = 20
+    key: Key,
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    iterations: int,
+    meta_batch: int = 20,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Info]:
     """A whole training run as one pure function: jit it, or vmap it over keys and over the builder's own numbers.
 
@@ -70,13 +79,25 @@ def meta_train(
       tasks: the family that it learns across.
       iterations: meta-iterations, ≥ 1.
       meta_batch: tasks in each, ≥ 1.
+      mesh: devices that the tasks of a meta-batch are shared out over, from ``task_mesh``; must divide ``meta_batch``.
+        By default what ``jax.set_mesh`` says, or one device.
 
     Returns:
       The last state, and ``Info`` with leading axis ``[iterations]``.
     """
     check_least(1, iterations=iterations)
     step = meta_iteration(algorithm, tasks, meta_batch)
-    return jax.lax.scan(lambda state, _: step(state), init_state(key, algorithm), length=iterations)
+
+    def train() -> tuple[TrainState, Info]:
+        return jax.lax.scan(lambda state, _: step(state), init_state(key, algorithm), length=iterations)
+
+    if mesh is None:
+        return train()
+    if meta_batch % mesh.size:
+        raise ValueError(f"meta_batch: got {meta_batch}; must be a multiple of the mesh's {mesh.size} devices")
+    key = jax.lax.with_sharding_constraint(key, NamedSharding(mesh, PartitionSpec()))
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        return train()
 
 
 class Chunk(NamedTuple):
@@ -92,14 +113,30 @@ class Chunk(NamedTuple):
     seconds: float
 
 
+def mesh_for(meta_batch: int, devices: int | None = None) -> Mesh | None:
+    """A mesh of so many devices, by default of the most that divide a meta-batch; ``None`` for one device.
+
+    Raises:
+      ValueError: more devices than there are, or a number that does not divide the meta-batch.
+    """
+    if devices is None:
+        devices = max(count for count in range(1, jax.device_count() + 1) if meta_batch % count == 0)
+    if devices < 1 or devices > jax.device_count():
+        raise ValueError(f"devices: got {devices}; there are {jax.device_count()}")
+    if meta_batch % devices:
+        raise ValueError(f"devices: got {devices}; must divide the {meta_batch} tasks of the meta-batch")
+    return task_mesh(devices) if devices > 1 else None
+
+
 def compiled_chunk(
-    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64
+    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64, mesh: Mesh | None = None
 ) -> jax.stages.Wrapped:
     """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
     run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
-    ``Info`` is ``[longest, S]``, valid up to ``count``.
+    ``Info`` is ``[longest, S]``, valid up to ``count``. The tasks of a meta-batch are shared out over a mesh, each of
+    whose devices has the whole state.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
 
@@ -111,6 +148,10 @@ def compiled_chunk(
         return jax.lax.map(step, states, batch_size=None if jax.default_backend() == "cpu" or seeds == 1 else seeds)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
+        with contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return run_on_mesh(states, count)
+
+    def run_on_mesh(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         def body(index: Array, carry: tuple[TrainState, Info]) -> tuple[TrainState, Info]:
             states, infos = carry
             states, info = step_all(states)
@@ -120,7 +161,10 @@ def compiled_chunk(
         infos = jax.tree.map(lambda x: jnp.zeros((longest, *x.shape), x.dtype), shapes)
         return jax.lax.fori_loop(0, count, body, (states, infos))
 
-    return jax.jit(run_fn, donate_argnums=0)
+    if mesh is None:
+        return jax.jit(run_fn, donate_argnums=0)
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.jit(run_fn, donate_argnums=0, in_shardings=whole, out_shardings=whole)
 
 
 def train_in_chunks(

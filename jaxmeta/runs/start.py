@@ -43,6 +43,8 @@ class Saving:
     """Write TensorBoard scalars beside metrics.csv (needs the tensorboard extra)."""
     max_skipped: int = 20
     """Stop after so many updates in a row that were not finite, of any seed; 0: never."""
+    devices: int | None = None
+    """Devices that the tasks of a meta-batch are shared out over; by default the most there are that divide it."""
 
 
 class StartError(RuntimeError):
@@ -99,7 +101,7 @@ def start(
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
     with experiment.located():
-        program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch)
+        program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch, devices=saving.devices)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -116,7 +118,10 @@ def start(
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
         before = json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
-        here = runs.describe()
+        mesh = runs.mesh_for(meta_batch, saving.devices)
+        here = {**runs.describe(), "devices": 1 if mesh is None else mesh.size}
+        if mesh is not None:
+            announce(f"{mesh.size} of {here['device']['count']} devices, {meta_batch // mesh.size} tasks on each")
         for line in changed(before["history"], here):
             announce(f"warning: {line}")
 
@@ -175,9 +180,10 @@ def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
     if not history:
         return []
     last, lines = history[-1], []
-    for name in ("cores", "device"):
-        if last.get(name) != here[name]:
-            lines.append(f"{name} were {last.get(name)} and are {here[name]} now: the last bits may differ")
+    for name in ("cores", "device", "devices"):
+        was = last.get(name, 1 if name == "devices" else None)
+        if was != here[name]:
+            lines.append(f"{name} were {was} and are {here[name]} now: the last bits may differ")
     moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
     return [*lines, *(f"{name} is another version now: the last bits may differ" for name in moved)]
 

@@ -121,7 +121,7 @@ def test_every_method_has_a_file_or_none():
     assert len(listed) == len(set(listed))
 
 
-@pytest.mark.parametrize("preset", ["rl2-bandit-500", "tabular-rl2-mdp", "varibad-gridnavi-2020"])
+@pytest.mark.parametrize("preset", ["rl2-bandit-500", "rl2-tabular-mdp", "tabular-rl2-mdp", "varibad-gridnavi-2020"])
 def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
     part = "model" if preset.startswith("varibad") else "policy"
     shorter = ["--iterations", "1", "--meta-batch", "4", "--outer.minibatches", "2", f"--{part}.size", "8"]

@@ -1,4 +1,5 @@
 import itertools
+import types
 
 import chex
 import jax
@@ -123,3 +124,13 @@ def test_counts_below_one_are_named(navigation, tiny, name, value):
     sizes = {"iterations": 1, "meta_batch": 1, name: value}
     with pytest.raises(ValueError, match=f"^{name}: got 0; must be at least 1$"):
         jaxmeta.meta_train(jax.random.key(0), tiny, navigation, **sizes)
+
+
+def test_devices_are_as_many_as_there_are_and_divide_the_meta_batch(navigation, tiny):
+    assert train.mesh_for(20) is None
+    with pytest.raises(ValueError, match="devices: got 2; there are 1"):
+        train.mesh_for(20, 2)
+    with pytest.raises(ValueError, match="devices: got 0"):
+        train.mesh_for(20, 0)
+    with pytest.raises(ValueError, match="meta_batch: got 20; must be a multiple of the mesh's 3 devices"):
+        jaxmeta.meta_train(jax.random.key(0), tiny, navigation, iterations=1, mesh=types.SimpleNamespace(size=3))
