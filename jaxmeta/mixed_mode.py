@@ -34,7 +34,8 @@ def inner_gradient(loss: Callable[..., Array]) -> Callable[..., PyTree]:
     def gradient(weights: PyTree, *others: PyTree) -> PyTree:
         leaves, tree = jax.tree.flatten((weights, *others))
         traced = jax.make_jaxpr(lambda *leaves: loss(*tree.unflatten(leaves)))(*leaves)
-        if _has_own_derivatives(traced.jaxpr):
+        # jax.grad also refuses a loss that is not one number, in its own words.
+        if len(traced.jaxpr.outvars) != 1 or _has_own_derivatives(traced.jaxpr):
             return jax.grad(loss)(weights, *others)
         fast = jax.tree.structure(weights)
         count, inputs = fast.num_leaves, len(leaves)

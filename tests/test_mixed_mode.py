@@ -225,3 +225,9 @@ def test_activations_of_jax_are_taken_by_mixed_modes():
     within = lambda weights, slow: jnp.sum(jax.nn.softplus(jax.nn.relu(weights) * slow))  # noqa: E731
     program = jax.make_jaxpr(lambda *at: jax.jvp(inner_gradient(within), at, at))(jnp.ones(3), jnp.ones(3))
     assert "linear[" in str(program)
+
+
+@pytest.mark.parametrize("within", [lambda weights: weights, lambda weights: (jnp.sum(weights), weights)])
+def test_a_loss_that_is_not_one_number_is_refused_as_jax_refuses_it(within):
+    with pytest.raises(TypeError, match="Gradient only defined for scalar-output functions"):
+        inner_gradient(within)(jnp.ones(3))
