@@ -96,10 +96,15 @@ def check_action(env: environment.Environment, action: Any) -> None:
 
 
 def has_bounds(space: spaces.Box) -> bool:
-    """Whether all ends of a box are finite; where there is none, gymnax writes the largest number."""
-    return all(
-        np.all(np.abs(np.asarray(end, np.float64)) < np.finfo(np.float32).max) for end in (space.low, space.high)
-    )
+    """Whether all ends of a box are finite."""
+    return bool(np.all(bounded_entries(space)))
+
+
+def bounded_entries(space: spaces.Box) -> np.ndarray:
+    """Which entries of a box have two finite ends; where there is none, gymnax writes the largest number."""
+    ends = (np.broadcast_to(np.asarray(end, np.float64), space.shape) for end in (space.low, space.high))
+    low, high = (np.abs(end) < np.finfo(np.float32).max for end in ends)
+    return low & high
 
 
 def is_zero(weight: object) -> bool:

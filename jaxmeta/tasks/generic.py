@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_least, has_bounds
+from jaxmeta.checks import bounded_entries, check_least
 from jaxmeta.tasks.environments import typed
 from jaxmeta.tasks.wrappers import Wrapper, flat_actions, flat_observations, scale_actions
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
@@ -24,12 +24,12 @@ def from_gymnax(
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
 
-    Bounded continuous actions are scaled to ``[−1, 1]``; actions of several parts become one, their combinations
-    numbered where they are discrete. Observations become vectors: discrete ones one-hot, the parts of a ``Dict`` in the
-    order of their names; networks know which of the entries are an image. Truth values and unsigned numbers become
-    float32, and a state has the types that ``step_env`` gives it from the first step on. Python numbers among the
-    parameters that a sampler gives become arrays. Only what is in the parameters can be a task: an environment that
-    draws its goal in ``reset_env`` changes the task with every episode.
+    Bounded entries of continuous actions are scaled to ``[−1, 1]``; actions of several parts become one, their
+    combinations numbered where they are discrete. Observations become vectors of float32: discrete ones one-hot, the
+    parts of a ``Dict`` in the order of their names; networks know which of the entries are an image. Truth values and
+    unsigned numbers become float32 in any case, and a state has the types that ``step_env`` gives it from the first
+    step on. Python numbers among the parameters that a sampler gives become arrays. Only what is in the parameters can
+    be a task: an environment that draws its goal in ``reset_env`` changes the task with every episode.
 
     Args:
       env: a gymnax environment.
@@ -41,7 +41,8 @@ def from_gymnax(
 
     Raises:
       TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.
-      ValueError: what ``reset_env`` or ``step_env`` returns is not of one shape at each step; it is named.
+      ValueError: what ``reset_env`` or ``step_env`` returns is not of one shape at each step, or an observation not of
+        its space; it is named.
     """
     if not isinstance(env, environment.Environment):
         raise TypeError(f"env: got {type(env).__name__}; must be a gymnax Environment (gymnax.make returns a pair)")
@@ -54,7 +55,7 @@ def from_gymnax(
     env = flat_actions(with_steady_types(env, jax.eval_shape(sample, jax.random.key(0))))
     env = flat_observations(env) if flatten else env
     space = env.action_space(env.default_params)
-    bounded = isinstance(space, spaces.Box) and has_bounds(space)
+    bounded = isinstance(space, spaces.Box) and bounded_entries(space).any()
 
     def strong(sampler: Callable[[Key], Task]) -> Callable[[Key], Task]:
         return lambda key: typed(sampler(key))

@@ -1,13 +1,14 @@
 """Spaces of observations and actions as flat vectors, and what these consist of."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
+from jax.tree_util import all_leaves
 
 from jaxmeta.types import Array
 
@@ -38,32 +39,58 @@ def children_of(space: spaces.Space) -> dict[Any, spaces.Space] | None:
 
 def flat_bounds(space: spaces.Space) -> tuple[Array, Array, int]:
     """Lower and upper bounds ``[D]`` and size D of the flat form of a ``Box``, ``Discrete``, ``Dict`` or ``Tuple``."""
-    children = children_of(space)
-    if children is not None:
-        lows, highs, sizes = zip(*(flat_bounds(each) for each in children.values()), strict=True)
-        return jnp.concatenate(lows), jnp.concatenate(highs), sum(sizes)
-    if isinstance(space, spaces.Discrete):
-        return jnp.zeros(space.n), jnp.ones(space.n), space.n
-    if not isinstance(space, spaces.Box):
-        raise ValueError(f"space: got {space}; must be a Box or Discrete, or a Dict or Tuple of such")
-    ends = (jnp.asarray(bound, jnp.float32) for bound in (space.low, space.high))
-    low, high = (jnp.broadcast_to(end, space.shape).ravel() for end in ends)
+    # Numbers also inside of jit, unless they depend on what is traced: what networks are built by.
+    with jax.ensure_compile_time_eval():
+        children = children_of(space)
+        if children is not None:
+            each = [flat_bounds(child) for child in children.values()]
+            low, high = (jnp.concatenate([jnp.zeros(0), *(one[end] for one in each)]) for end in (0, 1))
+        elif isinstance(leaf := _known(space), spaces.Discrete):
+            low, high = jnp.zeros(leaf.n), jnp.ones(leaf.n)
+        else:
+            ends = (jnp.asarray(bound, jnp.float32) for bound in (leaf.low, leaf.high))
+            low, high = (jnp.broadcast_to(end, leaf.shape).ravel() for end in ends)
     return low, high, low.shape[0]
 
 
+def _known(space: spaces.Space) -> Any:
+    """A ``Box`` or a ``Discrete``, whose choices are numbered from 0: elsewhere they may begin at another number."""
+    if isinstance(space, spaces.Discrete):
+        first = getattr(space, "start", 0)
+        if space.n < 1 or first != 0:
+            raise ValueError(f"space: got {space.n} choices from {first} on; must be at least 1 from 0 on")
+    elif not isinstance(space, spaces.Box):
+        raise ValueError(f"space: got {space}; must be a Box or Discrete, or a Dict or Tuple of such")
+    return space
+
+
 def flat_observation(obs: Any, space: spaces.Space) -> Array:
-    """An observation as a float32 vector ``[D]``: discrete ones one-hot, all others ravelled, one after the other."""
+    """An observation as a float32 vector ``[D]``: discrete ones one-hot, all others ravelled, one after the other.
+
+    Raises:
+      ValueError: an observation that does not have the parts or the shapes of the space.
+    """
     children = children_of(space)
     if children is not None:
-        return jnp.concatenate([flat_observation(_entry(obs, key), each) for key, each in children.items()])
+        if isinstance(obs, (Mapping, Sequence)) and len(obs) != len(children):
+            raise ValueError(f"env: observes {len(obs)} parts where its observation space has {len(children)}, {space}")
+        parts = [flat_observation(_entry(obs, key, space), each) for key, each in children.items()]
+        return jnp.concatenate([jnp.zeros(0, jnp.float32), *parts])
+    shape = tuple(_known(space).shape)
+    if not all_leaves([obs]) or np.shape(obs) != shape:
+        got = f"shape {np.shape(obs)}" if all_leaves([obs]) else f"a {type(obs).__name__}"
+        raise ValueError(f"env: observes {got} where its observation space has shape {shape}, {space}")
     if isinstance(space, spaces.Discrete):
         return jax.nn.one_hot(obs, space.n, dtype=jnp.float32)
     return jnp.ravel(jnp.asarray(obs, jnp.float32))
 
 
-def _entry(value: Any, key: Any) -> Any:
+def _entry(value: Any, key: Any, space: spaces.Space) -> Any:
     """Of a mapping or a sequence, or an attribute: gymnax lets observations be either."""
-    return value[key] if isinstance(value, Mapping) or isinstance(key, int) else getattr(value, key)
+    try:
+        return value[key] if isinstance(value, Mapping) or isinstance(key, int) else getattr(value, key)
+    except (KeyError, AttributeError):
+        raise ValueError(f"env: observes no {key!r}, which its observation space has, {space}") from None
 
 
 def parts_of_space(space: spaces.Space) -> tuple[ObservationPart, ...]:
@@ -85,15 +112,19 @@ def flat_action_space(space: spaces.Space) -> spaces.Discrete | spaces.Box:
       ValueError: discrete and continuous actions together, or more than 4,096 combinations.
     """
     leaves = _action_leaves(space)
+    if not leaves:
+        raise ValueError(f"env: action space is {space}; must have at least one part")
     if all(isinstance(leaf, spaces.Discrete) for leaf in leaves):
-        count = math.prod(leaf.n for leaf in leaves)
+        count = math.prod(_known(leaf).n for leaf in leaves)
         if count > 4096:
             raise ValueError(
                 f"env: action space {space} has {count:,} combinations; at most 4,096 are taken as one action"
             )
         return spaces.Discrete(count)
     if all(isinstance(leaf, spaces.Box) for leaf in leaves):
-        low, high = (jnp.concatenate(ends) for ends in zip(*(flat_bounds(leaf)[:2] for leaf in leaves), strict=True))
+        if not all(jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in leaves):
+            raise ValueError(f"env: action space is {space}; whole numbers are a Discrete each, not a Box")
+        low, high, _ = flat_bounds(spaces.Tuple(leaves))
         return spaces.Box(low, high, low.shape, jnp.float32)
     raise ValueError(f"env: action space is {space}; its parts must be all Discrete or all Box")
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_least
+from jaxmeta.checks import bounded_entries, check_action, check_least
 from jaxmeta.tasks.environments import EpisodeView, TaskEnvironment, figures_of, kept_types, numbers
 from jaxmeta.tasks.spaces import (
     ObservationPart,
@@ -83,16 +83,31 @@ def observation_parts(env: environment.Environment) -> tuple[ObservationPart, ..
 
 
 class ScaledActions(Wrapper):
-    """Actions live in ``[−1, 1]``, are clipped there and mapped linearly onto the wrapped environment's box."""
+    """Actions live in ``[−1, 1]``, are clipped there and mapped linearly onto the wrapped environment's box.
+
+    Entries without bounds are passed on as they are.
+    """
+
+    def __init__(self, env: environment.Environment):
+        super().__init__(env)
+        self.bounded = bounded_entries(env.action_space(env.default_params))
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
         space = self.env.action_space(params)
+        low, high = (jnp.asarray(end, jnp.float32) for end in (space.low, space.high))
         unit = (jnp.clip(action, -1.0, 1.0) + 1.0) / 2.0
-        return self.env.step_env(key, state, space.low + unit * (space.high - space.low), params)
+        # Without infinite numbers in what is not taken, whose derivatives would be NaN.
+        low, high = (jnp.where(self.bounded, end, 0.0) for end in (low, high))
+        return self.env.step_env(key, state, jnp.where(self.bounded, low + unit * (high - low), action), params)
 
     def action_space(self, params=None) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, self.env.action_space(params).shape, jnp.float32)
+        space = self.env.action_space(params)
+        if self.bounded.all():
+            return spaces.Box(-1.0, 1.0, space.shape, jnp.float32)
+        with jax.ensure_compile_time_eval():
+            low, high = (jnp.where(self.bounded, side, end) for side, end in ((-1.0, space.low), (1.0, space.high)))
+        return spaces.Box(low, high, space.shape, jnp.float32)
 
 
 def scale_actions(env: environment.Environment) -> ScaledActions:
@@ -175,7 +190,10 @@ class ChangedObservations(Wrapper):
 def flat_observations(env: environment.Environment) -> environment.Environment:
     """The same environment, its observations as float32 vectors ``[D]``, if they are not; it knows their parts."""
     space = env.observation_space(env.default_params)
-    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+    obs, _ = jax.eval_shape(env.reset_env, jax.random.key(0), env.default_params)
+    flat = jax.eval_shape(lambda obs: flat_observation(obs, space), obs)
+    # What is observed has the last word on the type: a space says what it likes.
+    if isinstance(space, spaces.Box) and (obs.shape, obs.dtype) == (flat.shape, flat.dtype):
         return env
     return ChangedObservations(env, lambda obs, params: obs, lambda low, high: (low, high))
 
@@ -212,8 +230,8 @@ class FlatActions(Wrapper):
 def flat_actions(env: environment.Environment) -> environment.Environment:
     """The same environment, its actions ``Discrete`` or a ``Box`` of rank 1, if they are not."""
     space = env.action_space(env.default_params)
-    flat = isinstance(space, spaces.Discrete) or (isinstance(space, spaces.Box) and len(space.shape) == 1)
-    return env if flat else FlatActions(env)
+    one = flat_action_space(space)
+    return env if type(one) is type(space) and one.shape == tuple(space.shape) else FlatActions(env)
 
 
 class RepeatedActions(Wrapper):
@@ -266,6 +284,7 @@ def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
         lambda obs, params: (obs - middle) / half,
         lambda low, high: (-limit, limit),
         lambda obs: obs * np.asarray(half) + np.asarray(middle),
+        parts=tuple(part._replace(scale=1.0) for part in observation_parts(tasks.env)),
     )
     return tasks._replace(env=scaled)
 

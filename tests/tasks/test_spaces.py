@@ -125,11 +125,32 @@ def test_continuous_actions_of_several_parts_are_one_vector_scaled_to_one():
     np.testing.assert_allclose(collected(tasks, jnp.array([-1.0, 1.0, 0.5])).reward, [[-100 + 30 + 7.5] * 3])
 
 
+def beginning_at(start):
+    space = spaces.Discrete(3)
+    space.start = start
+    return space
+
+
+def test_entries_of_an_action_are_scaled_and_clipped_where_they_have_bounds():
+    space = spaces.Tuple((spaces.Box(-2.0, 4.0, (1,)), spaces.Box(-jnp.inf, jnp.inf, ()), spaces.Box(0.0, jnp.inf, ())))
+    tasks = family(space, lambda a: 100 * a[0][0] + 10 * a[1] + a[2])
+    low, high, _ = flat_bounds(tasks.env.action_space(tasks.env.default_params))
+    np.testing.assert_array_equal(low, [-1.0, -jnp.inf, 0.0])
+    np.testing.assert_array_equal(high, [1.0, jnp.inf, jnp.inf])
+    np.testing.assert_allclose(collected(tasks, jnp.array([0.0, 3.0, 2.0])).reward, [[100 + 30 + 2.0] * 3])
+    np.testing.assert_allclose(collected(tasks, jnp.array([9.0, -3.0, 2.0])).reward, [[400 - 30 + 2.0] * 3])
+
+
 @pytest.mark.parametrize(
     ("space", "message"),
     [
         (spaces.Tuple((spaces.Discrete(2), spaces.Box(0, 1, (1,)))), "must be all Discrete or all Box"),
         (spaces.Tuple((spaces.Discrete(100), spaces.Discrete(100))), "10,000 combinations; at most 4,096"),
+        (spaces.Tuple(()), "must have at least one part"),
+        (spaces.Box(0, 3, (2,), jnp.int32), "whole numbers are a Discrete each, not a Box"),
+        (spaces.Discrete(0), "got 0 choices from 0 on; must be at least 1 from 0 on"),
+        (beginning_at(1), "got 3 choices from 1 on"),
+        (spaces.Tuple((beginning_at(1), spaces.Discrete(2))), "got 3 choices from 1 on"),
     ],
 )
 def test_actions_that_cannot_be_one_are_refused(space, message):
@@ -169,3 +190,65 @@ def test_an_environment_of_gymnax_fits_learners_that_adapt_by_gradients_and_by_m
     lifetimes = jaxmeta.as_lifetime(tasks, 1)
     memory = jaxmeta.networks.recurrent_policy_for(lifetimes.env, lifetimes.horizon, size=4)
     assert jaxmeta.rl2(lifetimes, policy=memory).step is not None
+
+
+@pytest.mark.parametrize(
+    ("space", "obs", "message"),
+    [
+        (MIXED.spaces["picture"], jnp.zeros((3, 4)), r"observes shape \(3, 4\) where .* has shape \(4, 3\)"),
+        (spaces.Discrete(3), jnp.zeros(1, int), r"observes shape \(1,\) where .* has shape \(\)"),
+        (spaces.Box(0, 1, (2,)), {"a": jnp.zeros(2)}, "observes a dict where"),
+        (spaces.Dict({"a": spaces.Box(0, 1, ())}), {"a": 0.0, "b": 0.0}, "observes 2 parts where .* has 1"),
+        (spaces.Dict({"a": spaces.Box(0, 1, ())}), {"b": 0.0}, "observes no 'a'"),
+    ],
+)
+def test_an_observation_that_does_not_fit_its_space_is_refused(space, obs, message):
+    with pytest.raises(ValueError, match=message):
+        flat_observation(obs, space)
+
+
+def seen(space, see):
+    env = Mixed(spaces.Discrete(2), lambda action: 0.0)
+    env.observation_space = lambda params=None: space
+    env.seen = see
+    return jaxmeta.from_gymnax(env, lambda key: env.default_params)
+
+
+def test_from_gymnax_looks_at_what_is_observed():
+    with pytest.raises(ValueError, match="got 3 choices from 1 on"):
+        seen(beginning_at(1), lambda x: 1)
+    with pytest.raises(ValueError, match=r"^env: observes shape \(3,\) where its observation space has shape \(2,\)"):
+        seen(spaces.Box(0, 1, (2,)), lambda x: jnp.full(3, x))
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.int32, jnp.float16, jnp.float32])
+@pytest.mark.parametrize("declared", [True, False])
+def test_every_vector_is_of_float32(dtype, declared):
+    """Differences of small whole numbers would wrap around."""
+    tasks = seen(
+        spaces.Box(-100, 100, (1,), dtype if declared else jnp.float32), lambda x: (100 * (x - 1))[None].astype(dtype)
+    )
+    obs = collected(tasks, jnp.int32(0)).obs
+    assert obs.dtype == jnp.float32
+    np.testing.assert_array_equal(obs[0, :, 0], [-100, 0, 100])
+
+
+def test_parts_may_be_empty():
+    space = spaces.Dict({"nothing": spaces.Dict({}), "x": spaces.Box(0, 9, (1,)), "none": spaces.Tuple(())})
+    obs = collected(seen(space, lambda x: {"nothing": {}, "x": x[None], "none": ()}), jnp.int32(0)).obs
+    np.testing.assert_array_equal(obs[0, :, 0], [0, 1, 2])
+
+
+def test_families_of_several_parts_can_be_built_inside_of_jit():
+    def reset(key):
+        tasks = family(spaces.Tuple((spaces.Box(-1.0, 1.0, (2,)), spaces.Box(-jnp.inf, jnp.inf, ()))))
+        jaxmeta.networks.policy_for(tasks.env)
+        return tasks.env.reset_env(key, tasks.env.default_params)[0]
+
+    assert jax.eval_shape(reset, jax.random.key(0)).shape == (18,)
+
+
+def test_a_scaled_image_is_not_scaled_again():
+    tasks = jaxmeta.tasks.scale_observations(family(spaces.Discrete(2)))
+    assert observation_parts(tasks.env)[-1] == ObservationPart((4, 3), 1.0)
+    np.testing.assert_allclose(collected(tasks, jnp.int32(0)).obs[0, 1, -12:], 2 * 51 / 255 - 1, rtol=1e-5)
