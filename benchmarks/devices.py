@@ -16,7 +16,7 @@ import tyro
 METHODS: dict[str, tuple[str, int, dict[str, Any], dict[str, Any]]] = {
     "maml": ("navigation", 0, {}, {"episodes": 10, "adaptation_steps": 2, "epochs": 1}),
     "promp": ("navigation", 0, {}, {"episodes": 10, "epochs": 3}),
-    "trpo_maml": ("navigation", 0, {}, {"episodes": 10}),
+    "trpo_maml": ("navigation", 0, {}, {"episodes": 10, "inner_rate": 0.02}),
     "rl2": ("bernoulli-bandit", 1, {"horizon": 100}, {"epochs": 2, "minibatches": 2}),
     "varibad": ("bernoulli-bandit", 1, {"horizon": 20}, {"epochs": 2, "minibatches": 2}),
     "pearl": ("pendulum", 0, {"horizon": 50}, {"batch_tasks": 16, "updates": 10}),
