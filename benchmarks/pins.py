@@ -102,7 +102,7 @@ QUICKLY = (
 
 Entry = dict[str, Any]
 """``{"info": {metric: [a number a meta-iteration]}, "theta": {"count", "sum", "norm"}}``, ``{"refused": message}``, or
-``{"failed": message}`` where the error is none that a user is meant to see."""
+``{"failed": message}`` where the error is none that a user is meant to see; ``{"traced": True}`` with ``--trace``."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +113,8 @@ class Pins:
     """Write what is computed to this JSON file, an entry a line; entries that are there already are not computed."""
     against: Path | None = None
     """Compute the entries of this file anew, and say which differ; exit status 1 if any does beyond rounding."""
+    trace: bool = False
+    """Trace all pairs and presets without computing anything; exit status 1 if any fails, but for those refused."""
     only: tuple[str, ...] = ()
     """Only entries whose name has one of these in it, such as maml/ or /cartpole or preset:."""
     sample: int | None = None
@@ -128,16 +130,30 @@ class Pins:
 
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Pins, args=argv)
-    if (arguments.record is None) == (arguments.against is None):
-        raise SystemExit("error: give either --record or --against")
+    if (arguments.record is not None) + (arguments.against is not None) + arguments.trace != 1:
+        raise SystemExit("error: give one of --record, --against and --trace")
     if arguments.workers < 1 or (arguments.sample is not None and arguments.sample < 1):
         raise SystemExit("error: workers and sample must be at least 1")
     if arguments.sample is not None and arguments.against is None:
         raise SystemExit("error: --sample is of --against")
+    if arguments.trace:
+        return trace(arguments)
     if arguments.record is not None:
         return record(arguments, arguments.record)
     assert arguments.against is not None
     return compare(arguments, arguments.against)
+
+
+def trace(arguments: Pins) -> int:
+    """Trace every pair and preset; print those that are refused, and those that fail."""
+    counts = collections.Counter()
+    for name, entry, _ in computed(chosen(known(), arguments.only), arguments):
+        kind = outcome(entry).partition(":")[0]
+        counts[kind] += 1
+        if kind != "traced":
+            print(f"{name}: {outcome(entry)}", flush=True)
+    print(", ".join(f"{count} {kind}" for kind, count in counts.most_common()))
+    return 1 if counts["failed"] else 0
 
 
 def record(arguments: Pins, path: Path) -> int:
@@ -244,7 +260,7 @@ def computed(names: Sequence[str], arguments: Pins) -> Iterator[tuple[str, Entry
             initargs=(arguments.cache,),
         )
         try:
-            futures = {pool.submit(pin, name): name for name in names[first : first + 100]}
+            futures = {pool.submit(pin, name, arguments.trace): name for name in names[first : first + 100]}
             for future in concurrent.futures.as_completed(futures):
                 yield futures[future], *future.result()
         finally:
@@ -263,7 +279,7 @@ def _prepare(cache: Path | None) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-def pin(name: str) -> tuple[Entry, float]:
+def pin(name: str, trace_alone: bool = False) -> tuple[Entry, float]:
     """The entry of a name, and the seconds that it took."""
     started = time.perf_counter()
     import jax
@@ -277,6 +293,9 @@ def pin(name: str) -> tuple[Entry, float]:
         run = jax.jit(
             lambda key: jaxmeta.meta_train(key, algorithm, tasks, iterations=ITERATIONS, meta_batch=meta_batch)
         )
+        if trace_alone:
+            run.trace(jax.random.key(0))
+            return {"traced": True}, time.perf_counter() - started
         state, info = run(jax.random.key(0))
     except ValueError as error:
         return {"refused": " ".join(str(error).split())}, time.perf_counter() - started
@@ -307,7 +326,7 @@ def outcome(entry: Entry) -> str:
     for kind in ("refused", "failed"):
         if kind in entry:
             return f"{kind}: {entry[kind]}"
-    return "computed"
+    return "traced" if "traced" in entry else "computed"
 
 
 def chosen(names: Sequence[str], only: Sequence[str]) -> list[str]:

@@ -106,7 +106,8 @@ def test_killed_and_terminated_runs_go_on_bit_for_bit(finished, tmp_path):
 
 def test_interrupted_by_the_keyboard_it_saves_and_leaves_with_the_usual_code(tmp_path, capsys):
     """In this process, whose own answer to the signal is there again afterwards."""
-    directory, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
+    directory, before = tmp_path / "run", signal.default_int_handler
+    signal.signal(signal.SIGINT, before)  # A shell's background job ignores it, and so would the run.
 
     def interrupt():
         wait_for_checkpoint(directory, 0)
