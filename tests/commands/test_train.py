@@ -195,10 +195,7 @@ def test_a_finished_run_is_described(finished):
         ("maml navigation --eval.steps 2147483647", "--eval.steps: got 2147483647; must be at most 1000"),
         ("maml navigation --repeat 1000000", "--repeat: got 1000000; must be at most 1000"),
         ("rl2 gridnavi --family.size 100000", "--family.size: got 100000; must be at most 1000"),
-        (
-            f"maml navigation --policy.hidden {10**9}",
-            f"out of memory: the program would have an array of shape [{10**9}",
-        ),
+        (f"maml navigation --policy.hidden {10**9}", "out of memory: the program would have an array of shape ["),
         (f"maml navigation --outer.epochs {10**9}", "too large: a product of settings is 400000000000, and must be"),
         ("maml navigation --policy.hidden {[]:1}", "--policy.hidden: got '{[]:1}'; must be a list of whole numbers"),
         (f"maml navigation --inner-rate {'-' * 20_000}1", "---"),
