@@ -26,7 +26,8 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 
 def devices_for(count: int) -> int:
-    """Devices that ``count`` tasks are shared out over: 1 without a mesh, on a device of it, or where one had more."""
+    """Devices that ``count`` tasks are shared out over; 1 means all of them on each: without a mesh, on one of its
+    devices, or where they cannot be shared out evenly."""
     mesh = jax.sharding.get_abstract_mesh()
     shared = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes and count % mesh.shape[AXIS] == 0
     return mesh.shape[AXIS] if shared else 1

@@ -41,11 +41,17 @@ def adapted_loss(make, rematerialise, theta, obs, action):
     return jnp.mean(jax.vmap(one)(obs, action))
 
 
-@pytest.mark.parametrize("rematerialise", [False, True])
-def test_the_derivative_is_that_of_reverse_over_reverse_in_both_modes(rematerialise):
+@pytest.fixture
+def theta_and_tasks():
+    """Slow weights, and four tasks' observations ``[4, 6, 5]`` and actions ``[4, 6]``."""
     theta = {"w": jax.random.normal(jax.random.key(0), (5, 3)), "b": jnp.zeros(3), "slow": jnp.float32(0.7)}
     obs = jax.random.normal(jax.random.key(1), (4, 6, 5))
-    action = jax.random.randint(jax.random.key(2), (4, 6), 0, 3)
+    return theta, obs, jax.random.randint(jax.random.key(2), (4, 6), 0, 3)
+
+
+@pytest.mark.parametrize("rematerialise", [False, True])
+def test_the_derivative_is_that_of_reverse_over_reverse_in_both_modes(rematerialise, theta_and_tasks):
+    theta, obs, action = theta_and_tasks
 
     @jax.jit
     def both(theta):
@@ -60,10 +66,8 @@ def test_the_derivative_is_that_of_reverse_over_reverse_in_both_modes(rematerial
     close(mixed, reverse)
 
 
-def test_it_is_differentiated_once_more_by_weights_and_by_what_else_is_batched():
-    theta = {"w": jax.random.normal(jax.random.key(0), (5, 3)), "b": jnp.zeros(3), "slow": jnp.float32(0.7)}
-    obs = jax.random.normal(jax.random.key(1), (4, 6, 5))
-    action = jax.random.randint(jax.random.key(2), (4, 6), 0, 3)
+def test_it_is_differentiated_once_more_by_weights_and_by_what_else_is_batched(theta_and_tasks):
+    theta, obs, action = theta_and_tasks
 
     @jax.jit
     def both(theta):
