@@ -41,6 +41,20 @@ def one_line_errors() -> Iterator[None]:
         fail((str(error) or type(error).__name__) + _where(error))
 
 
+@contextlib.contextmanager
+def ending_together() -> Iterator[None]:
+    """Inside the ``with`` block what ends a process that trains with others ends it at once, so that they end too."""
+    try:
+        yield
+    except BaseException as error:
+        hosts = sys.modules.get("jaxmeta.runs.hosts")
+        if hosts is None or not hosts.joined():
+            raise
+        if not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        hosts.end_now(status=error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1)
+
+
 def _where(error: Exception) -> str:
     """Where an error was raised, if it is none of ours: those name what is wrong before a colon."""
     if type(error) not in (ValueError, RuntimeError) or ": " in str(error):

@@ -10,7 +10,7 @@ from jaxmeta.commands.errors import fail
 
 ROOT = Path(jaxmeta.__file__).parent
 OF_A_RUN = ("jaxmeta.runs.experiment:run_settings", "jaxmeta.runs.experiment:wrapped")
-CLASSES = ("jaxmeta.commands.train:Where", "jaxmeta.runs.start:Saving")
+CLASSES = ("jaxmeta.commands.train:Where", "jaxmeta.runs.start:Saving", "jaxmeta.runs.hosts:Hosts")
 EVALUATION = "jaxmeta.runs.evaluation:Evaluation"
 
 

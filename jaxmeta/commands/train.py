@@ -7,14 +7,15 @@ import time
 import typing
 from pathlib import Path
 
-from jaxmeta.commands.arguments import parsed_by, split, without
-from jaxmeta.commands.errors import Lenient, fail, of_flags, one_line_errors
+from jaxmeta.commands.arguments import parsed_by, split, types_of, without
+from jaxmeta.commands.errors import Lenient, ending_together, fail, of_flags, one_line_errors, one_line_signals
 from jaxmeta.commands.flags import check_flags
 from jaxmeta.runs import presets
 
 if typing.TYPE_CHECKING:
     from jaxmeta.runs.evaluation import Evaluation
     from jaxmeta.runs.experiment import Experiment
+    from jaxmeta.runs.hosts import Hosts
     from jaxmeta.runs.start import Saving
 
 USAGE = "jaxmeta train [METHOD [FAMILY]] [--preset NAME] [--config FILE] [--import FILE]"
@@ -61,7 +62,7 @@ class Parsed(typing.NamedTuple):
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; the exit status."""
-    with one_line_errors(), contextlib.redirect_stdout(Lenient(sys.stdout)):
+    with ending_together(), one_line_errors(), contextlib.redirect_stdout(Lenient(sys.stdout)):
         return run(parse(sys.argv[1:] if argv is None else argv))
 
 
@@ -74,6 +75,7 @@ def parse(argv: list[str]) -> Parsed:
         check_flags(*presets.names_of(names.method, names.family, names.preset), names.rest)
     import tyro
 
+    joined = joined_by(names.rest)
     from jaxmeta.commands import settings
     from jaxmeta.runs.evaluation import Evaluation, check_evaluation
     from jaxmeta.runs.run import read_config, read_evaluation
@@ -88,6 +90,7 @@ def parse(argv: list[str]) -> Parsed:
         start, evaluation = settings.base(names), Evaluation()
     start = settings.with_kinds(start, names.rest)
     flags = {"settings": settings.flags(start)(), "where": Where(), "saving": Saving(), "evaluation": evaluation}
+    flags["hosts"] = joined
     fields: list[typing.Any] = []
     for name, default in flags.items():
         prefix = tyro.conf.arg(name="eval" if name == "evaluation" else "")
@@ -109,9 +112,28 @@ def parse(argv: list[str]) -> Parsed:
     return found
 
 
+def joined_by(argv: list[str]) -> "Hosts":
+    """Join the other processes that the arguments tell of, before anything uses a device."""
+    import jaxmeta.runs.hosts as hosts
+
+    told, valued = [], types_of(hosts.Hosts)
+    if not {"-h", "--help"} & set(argv):
+        told = [one for one in argv if one in ("--distributed", "--no-distributed")]
+        values = without(argv, *(flag for flag in valued if flag != "--distributed"))[1]
+        told += [part for flag, given in values.items() for value in given for part in (flag, value)]
+    found = parsed_by(hosts.Hosts, told, USAGE)
+    with of_flags():
+        hosts.join(found)
+    if hosts.joined():
+        # JAX has put its own handler of SIGTERM in the place of ours.
+        one_line_signals()
+    return found
+
+
 def run(arguments: Parsed) -> int:
     """Train, evaluate and plot; the exit status."""
     from jaxmeta.commands.evaluate import evaluate_and_plot
+    from jaxmeta.runs import hosts
     from jaxmeta.runs.start import Display, Stopped, start
 
     started = time.perf_counter()
@@ -129,8 +151,12 @@ def run(arguments: Parsed) -> int:
                 announce=display.announce,
             )
     except Stopped as stopped:
-        print(f"{stopped}; go on with --resume {arguments.directory}")
+        if hosts.first():
+            print(f"{stopped}; go on with --resume {arguments.directory}")
         return 128 + stopped.signal
+    hosts.leave()
+    if not hosts.first():
+        return 0
     if where.evaluate:
         evaluate_and_plot(found, evaluation)
     print(f"done in {time.perf_counter() - started:.0f} s")

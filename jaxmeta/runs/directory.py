@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxmeta
 from jaxmeta.checks import check_least
+from jaxmeta.runs import hosts
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
 from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, train_in_chunks
@@ -66,14 +68,20 @@ class Outcome(NamedTuple):
 def describe() -> dict[str, Any]:
     """What a run was made with and ran on: versions, device, revision."""
     device = jax.devices()[0]
-    ours = {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
     return {
-        "versions": ours | {name: _version(name) for name in PACKAGES},
+        "versions": versions(),
         "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
+        "processes": jax.process_count(),
         # Sums are split over the cores that a process may use: their order, and the last bits, depend on how many.
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "git_revision": _git_revision(),
     }
+
+
+def versions() -> dict[str, str | None]:
+    """Of Python, of this package, and of those that it is built on."""
+    ours = {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
+    return ours | {name: _version(name) for name in PACKAGES}
 
 
 def _version(package: str) -> str | None:
@@ -84,9 +92,11 @@ def _version(package: str) -> str | None:
         return None
 
 
-def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
-    """States before the first iteration, one for each seed, leaves ``[S, ...]``."""
-    return jax.jit(jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm)))(jnp.array(seeds))
+def seed_states(algorithm: MetaAlgorithm, seeds: list[int], mesh: Mesh | None = None) -> TrainState:
+    """States before the first iteration, one for each seed, leaves ``[S, ...]``; on each device of a mesh."""
+    init = jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm))
+    where = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return jax.jit(init, out_shardings=where)(np.asarray(seeds))
 
 
 def traced(
@@ -122,8 +132,9 @@ def train_run(
 ) -> Outcome:
     """Train every seed up to meta-iteration ``iterations``, resumed or not; log and checkpoint into ``directory``.
 
-    SIGINT, SIGTERM and SIGHUP end training after the chunk in progress (about a second) with a checkpoint. The last
-    state is always saved, unless updates that are not finite ended training. What is not described here is as of
+    SIGINT, SIGTERM and SIGHUP end training after the chunk in progress (about a second) with a checkpoint; where
+    several processes train together, a signal to any of them ends it in all, and the first alone logs. The last state
+    is always saved, unless updates that are not finite ended training. What is not described here is as of
     ``Saving`` and ``start``.
 
     Args:
@@ -133,10 +144,14 @@ def train_run(
       program: from ``traced``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was traced before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
-    states, metrics = seed_states(algorithm, seeds), directory / "metrics.csv"
+    states, metrics = seed_states(algorithm, seeds, mesh_for(meta_batch, devices)), directory / "metrics.csv"
     steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
     ours = {"run": identity, "seeds": seeds}
-    with Checkpoints(directory / "checkpoints", keep, ours) as checkpoints, stop_signals() as came:
+    with (
+        hosts.while_all_live(),
+        Checkpoints(directory / "checkpoints", keep, ours) as checkpoints,
+        stop_signals() as came,
+    ):
         resume = resume and bool(checkpoints.steps())
         if resume:
             states, meta = checkpoints.restore(states)
@@ -147,18 +162,23 @@ def train_run(
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices}
         program = traced(algorithm, tasks, **shape) if program is None else program
         compiled = program.lower().compile()
-        states = jax.device_put(states, compiled.input_shardings[0][0])
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
-        table = CsvLog(metrics, columns(program.out_info[1]), seeds, done)
-        begun(done)
-        logs: list[CsvLog | TensorBoardLog] = [table]
-        logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
+        logs: list[CsvLog | TensorBoardLog] = []
+        if hosts.first():
+            logs = [CsvLog(metrics, columns(program.out_info[1]), seeds, done)]
+            logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
+            begun(done)
         last, ruined = states, []
-        stop = {"boundary": checkpoint_every, "stop": lambda: bool(came or ruined)}
-        chunks = train_in_chunks(compiled, states, iterations, **stop)
+
+        def stop(done: int) -> int:
+            came.extend(filter(None, [hosts.preempted(done)]))
+            return max([0, len(ruined), *came])
+
+        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop)
 
         def save(state: TrainState) -> None:
-            table.sync()
+            for log in logs:
+                log.sync()
             checkpoints.save(done, state, {"iteration": done, "env_steps": steps.tolist(), "seconds": clock})
 
         try:
@@ -172,7 +192,7 @@ def train_run(
                 rows = tidy_rows(chunk.first, chunk.info, seeds, totals, times)
                 for log in logs:
                     log.write(rows)
-                if not metrics.exists():
+                if logs and not metrics.exists():
                     raise RunError(f"{directory}: metrics.csv was removed while the run wrote to it; it ends here")
                 rate = float(np.sum(totals[-1] - steps)) / max(chunk.seconds, 1e-9)
                 steps, clock, done = totals[-1], float(times[-1]), chunk.first + count
@@ -194,7 +214,7 @@ def train_run(
         finally:
             for log in logs:
                 log.close()
-        return Outcome(last, done, next(iter(came), None), skipped, ruined)
+        return Outcome(last, done, hosts.largest(next(iter(came), 0))[0] or None, skipped, ruined)
 
 
 def _in_a_row(counts: np.ndarray, skipped: np.ndarray) -> np.ndarray:

@@ -109,6 +109,10 @@ class TensorBoardLog:
             for name in row.keys() - {"iteration", "seed"}:
                 self._writers[seed].add_scalar(name, row[name], int(row["iteration"]))
 
+    def sync(self) -> None:
+        for writer in self._writers.values():
+            writer.flush()
+
     def close(self) -> None:
         for writer in self._writers.values():
             writer.close()

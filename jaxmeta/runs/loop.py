@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta.checks import check_least
 from jaxmeta.over_tasks import task_mesh
+from jaxmeta.runs import hosts
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
 
@@ -116,10 +117,16 @@ class Chunk(NamedTuple):
 def mesh_for(meta_batch: int, devices: int | None = None) -> Mesh | None:
     """A mesh of so many devices, by default of the most that divide a meta-batch; ``None`` for one device.
 
+    Where several processes train together, it is of all their devices.
+
     Raises:
       ValueError: more devices than there are, or a number that does not divide the meta-batch.
     """
-    if devices is None:
+    if hosts.several() and devices not in (None, jax.device_count()):
+        raise ValueError(f"devices: got {devices}; all {jax.device_count()} devices of all processes take part")
+    if devices is None and hosts.several():
+        devices = jax.device_count()
+    elif devices is None:
         devices = max(count for count in range(1, jax.device_count() + 1) if meta_batch % count == 0)
     if devices < 1 or devices > jax.device_count():
         raise ValueError(f"devices: got {devices}; there are {jax.device_count()}")
@@ -175,7 +182,7 @@ def train_in_chunks(
     longest: int = 64,
     boundary: int | None = None,
     seconds_per_chunk: float = 1.0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[int], int] = lambda done: 0,
 ) -> Iterator[Chunk]:
     """Run up to meta-iteration ``iterations`` of every seed, one ``Chunk`` after another, diagnostics in bulk.
 
@@ -188,7 +195,7 @@ def train_in_chunks(
       longest: most iterations in a chunk.
       boundary: a chunk ends at each multiple of this, and only such a chunk, or the last, brings its state.
       seconds_per_chunk: chunks are made about this long once the speed is known, so that a signal is soon heard.
-      stop: asked before each chunk whether to end here.
+      stop: asked before each chunk, after so many iterations, whether to end here; 0 for no.
     """
     done = int(states.iteration[0])
     boundary = boundary or iterations
@@ -200,7 +207,11 @@ def train_in_chunks(
         before, started = started, time.perf_counter()
         return Chunk(first, state, info, started - before)
 
-    while done < iterations and not stop():
+    while done < iterations:
+        # Processes that train together measure different speeds, and a signal comes to one of them.
+        count, stopped = hosts.largest(count, stop(done))
+        if stopped:
+            break
         count = min(count, longest, iterations - done, boundary - done % boundary)
         states, infos = run(states, jnp.int32(count))
         launched, done = (done, count, infos), done + count

@@ -14,6 +14,7 @@ from typing import Any
 
 from jaxmeta.checks import check_least
 from jaxmeta.runs import directory as runs
+from jaxmeta.runs import hosts
 from jaxmeta.runs.diagnosis import diagnosed, in_words
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation
@@ -76,6 +77,9 @@ def start(
 ) -> Run:
     """Train, log and save into ``directory``.
 
+    Where several processes train together (``hosts.join``, or ``jax.distributed.initialize``) all must call this alike;
+    the first writes, reports and announces.
+
     Args:
       experiment: what is trained.
       directory: made if it does not exist; it must be empty, or hold a run and ``overwrite`` or ``resume`` be given.
@@ -89,6 +93,7 @@ def start(
 
     Raises:
       StartError: a directory that cannot be used.
+      HostsError: processes that do not agree, or one that died.
       Stopped: a signal ended it; its state is saved.
       CheckpointError: a checkpoint that cannot be written or read.
     """
@@ -97,31 +102,33 @@ def start(
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
     if evaluation is None:
         evaluation = read_evaluation(directory) if resume else Evaluation()
+    with hosts.while_all_live():
+        settings = {"experiment": experiment.config(), "saving": dataclasses.asdict(saving), "versions": runs.versions()}
+        hosts.check_agreed(**settings, resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
     with experiment.located():
         program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch, devices=saving.devices)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
+    if not hosts.first():
+        report, announce = (lambda progress: None), (lambda line: None)
     with contextlib.ExitStack() as until_the_end:
-        until_the_end.enter_context(held(directory))
-        if not (directory / CONFIG).exists():
-            # A run was being overwritten when the process was killed.
-            _move(directory / ASIDE, directory)
-        # Another process may have written there while this one was building.
-        check_directory(experiment, directory, overwrite=overwrite, resume=resume)
-        until_the_end.enter_context(put_aside(directory, overwrite=overwrite and not resume))
+
+        def entered() -> dict[str, Any]:
+            until_the_end.enter_context(entering(experiment, directory, overwrite=overwrite, resume=resume))
+            return json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
+
+        with hosts.while_all_live():
+            before = hosts.on_first(entered)
+        hosts.check_seen(directory)
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
-        before = json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
         mesh = runs.mesh_for(meta_batch, saving.devices)
         here = {**runs.describe(), "devices": 1 if mesh is None else mesh.size}
         if mesh is not None:
-            announce(f"{mesh.size} of {here['device']['count']} devices, {meta_batch // mesh.size} tasks on each")
+            of = f" of {here['processes']} processes" if hosts.several() else ""
+            announce(f"{mesh.size} of {here['device']['count']} devices{of}, {meta_batch // mesh.size} tasks on each")
         for line in changed(before["history"], here):
             announce(f"warning: {line}")
 
@@ -131,7 +138,7 @@ def start(
             history = [*before["history"], {"from_iteration": iteration, **here}]
             write_json(directory / CONFIG, {**content, "history": history})
 
-        if not resume:
+        if not resume and hosts.first():
             begun(0)
         outcome = runs.train_run(
             directory,
@@ -166,7 +173,8 @@ def _ruined(directory: Path, algorithm: Any, tasks: Any, experiment: Experiment,
     seed = outcome.ruined[0]
     state = jax.tree.map(lambda x: x[experiment.seeds.index(seed)], outcome.state)
     found = {"seed": seed, **diagnosed(algorithm, tasks, state, experiment.tree["meta_batch"])}
-    write_json(directory / FAILED, found)
+    if hosts.first():
+        write_json(directory / FAILED, found)
     kept = sorted(int(path.name) for path in (directory / "checkpoints").iterdir() if path.name.isdigit())
     left = f"the last checkpoint is of iteration {kept[-1]}" if kept else "there is no checkpoint yet"
     return (
@@ -180,12 +188,33 @@ def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
     if not history:
         return []
     last, lines = history[-1], []
-    for name in ("cores", "device", "devices"):
-        was = last.get(name, 1 if name == "devices" else None)
+    for name in ("cores", "device", "devices", "processes"):
+        was = last.get(name, 1 if name in ("devices", "processes") else None)
         if was != here[name]:
             lines.append(f"{name} were {was} and are {here[name]} now: the last bits may differ")
     moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
     return [*lines, *(f"{name} is another version now: the last bits may differ" for name in moved)]
+
+
+@contextlib.contextmanager
+def entering(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Inside the ``with`` block the directory is there and this process's own, what is to be overwritten put aside.
+
+    Raises:
+      StartError: a directory that cannot be used.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
+    with held(directory):
+        if not (directory / CONFIG).exists():
+            # A run was being overwritten when the process was killed.
+            _move(directory / ASIDE, directory)
+        # Another process may have written there while this one was building.
+        check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+        with put_aside(directory, overwrite=overwrite and not resume):
+            yield
 
 
 @contextlib.contextmanager

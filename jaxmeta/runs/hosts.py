@@ -1,0 +1,212 @@
+"""Several processes that train one run together: how they find each other, agree, write once, and end."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxmeta.checks import check_between, check_least
+
+Result = TypeVar("Result")
+DIED = "a process that trains with this one died or does not answer"
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+    """Whether this process trains a run together with others, on this machine or on several."""
+
+    distributed: bool = False
+    """Train together with the other processes that Slurm, Open MPI, Cloud TPU or Kubernetes tell of."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where nothing tells of the others; give --processes and --process too."""
+    processes: int | None = None
+    """How many processes train together."""
+    process: int | None = None
+    """Which of them this one is, from 0."""
+    connect_timeout: int = 300
+    """Seconds to wait for all of them at the start."""
+
+
+class HostsError(RuntimeError):
+    """Processes that do not find each other or do not agree; the message is one line that says what to do."""
+
+
+def join(hosts: Hosts) -> None:
+    """Wait for the other processes, before anything uses a device; nothing where none are told of.
+
+    Raises:
+      ValueError: an incomplete or impossible description.
+      HostsError: nothing tells of other processes, or they cannot be joined.
+    """
+    given = (hosts.coordinator, hosts.processes, hosts.process)
+    if not hosts.distributed and given == (None, None, None):
+        return
+    if not hosts.distributed and None in given:
+        raise ValueError("coordinator: give --coordinator, --processes and --process together, or --distributed")
+    check_least(1, connect_timeout=hosts.connect_timeout)
+    if hosts.processes is not None:
+        check_least(1, processes=hosts.processes)
+    if hosts.process is not None:
+        check_between(0, (hosts.processes or sys.maxsize) - 1, process=hosts.process)
+    if hosts.coordinator is not None and not hosts.coordinator.rpartition(":")[2].isdigit():
+        raise ValueError(f"coordinator: got {hosts.coordinator!r}; must be HOST:PORT")
+    # What JAX does when its own time is over is to abort with a trace of its C++.
+    timer = threading.Timer(hosts.connect_timeout, _alone, (hosts,))
+    timer.daemon = True
+    timer.start()
+    try:
+        jax.distributed.initialize(*given, initialization_timeout=hosts.connect_timeout + 60)
+    except ValueError as error:
+        raise HostsError(
+            "distributed: neither Slurm nor Open MPI, Cloud TPU or Kubernetes tells of other processes; give "
+            f"--coordinator, --processes and --process ({error})"
+        ) from error
+    except RuntimeError as error:
+        raise HostsError(f"distributed: {str(error).strip().splitlines()[0]}") from error
+    finally:
+        timer.cancel()
+
+
+def _alone(hosts: Hosts) -> None:
+    where = f" at {hosts.coordinator}" if hosts.coordinator else ""
+    end_now(f"error: not all processes were there{where} after {hosts.connect_timeout} s (--connect-timeout)")
+
+
+def end_now(line: str | None = None, status: int = 2) -> NoReturn:
+    """End at once: the others see it, where leaving in order would wait for them."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    if joined() and first():
+        # The others listen to this one: they say what they have to say before it is gone.
+        time.sleep(1.0)
+    if line is not None:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{line}\n".encode())
+    os._exit(status)
+
+
+def joined() -> bool:
+    """Whether others know of this process, and would wait for it."""
+    return jax.distributed.is_initialized()
+
+
+def several() -> bool:
+    """Whether several processes train together."""
+    return jax.process_count() > 1
+
+
+def first() -> bool:
+    """Whether this is the process that writes and speaks."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def while_all_live() -> Iterator[None]:
+    """Inside the ``with`` block a failed exchange with other processes is a ``HostsError``."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        # On GPUs JAX itself ends the process, once it has missed a heartbeat for 100 seconds.
+        words = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat")
+        if not several() or not any(word in str(error) for word in words):
+            raise
+        raise HostsError(f"{DIED} ({str(error).strip().splitlines()[0][:200]})") from error
+
+
+def largest(*numbers: int) -> list[int]:
+    """Of each number the largest that any process has; all processes must ask."""
+    if not several():
+        return list(numbers)
+    return [int(x) for x in np.max(multihost_utils.process_allgather(np.asarray(numbers, np.int32)), axis=0)]
+
+
+def check_agreed(**content: Any) -> None:
+    """Refuse processes that were started with different settings; all processes must ask.
+
+    Raises:
+      HostsError: names the settings that differ.
+    """
+    if not several():
+        return
+    digests = {
+        name: hashlib.blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=16).digest()
+        for name, value in content.items()
+    }
+    mine = np.frombuffer(b"".join(digests.values()), np.uint8).reshape(len(digests), 16)
+    theirs = multihost_utils.process_allgather(mine)
+    for place, name in enumerate(digests):
+        other = [process for process in range(len(theirs)) if np.any(theirs[process, place] != theirs[0, place])]
+        if other:
+            raise HostsError(f"{name}: process {other[0]} has another than process 0; start all with the same command")
+
+
+def on_first(function: Callable[[], Result]) -> Result:
+    """``function()``, which is JSON, called by the first process alone and given to all; all processes must ask.
+
+    Raises:
+      HostsError: it failed on the first process, and this is another.
+    """
+    if not several():
+        return function()
+    failure, said = None, {}
+    if first():
+        try:
+            said = {"result": function()}
+        except Exception as error:
+            failure, said = error, {"failure": str(error) or type(error).__name__}
+    text = np.frombuffer(json.dumps(said).encode(), np.uint8)
+    size = largest(len(text))[0]
+    text = multihost_utils.broadcast_one_to_all(np.pad(text, (0, size - len(text)))[:size])
+    said = json.loads(bytes(text).rstrip(b"\0"))
+    if failure is not None:
+        raise failure
+    if "failure" in said:
+        raise HostsError(f"process 0: {said['failure']}")
+    return said["result"]
+
+
+def check_seen(directory: Path) -> None:
+    """Refuse a directory that the first process made and this one does not see.
+
+    Raises:
+      HostsError: it is not on a file system that all processes share.
+    """
+    # A network's file system may show what is new there after a while.
+    late = time.monotonic() + 60
+    while not directory.is_dir():
+        if time.monotonic() > late:
+            raise HostsError(f"{directory}: process 0 made it, and process {jax.process_index()} does not see it; it "
+                             "must be on a file system that all hosts share")
+        time.sleep(0.5)
+
+
+def preempted(step: int) -> int:
+    """SIGTERM where JAX's own handler had it, at a step that is the same in all processes, which must all ask; or 0.
+
+    A handler of ours takes the place of JAX's; where we may have none, outside the main thread, JAX's is there.
+    """
+    if not several():
+        return 0
+    try:
+        return int(signal.SIGTERM) if multihost_utils.reached_preemption_sync_point(step) else 0
+    except RuntimeError:  # Turned off.
+        return 0
+
+
+def leave() -> None:
+    """Part from the other processes: from here on each is alone. All processes must ask."""
+    if several():
+        jax.distributed.shutdown()
