@@ -59,7 +59,7 @@ def main() -> None:
             states = runs.seed_states(algorithm, [seed])
             compiled = run.lower(states, jnp.int32(1)).compile()
             clock, seconds, returns = 0.0, [], []
-            spent = lambda: clock >= arguments.seconds  # noqa: E731, B023
+            spent = lambda done: clock >= arguments.seconds  # noqa: E731, B023
             for chunk in train.train_in_chunks(compiled, states, 10**6, seconds_per_chunk=0.5, stop=spent):
                 length = len(chunk.info["loss"])
                 seconds += list(clock + chunk.seconds * np.arange(1, length + 1) / length)

@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxmeta.checks import check_least
+from jaxmeta.runs import hosts
 from jaxmeta.types import PyTree
 
 FORMAT = 3
@@ -60,6 +61,8 @@ class Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if isinstance(exception[1], hosts.HostsError):
+            return  # Nobody answers any more.
         try:
             self.wait()
         finally:
@@ -70,7 +73,10 @@ class Checkpoints:
     def _writing(self) -> Iterator[None]:
         """Inside the ``with`` block a failure is a ``CheckpointError``: of this save, or of the one before it."""
         try:
-            yield
+            with hosts.while_all_live():
+                yield
+        except hosts.HostsError:
+            raise
         except Exception as error:
             intact = f"earlier checkpoints are intact: {self.steps()}"
             raise CheckpointError(f"cannot save to {self.directory} ({_one_line(error)}); {intact}") from error
@@ -136,15 +142,16 @@ class Checkpoints:
         )
         for step in reversed(steps) if iteration is None else [iteration]:
             try:
-                meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
-                self._check_meta(step, meta)
-                self._compare(step, abstract, partial=partial)
-                state = self._manager.restore(step, args=ocp.args.Composite(state=how))["state"]
+                with hosts.while_all_live():
+                    meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
+                    self._check_meta(step, meta)
+                    self._compare(step, abstract, partial=partial)
+                    state = self._manager.restore(step, args=ocp.args.Composite(state=how))["state"]
                 wrong = [name for name, leaf in _named(state).items() if digest(leaf) != meta["leaves"].get(name)]
                 if wrong:
                     raise ValueError(f"{wrong[0]} is not what was saved")
                 return state, {name: value for name, value in meta.items() if name not in ("digest", "leaves")}
-            except CheckpointError:
+            except (CheckpointError, hosts.HostsError):
                 raise
             except Exception as error:
                 _log.warning("checkpoint %d is damaged (%s); trying an older one", step, _one_line(error))

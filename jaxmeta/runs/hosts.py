@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,12 +62,11 @@ def join(hosts: Hosts) -> None:
         check_between(0, (hosts.processes or sys.maxsize) - 1, process=hosts.process)
     if hosts.coordinator is not None and not hosts.coordinator.rpartition(":")[2].isdigit():
         raise ValueError(f"coordinator: got {hosts.coordinator!r}; must be HOST:PORT")
-    # What JAX does when its own time is over is to abort with a trace of its C++.
-    timer = threading.Timer(hosts.connect_timeout, _alone, (hosts,))
-    timer.daemon = True
-    timer.start()
+    late = time.monotonic() + hosts.connect_timeout
+    if hosts.coordinator is not None and hosts.process:
+        _wait_for(hosts.coordinator, late)
     try:
-        jax.distributed.initialize(*given, initialization_timeout=hosts.connect_timeout + 60)
+        jax.distributed.initialize(*given, initialization_timeout=max(1, round(late - time.monotonic())))
     except ValueError as error:
         raise HostsError(
             "distributed: neither Slurm nor Open MPI, Cloud TPU or Kubernetes tells of other processes; give "
@@ -75,13 +74,20 @@ def join(hosts: Hosts) -> None:
         ) from error
     except RuntimeError as error:
         raise HostsError(f"distributed: {str(error).strip().splitlines()[0]}") from error
-    finally:
-        timer.cancel()
 
 
-def _alone(hosts: Hosts) -> None:
-    where = f" at {hosts.coordinator}" if hosts.coordinator else ""
-    end_now(f"error: not all processes were there{where} after {hosts.connect_timeout} s (--connect-timeout)")
+def _wait_for(coordinator: str, late: float) -> None:
+    """Wait until process 0 answers: JAX, when its time is over, aborts with a trace of its C++."""
+    host, _, port = coordinator.rpartition(":")
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > late:
+                why = error.strerror or error
+                raise HostsError(f"coordinator: {coordinator} does not answer ({why}); is process 0 there?") from error
+        time.sleep(0.2)
 
 
 def end_now(line: str | None = None, status: int = 2) -> NoReturn:
@@ -188,8 +194,10 @@ def check_seen(directory: Path) -> None:
     late = time.monotonic() + 60
     while not directory.is_dir():
         if time.monotonic() > late:
-            raise HostsError(f"{directory}: process 0 made it, and process {jax.process_index()} does not see it; it "
-                             "must be on a file system that all hosts share")
+            raise HostsError(
+                f"{directory}: process 0 made it, and process {jax.process_index()} does not see it; it "
+                "must be on a file system that all hosts share"
+            )
         time.sleep(0.5)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxmeta.checks import check_least
-from jaxmeta.runs import directory as runs
-from jaxmeta.runs import hosts
+from jaxmeta.runs import directory as runs, hosts
 from jaxmeta.runs.diagnosis import diagnosed, in_words
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation
@@ -103,7 +102,11 @@ def start(
     if evaluation is None:
         evaluation = read_evaluation(directory) if resume else Evaluation()
     with hosts.while_all_live():
-        settings = {"experiment": experiment.config(), "saving": dataclasses.asdict(saving), "versions": runs.versions()}
+        settings = {
+            "experiment": experiment.config(),
+            "saving": dataclasses.asdict(saving),
+            "versions": runs.versions(),
+        }
         hosts.check_agreed(**settings, resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
@@ -275,7 +278,9 @@ def held(directory: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise StartError(f"{directory}: another process trains in it; choose another directory") from error
+            raise StartError(
+                f"{directory}: another process trains in it; choose another one, or train together (--distributed)"
+            ) from error
         except OSError:
             pass  # A file system without locks: nobody is kept out.
         yield

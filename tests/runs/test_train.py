@@ -48,7 +48,9 @@ def test_stopping_and_going_on_changes_no_bit(navigation, tiny):
     through = list(train.train_in_chunks(run, states_of(tiny), 6))[-1].state
     seen = []
     first = []
-    for chunk in train.train_in_chunks(run, states_of(tiny), 6, seconds_per_chunk=0.0, stop=lambda: len(seen) >= 2):
+    for chunk in train.train_in_chunks(
+        run, states_of(tiny), 6, seconds_per_chunk=0.0, stop=lambda done: len(seen) >= 2
+    ):
         seen.append(chunk)
         first.append(chunk)
     assert first[-1].state is not None
