@@ -7,6 +7,7 @@ the same weights, bit for bit; or, where it cannot go on, where it says so in on
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import resource
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,31 @@ import numpy as np
 import tyro
 from measure import machine, write
 
-SIZE = ["--iterations", "40", "--meta-batch", "2", "--episodes", "2", "--policy.hidden", "4", "--family.horizon", "5"]
 EVERY, SEEDS = 5, 2
-TRAIN = ["train", "maml", "navigation", *SIZE, "--seeds", str(SEEDS), "--checkpoint-every", str(EVERY)]
+SMALL = ["--iterations", "40", "--meta-batch", "2", "--seeds", str(SEEDS), "--checkpoint-every", str(EVERY)]
+MAML = ["maml", "navigation", "--episodes", "2", "--policy.hidden", "4", "--family.horizon", "5"]
+EVALUATED = ["--eval.tasks", "2", "--eval.episodes", "2"]
+TRAIN = ["train", *MAML, *SMALL, *EVALUATED]
+BANDIT = ["bernoulli-bandit", "--lifetime", "1", "--family.horizon", "5"]
+OTHERS = {
+    "trust region": ["trpo-maml", *MAML[1:]],
+    "memory": ["rl2", *BANDIT, "--outer.minibatches", "1"],
+    "beliefs": ["varibad", *BANDIT, "--minibatches", "1"],
+    "replay": ["pearl", "pendulum", "--family.horizon", "5", "--updates", "2", "--batch-tasks", "2", "--capacity", "8"],
+    "sequences": ["r2d2", *BANDIT, "--updates", "2", "--batch", "2"],
+    "models": ["mb-mpo", "pendulum", "--family.horizon", "5", "--episodes", "2", "--epochs", "2", "--capacity", "8"],
+}
+"""Small runs with other kinds of state than MAML's."""
+JUMPING = """
+import random, time
+true, jump = time.time, [0.0, 0.0]
+def jumped():
+    if true() > jump[0]:
+        jump[:] = true() + 0.5, random.uniform(-1e6, 1e6)
+    return true() + jump[1]
+time.time, time.time_ns = jumped, lambda: int(1e9 * jumped())
+"""
+"""A clock that jumps by up to twelve days, forth and back, twice a second: put where Python reads it when it starts."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +62,12 @@ class Faults:
     """Moments at which a run gets SIGINT, SIGTERM or SIGHUP."""
     flips: int = 600
     """Bits flipped in checkpoints, one at a time: in the parameters' files and in those beside them."""
+    others: int = 5
+    """Moments at which runs with other kinds of state are killed, of each kind."""
     pairs: int = 5
-    """Pairs of processes that start in one directory at once."""
+    """Pairs of processes that start in one directory at once; full disks, and clocks that jump."""
+    peers: int = 10
+    """Pairs of processes that train together, one of which is killed."""
     quick: bool = False
     """A tenth of all of it."""
     seed: int = 0
@@ -52,47 +79,55 @@ class Faults:
 def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Faults, args=argv)
     share = 0.1 if arguments.quick else 1.0
-    counts = {name: max(2, round(share * getattr(arguments, name))) for name in ("kills", "signals", "flips", "pairs")}
-    results = []
+    names = ("kills", "signals", "flips", "others", "pairs", "peers")
+    counts = {name: max(2, round(share * getattr(arguments, name))) for name in names}
+    results: list[dict[str, Any]] = []
+    started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
-        bench = Bench(Path(folder), random.Random(arguments.seed))
-        print(f"a run that nothing happens to: {bench.seconds:.1f} s", flush=True)
-        for case, tries in (
-            (bench.killed, counts["kills"]),
-            (bench.signalled, counts["signals"]),
-            (bench.flipped, counts["flips"]),
-            (bench.started_twice, counts["pairs"]),
-            (bench.full_disk, counts["pairs"]),
-            (bench.without_its_directory, 2),
-            (bench.without_a_reader, 2),
-            (bench.in_ascii, 1),
-        ):
-            result = tried(case, tries)
-            results.append(result)
-            print(f"{result['case']}: {result['right']} of {result['tries']} right", flush=True)
-            for message in result["wrong"][:5]:
-                print(f"  wrong: {message}", flush=True)
-        print(f"{time.perf_counter() - started:.0f} s")
-    write(arguments.json, {**machine(), "cases": results}, announce=False)
+        for case, name, tries in cases(Path(folder), arguments, counts):
+            wrong = [message for message in (case() for _ in range(tries)) if message is not None]
+            results.append({"case": name, "tries": tries, "right": tries - len(wrong), "wrong": wrong})
+            print(f"{name}: {tries - len(wrong)} of {tries} right", *wrong[:5], sep="\n  wrong: ", flush=True)
+            write(arguments.json, {**machine(), "cases": results}, announce=False)
+    print(f"{time.perf_counter() - started:.0f} s")
     return 1 if any(result["wrong"] for result in results) else 0
 
 
-def tried(case: Callable[[], str | None], tries: int) -> dict[str, Any]:
-    """What came of a case: each try gives ``None``, or what is wrong."""
-    wrong = [message for message in (case() for _ in range(tries)) if message is not None]
-    name = (case.__doc__ or "").partition("\n")[0].rstrip(".")
-    return {"case": name, "tries": tries, "right": tries - len(wrong), "wrong": wrong}
+def cases(
+    folder: Path, arguments: Faults, counts: dict[str, int]
+) -> Iterator[tuple[Callable[[], str | None], str, int]]:
+    """Each case, which gives ``None`` or what is wrong, with what it does and how often it is tried."""
+    bench = Bench(folder, random.Random(arguments.seed))
+    print(f"a run that nothing happens to: {bench.seconds:.1f} s", flush=True)
+    for case, tries in (
+        (bench.killed, counts["kills"]),
+        (bench.signalled, counts["signals"]),
+        (bench.flipped, counts["flips"]),
+        (bench.started_twice, counts["pairs"]),
+        (bench.peer_killed, counts["peers"]),
+        (bench.clock_jumped, counts["pairs"]),
+        (bench.full_disk, counts["pairs"]),
+        (bench.without_its_directory, 2),
+        (bench.without_a_reader, 2),
+        (bench.in_ascii, 1),
+    ):
+        yield case, (case.__doc__ or "").partition("\n")[0].rstrip("."), tries
+    for kind in () if arguments.quick else OTHERS:
+        other = Bench(folder / kind.replace(" ", "_"), random.Random(arguments.seed), OTHERS[kind])
+        yield other.killed, f"The first of them with a run of {OTHERS[kind][0]}: {kind}", counts["others"]
 
 
 class Bench:
     """A run that nothing happens to, and cases that are compared with it."""
 
-    def __init__(self, folder: Path, chance: random.Random):
+    def __init__(self, folder: Path, chance: random.Random, method: list[str] | None = None):
         self.folder, self.chance, self.count = folder, chance, 0
+        self.train = ["train", *method, *SMALL, "--no-evaluate"] if method else TRAIN
+        # For what is gone on with: what it compiles was compiled before.
+        self.cached = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(folder / "cache")}
         self.whole = folder / "whole"
         started = time.perf_counter()
-        done = run([*TRAIN, "--out", str(self.whole), "--no-evaluate"])
+        done = run([*self.train, "--out", str(self.whole)])
         self.seconds = time.perf_counter() - started
         if done.returncode:
             raise SystemExit(f"error: the run that nothing happens to failed: {done.stderr}")
@@ -106,19 +141,54 @@ class Bench:
 
     def ended(self, directory: Path) -> str | None:
         """Go on until the run ends by itself; whether it then is as the one that nothing happened to."""
-        done = run([*TRAIN, "--out", str(directory), "--auto-resume", "--no-evaluate"])
+        done = run([*self.train, "--out", str(directory), "--auto-resume"], env=self.cached)
         if done.returncode:
             return f"cannot be gone on with: {last_line(done.stderr)}"
+        if self.train == TRAIN and returns_of(directory) != returns_of(self.whole):
+            return "its evaluation differs"
         return different(directory, self.whole)
 
     def killed(self) -> str | None:
-        """Killed at any moment, then gone on with."""
+        """Killed at any moment, and half of them once more: one interval lost at most, then gone on with."""
         directory = self.new()
-        process = begin([*TRAIN, "--out", str(directory), "--no-evaluate"])
+        for flags in [[], ["--auto-resume"]][: self.chance.choice([1, 2])]:
+            process = begin([*self.train, "--out", str(directory), *flags])
+            time.sleep(self.moment())
+            process.kill()
+            process.wait()
+            if lost(directory) > EVERY:
+                return f"{lost(directory)} iterations were lost"
+        return self.ended(directory)
+
+    def peer_killed(self) -> str | None:
+        """One of two processes that train together killed: the other ends by itself, and one goes on alone."""
+        directory, port = self.new(), str(self.chance.randrange(20_000, 30_000))
+        together = [*TRAIN, "--out", str(directory), "--coordinator", f"localhost:{port}", "--processes", "2"]
+        both = [begin([*together, "--process", str(i)]) for i in range(2)]
+        time.sleep(self.chance.uniform(5.0, 3.0 * self.seconds))
+        self.chance.choice(both).kill()
+        killed = time.perf_counter()
+        said = [process.communicate(timeout=300)[1] for process in both]
+        if time.perf_counter() - killed > 120:
+            return f"the other took {time.perf_counter() - killed:.0f} s to end: {last_line(said[0])}"
+        done = run([*TRAIN, "--out", str(directory), "--auto-resume", "--no-evaluate"], env=self.cached)
+        if done.returncode:
+            return f"cannot be gone on with: {last_line(done.stderr)}"
+        # Sums over two devices have another order: the bits differ.
+        return different(directory, self.whole, tolerance=0.2)
+
+    def clock_jumped(self) -> str | None:
+        """A clock that jumps by days, killed at any moment, then gone on with."""
+        (self.folder / "clock").mkdir(exist_ok=True)
+        (self.folder / "clock" / "sitecustomize.py").write_text(JUMPING)
+        jumping = {**os.environ, "PYTHONPATH": f"{self.folder / 'clock'}:{os.environ.get('PYTHONPATH', '')}"}
+        directory = self.new()
+        process = begin([*TRAIN, "--out", str(directory)], env=jumping)
         time.sleep(self.moment())
         process.kill()
         process.wait()
-        return self.ended(directory)
+        done = run([*TRAIN, "--out", str(directory), "--auto-resume"], env=jumping)
+        return f"cannot be gone on with: {last_line(done.stderr)}" if done.returncode else self.ended(directory)
 
     def signalled(self) -> str | None:
         """SIGINT, SIGTERM or SIGHUP at any moment: one line, 128 + its number, then gone on with."""
@@ -255,8 +325,26 @@ def last_line(text: str) -> str:
     return lines[-1][:200] if lines else "nothing said"
 
 
-def different(directory: Path, whole: Path) -> str | None:
-    """How a finished run differs from the one that nothing happened to: in its metrics, or in its weights."""
+def lost(directory: Path) -> int:
+    """Iterations that a run's table has and none of its complete checkpoints."""
+    from jaxmeta.runs.logging import read_csv
+
+    if not (directory / "metrics.csv").exists():
+        return 0
+    saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+    return max([row["iteration"] for row in read_csv(directory / "metrics.csv")], default=0) - max(saved, default=0)
+
+
+def returns_of(directory: Path) -> Any:
+    """What an evaluation found."""
+    return json.loads((directory / "evaluation.json").read_text())["returns"]
+
+
+def different(directory: Path, whole: Path, tolerance: float = 0.0) -> str | None:
+    """How a finished run differs from the one that nothing happened to: in its metrics, or in its weights.
+
+    With a tolerance, only the metrics' iterations and the weights are compared.
+    """
     import jax
 
     import jaxmeta
@@ -266,12 +354,14 @@ def different(directory: Path, whole: Path) -> str | None:
         [{name: x for name, x in row.items() if name != "seconds"} for row in read_csv(each / "metrics.csv")]
         for each in (directory, whole)
     )
+    if tolerance:
+        rows, right = ([(row["iteration"], row["seed"]) for row in each] for each in (rows, right))
     if rows != right:
         return (
             f"metrics.csv: {len(rows)} rows, of which {sum(row in right for row in rows)} are right, not {len(right)}"
         )
     thetas = [jax.tree.leaves(jaxmeta.load(each).thetas) for each in (directory, whole)]
-    if not all(np.array_equal(a, b) for a, b in zip(*thetas, strict=True)):
+    if not all(np.allclose(a, b, rtol=0.0, atol=tolerance) for a, b in zip(*thetas, strict=True)):
         return "the weights differ"
     return None
 

@@ -1,4 +1,6 @@
-"""The contract of a whole method, asked of every one that is registered: of shapes alone, nothing is compiled."""
+"""The contract of a whole method, asked of every one that is registered: of shapes and of the program, which is not compiled."""
+
+import re
 
 import jax
 import jax.numpy as jnp
@@ -30,8 +32,12 @@ def test_states_steps_and_adaptation_are_what_the_contract_says(method):
     batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, tasks, 4), key)
 
     state = jax.eval_shape(algorithm.init, key)
-    after, info = jax.eval_shape(algorithm.step, key, state, batch)
+    step = jax.jit(algorithm.step).trace(key, state, batch)
+    after, info = step.out_info
     assert described(after) == described(state)
+    # For other devices than those at hand: all of it is theirs, and nothing is done on the host or in 64 bits.
+    program = step.lower(lowering_platforms=("cuda", "tpu")).as_text()
+    assert re.findall(r"callback|infeed|outfeed|stablehlo\.(?:send|recv)|xf64|<f64>", program) == []
     # A weak type would trace the whole trainer a second time.
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
     assert {"loss", "grad_norm", "skipped", "return_pre", "return_post", "env_steps"} <= set(info)
