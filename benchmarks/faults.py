@@ -332,7 +332,9 @@ def lost(directory: Path) -> int:
     if not (directory / "metrics.csv").exists():
         return 0
     saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
-    return max([row["iteration"] for row in read_csv(directory / "metrics.csv")], default=0) - max(saved, default=0)
+    return int(max([row["iteration"] for row in read_csv(directory / "metrics.csv")], default=0)) - max(
+        saved, default=0
+    )
 
 
 def returns_of(directory: Path) -> Any:

@@ -1,9 +1,11 @@
 """Put evaluated runs side by side, in one figure and in a table in Markdown."""
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from tyro.conf import Positional
 
 from jaxmeta.commands.arguments import command
@@ -12,11 +14,12 @@ from jaxmeta.runs.evaluation import check_result
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
+    from jaxmeta.studies.comparison import Beside
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
 CURVES_IN_A_PANEL = 6
-"""With more methods than these each gets a place of its own beside the others."""
+"""With more labels than these each gets a place of its own beside the others."""
 
 
 @command(columns=1)
@@ -26,10 +29,18 @@ def main(
     out: Path = Path("comparison.png"),
     json: Path | None = None,
     curves: Path | None = None,
+    profiles: Path | None = None,
+    labels: tuple[str, ...] = (),
+    policy: Literal["sampled", "deterministic"] = "sampled",
     target: str | None = None,
+    threshold: float | None = None,
+    per_seed: bool = False,
     columns: int = 4,
 ) -> None:
     """Draw the adaptation curves of several evaluated runs into one figure, and print them as a table.
+
+    A run is named by its method and by what differs from other runs of it. Runs share a panel if they were evaluated on
+    the same tasks in the same way; a warning names those that were not.
 
     Args:
       runs: The runs' directories.
@@ -37,31 +48,65 @@ def main(
       json: Write what is drawn to this file as well: a JSON list, a run each.
       curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
         returns in tasks drawn anew, against the steps taken in one of them.
-      target: A method, such as maml. Also print after how many environment steps the mean return over seeds first
-        reached half, 90 % and all of this method's improvement in training, from its first return to the mean of its
+      profiles: Also draw the share of seeds and tasks with a return above each level, into this PNG.
+      labels: What the runs are called, one each.
+      policy: Whose returns: those of the policy that is sampled from, or of its mode.
+      target: A label, such as maml. Also print after how many environment steps the mean return over seeds first
+        reached half, 90 % and all of this run's improvement in training, from its first return to the mean of its
         last tenth.
+      threshold: Also print the environment steps and seconds after which the mean return over seeds in training first
+        reached this return.
+      per_seed: Also draw each seed by itself.
       columns: Panels in a row, at most.
     """
+    if labels and len(labels) != len(runs):
+        fail(f"--labels: got {len(labels)}; must be one for each of the {len(runs)} runs")
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import read_config
 
-    loaded = [(read_config(run), evaluation(run)) for run in runs]
+    names = [run.resolve().name for run in runs]
+    places = names if len(set(names)) == len(set(runs)) else map(str, runs)
+    loaded = [(place, read_config(run), evaluation(run)) for place, run in zip(places, runs, strict=True)]
     from jaxmeta import plots
+    from jaxmeta.studies import comparison
 
-    print(table(loaded))
-    drawn = [(what.family, what.method, one) for what, one in loaded]
-    many = len({what.method for what, _ in loaded}) > CURVES_IN_A_PANEL
-    figure = plots.adaptation_by_label(drawn) if many else plots.comparison(drawn, columns=columns)
-    write_json(json, [{"family": what.family, "method": what.method, **one} for what, one in loaded])
+    beside, warnings = comparison.side_by_side(loaded, labels)
+    for line in warnings:
+        print(f"warning: {line}")
+    print(table(beside, policy))
+    better = improvement_table(beside, policy)
+    print(f"\n{better}" if better else "", end="\n" if better else "")
+    drawn = [(one.panel, one.label, one.evaluation) for one in beside]
+    many = len({one.label for one in beside}) > CURVES_IN_A_PANEL
+    how = {"policy": policy, "per_seed": per_seed}
+    figure = plots.adaptation_by_label(drawn, **how) if many else plots.comparison(drawn, columns=columns, **how)
+    write_json(json, [_content(one) for one in beside])
     written = [plots.save(figure, out)]
-    if curves is not None or target is not None:
-        trained = [training(run, what, one) for run, (what, one) in zip(runs, loaded, strict=True)]
+    if profiles is not None:
+        written.append(plots.save(plots.performance_profiles(drawn, policy=policy, columns=columns), profiles))
+    if curves is not None or target is not None or threshold is not None:
+        trained = [training(run, one) for run, one in zip(runs, beside, strict=True)]
         if target is not None:
             print("\n" + steps_table(trained, target))
+        if threshold is not None:
+            print("\n" + threshold_table(trained, threshold))
         if curves is not None:
-            stages = plots.stages_of([one for _, one in loaded])
-            written.append(plots.save(plots.sample_efficiency(trained, stages=stages), curves))
+            stages = plots.stages_of([one.evaluation for one in beside])
+            drawn_curves = plots.sample_efficiency(trained, stages=stages, per_seed=per_seed, level=threshold)
+            written.append(plots.save(drawn_curves, curves))
     print("\nwrote", *written)
+
+
+def _content(one: "Beside") -> dict[str, Any]:
+    """What is drawn of a run, for a file."""
+    summaries = {name: value for name, value in one.evaluation.items() if not name.startswith(("returns", "tasks"))}
+    return {
+        "family": one.experiment.family,
+        "method": one.experiment.method,
+        "panel": one.panel,
+        "label": one.label,
+        **summaries,
+    }
 
 
 def evaluation(run: Path) -> dict[str, Any]:
@@ -77,6 +122,7 @@ def evaluation(run: Path) -> dict[str, Any]:
     except ValueError as error:
         fail(f"{path}: {error}; make it anew with jaxmeta evaluate {run}")
     kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+    kept |= {name: found[name] for name in ("returns", "returns_deterministic", "tasks") if name in found}
     without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
     references = {name: without_returns(one) for name, one in found["references"].items()}
     return {**kept, "env_steps": environment_steps(run), "references": references}
@@ -89,15 +135,15 @@ def metrics(run: Path) -> Rows:
     return read_csv(run / "metrics.csv") if (run / "metrics.csv").is_file() else []
 
 
-def training(run: Path, what: "Experiment", one: dict[str, Any]) -> tuple[str, str, Rows]:
-    """Family, method, and the rows of ``metrics.csv``."""
+def training(run: Path, one: "Beside") -> tuple[str, str, Rows]:
+    """Panel, label, and the rows of ``metrics.csv``."""
     rows = metrics(run) or fail(f"{run} has no metrics.csv; train it with jaxmeta train")
-    if what.method != "from-scratch":
-        return what.family, what.method, rows
-    if type(one["protocol"].get("episodes")) is not int:
+    if one.experiment.method != "from-scratch":
+        return one.panel, one.label, rows
+    if type(one.evaluation["protocol"].get("episodes")) is not int:
         entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
         fail(f"{entry}; make it anew with jaxmeta evaluate {run}")
-    return what.family, what.method, alone(what, one, rows)
+    return one.panel, one.label, alone(one.experiment, one.evaluation, rows)
 
 
 def steps_table(trained: list[tuple[str, str, Rows]], target: str) -> str:
@@ -117,8 +163,20 @@ def steps_table(trained: list[tuple[str, str, Rows]], target: str) -> str:
             for level in (first + share * (final - first) for share in (0.5, 0.9, 1.0))
         ]
         rows.append([task, algorithm, *passed, _steps(steps[-1]), _number(last(values))])
-    heads = ["task", "algorithm", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
+    heads = ["task", "run", "half of the way", "90 %", f"all that {target} comes", "steps in all", "last return"]
     return _markdown(heads, rows)
+
+
+def threshold_table(trained: list[tuple[str, str, Rows]], level: float) -> str:
+    """Where each run's mean over the seeds first comes to a return, in Markdown."""
+    from jaxmeta.studies.comparison import reached
+
+    rows = []
+    for panel, label, run in trained:
+        found = reached(run, level)
+        when = ["never", ""] if "env_steps" not in found else [_steps(found["env_steps"]), f"{found['seconds']:.0f}"]
+        rows.append([panel, label, *when, f"{found['seeds']} of {len({row['seed'] for row in run})}"])
+    return _markdown(["task", "run", f"env steps to {_number(level)}", "seconds", "seeds that reach it"], rows)
 
 
 def last(values: Any) -> float:
@@ -134,8 +192,10 @@ def alone(what: "Experiment", one: dict[str, Any], rows: Rows) -> Rows:
     taken = sum(row["env_steps"] / row["iteration"] for row in rows) / len(rows)
     batch = taken / what.tree["meta_batch"] / (what.tree["adaptation_steps"] + 1)
     batch *= one["protocol"]["episodes"] / what.tree["episodes"]
-    returns = one["summary"]["sampled"]["iqm"][1:]
-    return [{"seed": 0, "env_steps": k * batch, "return_post": value} for k, value in enumerate(returns, 1)]
+    # The mean over tasks, as those that train together report it.
+    returns = one["summary"]["sampled"]["mean"][1:]
+    seconds = {"seconds": math.nan}
+    return [{"seed": 0, "env_steps": k * batch, "return_post": value, **seconds} for k, value in enumerate(returns, 1)]
 
 
 def environment_steps(run: Path) -> float | None:
@@ -144,24 +204,40 @@ def environment_steps(run: Path) -> float | None:
     return sum(last.values()) / len(last) if last else None
 
 
-def table(loaded: list[tuple["Experiment", dict[str, Any]]]) -> str:
+def table(beside: list["Beside"], policy: str) -> str:
     """Interquartile means and 95 % intervals, a row a run, in Markdown."""
-    steps = max(len(one["summary"]["sampled"]["iqm"]) for _, one in loaded)
+    steps = max(len(one.evaluation["summary"][policy]["iqm"]) for one in beside)
     counts = [f"{k} step{'s' if k != 1 else ''}" for k in range(steps)]
-    heads = ["task", "algorithm", "seeds", "env steps", *counts, "from scratch, last", "optimum"]
+    heads = ["task", "run", "seeds", "env steps", *counts, "from scratch, last", "optimum"]
     rows = []
-    for what, one in loaded:
-        sampled, references = one["summary"]["sampled"], one["references"]
+    for panel, label, _, one in beside:
+        returns, references = one["summary"][policy], one["references"]
         cells = [
             f"{_number(middle)} [{_number(low)}, {_number(high)}]"
-            for middle, low, high in zip(sampled["iqm"], sampled["low"], sampled["high"], strict=True)
+            for middle, low, high in zip(returns["iqm"], returns["low"], returns["high"], strict=True)
         ]
         optimum = _number(references["optimum"]["iqm"]) if "optimum" in references else ""
         scratch = _number(references["from_scratch"]["iqm"][-1])
         trained = "" if one["env_steps"] is None else _steps(one["env_steps"])
         cells += [""] * (steps - len(cells))
-        rows.append([what.family, what.method, str(len(one["seeds"])), trained, *cells, scratch, optimum])
+        rows.append([panel, label, str(len(one["seeds"])), trained, *cells, scratch, optimum])
     return _markdown(heads, rows)
+
+
+def improvement_table(beside: list["Beside"], policy: str) -> str:
+    """How often each run's last return in a task is above that of the panel's first run, in Markdown; or nothing."""
+    from jaxmeta.runs.statistics import probability_of_improvement
+
+    name, rows, first = {"sampled": "returns", "deterministic": "returns_deterministic"}[policy], [], {}
+    for panel, label, _, one in beside:
+        if name not in one:
+            continue
+        returns = np.asarray(one[name])[:, :, -1]
+        if panel in first:
+            value, low, high = probability_of_improvement(returns, first[panel][1])
+            rows.append([panel, label, first[panel][0], f"{value:.0%} [{low:.0%}, {high:.0%}]"])
+        first.setdefault(panel, (label, returns))
+    return _markdown(["task", "run", "beside", "better in a task"], rows) if rows else ""
 
 
 def _markdown(heads: list[str], rows: list[list[str]]) -> str:

@@ -4,6 +4,7 @@ from jaxmeta.plots.adaptation import (
     adaptation_by_label as adaptation_by_label,
     adaptation_curve as adaptation_curve,
     comparison as comparison,
+    performance_profiles as performance_profiles,
 )
 from jaxmeta.plots.experts import expert_use as expert_use
 from jaxmeta.plots.gallery import RESOLUTION as RESOLUTION, gallery as gallery

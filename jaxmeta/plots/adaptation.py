@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxmeta.plots import style
 from jaxmeta.plots.style import AFTER, BEFORE, MUTED, by_episode, distinct, draw_interval, draw_references
+from jaxmeta.runs.statistics import interquartile_mean, profile
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
@@ -35,15 +36,19 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     return figure
 
 
-def comparison(curves: Curves, *, columns: int = 4) -> Figure:
+def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:
     """Adaptation curves of several evaluated runs: a panel a family, a curve a label.
 
-    The sampled policy is drawn, with its intervals. A family's references and curve from scratch are those of its first
-    run. A row has ``columns`` panels at most.
+    The returns of a ``policy``, sampled or deterministic, are drawn with their intervals, and ``per_seed`` as a thin
+    line for each seed too. A panel's references and curve from scratch are those of its first run. A row has
+    ``columns`` panels at most.
     """
 
     def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
-        sampled = [evaluation["summary"]["sampled"] for _, _, evaluation in runs]
+        sampled = [evaluation["summary"][policy] for _, _, evaluation in runs]
+        for _, colour, evaluation in runs if per_seed else ():
+            for seed in of_seeds(evaluation, policy):
+                ax.plot(seed, color=colour, linewidth=0.5, alpha=0.6)
         for (label, colour, _), one in zip(runs, sampled, strict=True):
             draw_interval(ax, range(len(one["iqm"])), one, color=colour, label=label, capsize=2, markersize=4)
         references = runs[0][2]["references"]
@@ -54,10 +59,39 @@ def comparison(curves: Curves, *, columns: int = 4) -> Figure:
     words = ("adaptation steps", "episodes before this one")
     x = ", or ".join(words[kind] for kind in sorted({by_episode(evaluation) for _, _, evaluation in curves}))
     size = lambda rows, columns: (2.6 * columns + 1.4, 2.4 * rows)  # noqa: E731
-    return style.family_panels(curves, columns, size, draw, x=x, y=RETURN)
+    return style.family_panels(curves, columns, size, draw, x=x, y=_words(policy))
 
 
-def adaptation_by_label(curves: Curves) -> Figure:
+def _words(policy: str) -> str:
+    return RETURN if policy == "sampled" else RETURN.replace("return", "return of the policy's mode")
+
+
+def of_seeds(evaluation: dict[str, Any], policy: str) -> np.ndarray:
+    """The interquartile mean over tasks of each seed's returns, ``[S, K + 1]``."""
+    returns = np.asarray(evaluation["returns" if policy == "sampled" else "returns_deterministic"])
+    return interquartile_mean(returns, axis=1)
+
+
+def performance_profiles(curves: Curves, *, columns: int = 4, policy: str = "sampled") -> Figure:
+    """The share of seeds and tasks whose last return is above a level, against the level (Agarwal et al. 2021).
+
+    The arguments are those of ``comparison``.
+    """
+    name = "returns" if policy == "sampled" else "returns_deterministic"
+
+    def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
+        returns = [np.asarray(evaluation[name])[:, :, -1] for _, _, evaluation in runs]
+        levels = np.linspace(min(map(np.min, returns)), max(map(np.max, returns)), 200)
+        for (label, colour, _), one in zip(runs, returns, strict=True):
+            ax.plot(levels, profile(one, levels), color=colour, label=label, linewidth=1.2)
+        ax.set(ylim=(-0.02, 1.02))
+
+    size = lambda rows, columns: (2.6 * columns + 1.6, 2.4 * rows)  # noqa: E731
+    y = "share of seeds and tasks above it"
+    return style.family_panels(curves, columns, size, draw, x=f"return after adaptation, {policy} policy", y=y)
+
+
+def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bool = False) -> Figure:
     """The runs of ``comparison``, where they are too many for one set of axes: a row a family, a place a label.
 
     In each place are the returns after 0, 1, … adaptation steps, or of the first episode, the second, …, left to right.
@@ -68,7 +102,8 @@ def adaptation_by_label(curves: Curves) -> Figure:
     stages = style.stages_of([evaluation for _, _, evaluation in curves])
     figure, axes = style.subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + 0.8))
     for ax, family in zip(axes.flat, families, strict=True):
-        _draw_row(ax, {label: evaluation for one, label, evaluation in curves if one == family}, labels)
+        of_family = {label: evaluation for one, label, evaluation in curves if one == family}
+        _draw_row(ax, of_family, labels, policy, per_seed=per_seed)
         ax.set(ylabel=family)
         shown = labels if ax is axes.flat[-1] else [""] * len(labels)
         ax.set_xticks(range(len(labels)), shown, rotation=40, ha="right")
@@ -80,16 +115,16 @@ def adaptation_by_label(curves: Curves) -> Figure:
     ):
         axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
-    figure.supylabel(RETURN, fontsize=9)
+    figure.supylabel(_words(policy), fontsize=9)
     return figure
 
 
-def _draw_row(ax: Axes, runs: dict[str, dict[str, Any]], labels: list[str]) -> None:
+def _draw_row(ax: Axes, runs: dict[str, dict[str, Any]], labels: list[str], policy: str, *, per_seed: bool) -> None:
     """One family of ``adaptation_by_label``."""
     references = next(iter(runs.values()))["references"]
     draw_references(ax, references)
     random = references["random_policy"]["iqm"]
-    sampled = {label: evaluation["summary"]["sampled"] for label, evaluation in runs.items()}
+    sampled = {label: evaluation["summary"][policy] for label, evaluation in runs.items()}
     best = max(*(max(one["high"]) for one in sampled.values()), references.get("optimum", {"iqm": -np.inf})["iqm"])
     reach = best - random
     lowest = min(min(one["low"]) for one in sampled.values())
@@ -97,6 +132,8 @@ def _draw_row(ax: Axes, runs: dict[str, dict[str, Any]], labels: list[str]) -> N
     for label, one in sampled.items():
         middle = np.asarray(one["iqm"])
         x = labels.index(label) + np.linspace(-0.3, 0.3, len(middle))
+        for seed in of_seeds(runs[label], policy) if per_seed else ():
+            ax.plot(x, seed, color=AFTER, linewidth=0.5, alpha=0.6)
         draw_interval(ax, x, one, color=AFTER, capsize=2, markersize=3.5, linewidth=1)
         ax.plot(x[0], middle[0], "o", color=BEFORE, markersize=4.5, zorder=3)
         below = x[middle < floor]

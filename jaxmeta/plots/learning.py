@@ -6,8 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, STEPS, Stages, distinct, family_panels, subplots
-from jaxmeta.runs.evaluate import interquartile_mean
+from jaxmeta.plots.style import AFTER, BEFORE, MUTED, STEPS, Stages, distinct, family_panels, subplots
+from jaxmeta.runs.statistics import interquartile_mean
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
@@ -29,15 +29,23 @@ def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Fi
     return figure
 
 
-def sample_efficiency(runs: list[tuple[str, str, Rows]], *, stages: Stages = STEPS) -> Figure:
+def sample_efficiency(
+    runs: list[tuple[str, str, Rows]], *, stages: Stages = STEPS, per_seed: bool = False, level: float | None = None
+) -> Figure:
     """Return after adaptation against all environment steps of several runs: a panel a family, a curve a label.
 
-    A run is (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale.
+    A run is (family, label, rows of ``metrics.csv``). The steps are on a logarithmic scale. ``per_seed`` draws each
+    seed too, as a thin line; a line is drawn at a ``level``.
     """
 
     def draw(ax: Axes, runs: list[tuple[str, Any, Rows]]) -> None:
         for label, colour, rows in runs:
             _draw_learning(ax, rows, "return_post", label, colour)
+            steps, values = over_seeds(rows, "return_post")
+            for seed in values if per_seed else ():
+                ax.plot(steps, seed, color=colour, linewidth=0.4, alpha=0.6)
+        if level is not None:
+            ax.axhline(level, color=MUTED, linestyle=":", label=f"{level:g}")
         ax.set(xscale="log")
 
     count, y = len(distinct(runs, 0)), f"return, {stages.last}, training tasks"

@@ -1,5 +1,6 @@
 """What all figures share: colours, words, axes, legends, and how a figure is written."""
 
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -61,9 +62,10 @@ def family_panels(
     figure, axes = grid(len(families), columns, size)
     for ax, family in zip(axes.flat, families, strict=False):
         draw(ax, [(label, palette(labels.index(label)), content) for one, label, content in runs if one == family])
-        ax.set_title(family)
+        ax.set_title(textwrap.fill(family, 26), fontsize=9)
     figure.supxlabel(x, fontsize=9)
-    figure.supylabel(y, fontsize=9)
+    # A long one would not fit beside a single row.
+    figure.supylabel(textwrap.fill(y, 26) if len(axes) == 1 else y, fontsize=9)
     entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
     return figure

@@ -4,9 +4,7 @@ from .directory import seed_states as seed_states
 from .evaluate import (
     adaptation_returns as adaptation_returns,
     adapted_expert_use as adapted_expert_use,
-    bootstrap_interval as bootstrap_interval,
     evaluate_run as evaluate_run,
-    interquartile_mean as interquartile_mean,
 )
 from .experiment import Experiment as Experiment
 from .loop import (
@@ -17,3 +15,8 @@ from .loop import (
     sample_tasks as sample_tasks,
 )
 from .run import Run as Run, load as load
+from .statistics import (
+    bootstrap_interval as bootstrap_interval,
+    interquartile_mean as interquartile_mean,
+    probability_of_improvement as probability_of_improvement,
+)

@@ -14,6 +14,7 @@ from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import over_tasks
 from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
 from jaxmeta.runs.memory import check_memory
+from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
 from jaxmeta.tasks import LifetimeEnv, numbers
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
@@ -116,46 +117,6 @@ def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk:
 def of_each_seed(theta: Theta) -> list[Theta]:
     """The slow weights of one seed after another, from those of all, leaves ``[S, ...]``."""
     return [jax.tree.map(lambda x, seed=seed: x[seed], theta) for seed in range(jax.tree.leaves(theta)[0].shape[0])]
-
-
-def interquartile_mean(x: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
-    """Mean of the middle half of the values along ``axis`` (all axes by default), as in Agarwal et al. 2021.
-
-    A quarter of the values, rounded down, is dropped at each end.
-    """
-    x = np.asarray(x, dtype=np.float64)
-    axes = tuple(range(x.ndim)) if axis is None else ((axis,) if isinstance(axis, int) else axis)
-    x = np.moveaxis(x, axes, range(len(axes)))
-    x = np.sort(x.reshape(-1, *x.shape[len(axes) :]), axis=0)
-    dropped = x.shape[0] // 4
-    return x[dropped : x.shape[0] - dropped].mean(axis=0)
-
-
-def bootstrap_interval(
-    returns: np.ndarray, *, level: float = 0.95, resamples: int = 1000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of the interquartile mean over seeds and tasks.
-
-    Seeds are drawn with replacement, and so are tasks, both as wholes: the interval speaks of new seeds and new tasks,
-    and keeps what the returns of one seed have in common.
-
-    Args:
-      returns: ``[S, N, ...]``.
-      level: coverage in (0, 1).
-      resamples: bootstrap samples.
-      seed: of the resampling.
-
-    Returns:
-      The lower and the upper end, each ``[...]``.
-    """
-    returns = np.asarray(returns)
-    generator = np.random.default_rng(seed)
-    seeds, tasks = returns.shape[:2]
-    drawn = lambda count: generator.integers(count, size=count)  # noqa: E731
-    samples = [interquartile_mean(returns[drawn(seeds)][:, drawn(tasks)], axis=(0, 1)) for _ in range(resamples)]
-    tail = 100.0 * (1.0 - level) / 2.0
-    low, high = np.percentile(samples, [tail, 100.0 - tail], axis=0)
-    return low, high
 
 
 def summary(returns: np.ndarray) -> dict[str, list[float]]:

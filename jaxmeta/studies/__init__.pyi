@@ -1,6 +1,7 @@
 # The studies, each imported when it is needed.
 
 from . import (
+    comparison as comparison,
     meta_gradients as meta_gradients,
     model_errors as model_errors,
     reference_tables as reference_tables,

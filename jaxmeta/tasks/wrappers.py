@@ -263,10 +263,11 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
 
     Args:
       tasks: a family.
-      times: steps of the environment that an action is taken for, ≥ 1.
+      times: steps of the environment that an action is taken for, ≥ 1; from 2 on no exact optimum is known.
     """
     check_least(1, times=times)
-    return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times))
+    optimum = tasks.optimum if times == 1 else None
+    return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times), optimum=optimum)
 
 
 def scale_observations(tasks: TaskDistribution) -> TaskDistribution:

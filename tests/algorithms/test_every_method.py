@@ -1,4 +1,4 @@
-"""The contract of a whole method, asked of every one that is registered: of shapes and of the program, which is not compiled."""
+"""The contract of a whole method, asked of every one that is registered: of shapes, and of programs not compiled."""
 
 import re
 

@@ -10,15 +10,20 @@ import jaxmeta
 from jaxmeta.commands import compare, evaluate
 from jaxmeta.runs.evaluation import check_result
 from jaxmeta.runs.logging import read_csv
+from jaxmeta.studies import comparison
 
 
 def test_runs_are_put_side_by_side(printed, tiny_run, tmp_path):
     printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2)
-    written = [tmp_path / name for name in ("comparison.png", "comparison.json", "curves.png")]
-    flags = ("--out", written[0], "--json", written[1], "--curves", written[2])
+    written = [tmp_path / name for name in ("comparison.png", "comparison.json", "curves.png", "profiles.png")]
+    flags = ("--out", written[0], "--json", written[1], "--curves", written[2], "--profiles", written[3])
+    flags += ("--threshold", -1000, "--per-seed", "--policy", "deterministic")
     table = printed(compare.main, tiny_run, tiny_run, *flags)
-    assert table.count("| navigation | maml | 2 |") == 2
-    assert all(path.stat().st_size > 5_000 for path in (written[0], written[2]))
+    assert table.count(f"| navigation | maml, {tiny_run.name} | 2 |") == 2
+    assert all(path.stat().st_size > 5_000 for path in (written[0], *written[2:]))
+    # Beside itself a run is as often better as worse; any return is above −1000.
+    assert f"| navigation | maml, {tiny_run.name} | maml, {tiny_run.name} | 50% [" in table
+    assert table.count(" | 2 of 2 |") == 2
     drawn = json.loads(written[1].read_text())
     assert [(one["family"], one["method"]) for one in drawn] == [("navigation", "maml")] * 2
     last = {row["seed"]: row["env_steps"] for row in read_csv(tiny_run / "metrics.csv")}
@@ -29,7 +34,7 @@ def test_from_scratch_s_steps_are_those_of_one_task():
     # Three batches of two episodes in each of ten tasks took 300 steps an iteration; evaluation has batches of four.
     what = jaxmeta.experiment("from-scratch", meta_batch=10, adaptation_steps=2, episodes=2)
     rows = [{"iteration": 1.0, "env_steps": 280.0}, {"iteration": 2.0, "env_steps": 640.0}]
-    evaluated = {"protocol": {"episodes": 4}, "summary": {"sampled": {"iqm": [5.0, 6.0, 7.0]}}}
+    evaluated = {"protocol": {"episodes": 4}, "summary": {"sampled": {"mean": [5.0, 6.0, 7.0]}}}
     drawn = compare.alone(what, evaluated, rows)
     assert [(row["env_steps"], row["return_post"]) for row in drawn] == [(20.0, 6.0), (40.0, 7.0)]
 
@@ -59,6 +64,7 @@ def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path
         ((tmp_path,), f"{tmp_path} has no evaluation.json; make it with jaxmeta evaluate {tmp_path}"),
         ((tmp_path, "--out", tmp_path / "no" / "a.png"), f"--out: {tmp_path / 'no'} is not a directory"),
         ((tmp_path, "--columns", "0"), "--columns: got 0; must be at least 1"),
+        ((tmp_path, "--labels", "a", "b"), "--labels: got 2; must be one for each of the 1 runs"),
         ((tmp_path, "--json", tmp_path), f"--json: {tmp_path} is a directory; name a file"),
         ((tmp_path, "--out", ""), "--out: . is a directory; name a file"),
     ):
@@ -95,10 +101,11 @@ def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused,
 
 
 def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):
-    run, one = described("from-scratch"), {"protocol": {}}
+    run = described("from-scratch")
+    one = comparison.Beside("navigation", "from-scratch", jaxmeta.experiment("from-scratch"), {"protocol": {}})
     monkeypatch.setattr(compare, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
     with pytest.raises(SystemExit):
-        compare.training(run, jaxmeta.experiment("from-scratch"), one)
+        compare.training(run, one)
     entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
     assert capsys.readouterr().err == f"error: {entry}; make it anew with jaxmeta evaluate {run}\n"
 

@@ -5,36 +5,11 @@ import chex
 import jax
 import numpy as np
 import pytest
-from scipy import stats
 
 import jaxmeta
 from jaxmeta import plots
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.directory import seed_states
-
-
-def test_interquartile_mean_is_the_trimmed_mean():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(5, 40, 3))
-    expected = stats.trim_mean(x.reshape(200, 3), 0.25, axis=0)
-    np.testing.assert_allclose(evaluate.interquartile_mean(x, axis=(0, 1)), expected)
-    assert evaluate.interquartile_mean(np.array([1.0, 2.0, 3.0, 100.0])) == 2.5
-
-
-def test_interval_covers_the_true_value_about_as_often_as_it_says():
-    rng = np.random.default_rng(1)
-    covered = 0
-    for trial in range(100):
-        returns = rng.normal(size=(8, 1)) + rng.normal(size=(8, 30))
-        low, high = evaluate.bootstrap_interval(returns, resamples=200, seed=trial)
-        covered += low <= 0.0 <= high
-    # Percentile intervals of eight seeds are known to be a little short; half that would be a bug.
-    assert 80 <= covered <= 100
-
-
-def test_one_seed_still_has_an_interval_over_tasks():
-    low, high = evaluate.bootstrap_interval(np.random.default_rng(0).normal(size=(1, 50)))
-    assert low < high
 
 
 def evaluated(navigation, small_maml):

@@ -1,0 +1,157 @@
+"""Runs side by side: what each is called, which of them may share a panel, and where they come to a return."""
+
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmeta.parts import USE
+from jaxmeta.runs.experiment import Experiment
+
+WRAPPERS = ("observed", "repeat", "scaled")
+"""Settings that make another task of a family."""
+NOT_COMPARED = ("family", "seed", "seeds", "method", *WRAPPERS)
+PROTOCOL = ("steps", "episodes", "rate_decay", "greedy_episodes")
+"""Entries of a protocol that a method may have no use for; where two have one, they must agree to share a panel."""
+MOST_NAMED = 3
+"""Settings in a label, at most; of runs that differ in more the directories are named."""
+
+Rows = list[dict[str, float]]
+"""Rows of ``metrics.csv``."""
+
+
+class Beside(NamedTuple):
+    """A run among others.
+
+    Attributes:
+      panel: the task, with its settings where others of the family have other ones.
+      label: the method, with what differs from others of it.
+      experiment: what was trained.
+      evaluation: the content of ``evaluation.json``.
+    """
+
+    panel: str
+    label: str
+    experiment: Experiment
+    evaluation: dict[str, Any]
+
+
+def side_by_side(
+    runs: Sequence[tuple[str, Experiment, dict[str, Any]]], labels: Sequence[str] = ()
+) -> tuple[list[Beside], list[str]]:
+    """Panels and labels of runs, and warnings.
+
+    Runs share a panel if they were evaluated on the same tasks of the same family with the same settings, and in the
+    same way, as far as both methods have a use for it.
+
+    Args:
+      runs: the directory, experiment and evaluation of each.
+      labels: of each, if they are not to be found.
+    """
+    keys = [_task(experiment, evaluation) for _, experiment, evaluation in runs]
+    ways = _ways(keys, [evaluation["protocol"] for _, _, evaluation in runs])
+    panels = _titles([{**key, **way} for key, way in zip(keys, ways, strict=True)])
+    found = list(labels) or _labels([(place, experiment) for place, experiment, _ in runs], panels)
+    beside = [Beside(panel, label, *run[1:]) for panel, label, run in zip(panels, found, runs, strict=True)]
+    tasks: dict[str, set[str]] = {}
+    for key, panel in zip(keys, panels, strict=True):
+        tasks.setdefault(_text({name: key[name] for name in ("family", *WRAPPERS)}), set()).add(panel)
+    apart = [sorted(each) for each in tasks.values() if len(each) > 1]
+    return beside, [f"evaluated in different ways, and shown apart: {'; '.join(each)}" for each in apart]
+
+
+def _task(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """What makes returns those of one task: the family with its settings and wrappers, and the tasks drawn from it."""
+    family = dict(experiment.tree["family"])
+    protocol = evaluation["protocol"]
+    drawn = {"tasks": evaluation.get("tasks", {}).get("count", protocol.get("tasks"))}
+    drawn |= {name: protocol.get(name) for name in ("task_seed", "in_distribution")}
+    return {"family": family, **{name: experiment.tree[name] for name in WRAPPERS}, **drawn}
+
+
+def _ways(keys: list[dict[str, Any]], protocols: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each run the way in which it was evaluated, filled up from the first with the same tasks that agrees."""
+    ways: list[tuple[str, dict[str, Any]]] = []
+    for key, protocol in zip(map(_text, keys), protocols, strict=True):
+        way = {name: protocol[name] for name in PROTOCOL if name in protocol}
+        for other, there in ways:
+            if other == key and all(there.get(name, value) == value for name, value in way.items()):
+                there.update(way)
+                way = there
+                break
+        ways.append((key, way))
+    return [way for _, way in ways]
+
+
+def _titles(keys: list[dict[str, Any]]) -> list[str]:
+    """The family of each, with what differs between different ones of it."""
+    titles = []
+    for key in keys:
+        of_family = [each for each in keys if each["family"][USE] == key["family"][USE]]
+        flat, others = _flat(key), [_flat(each) for each in of_family]
+        differs = [name for name in flat if any(other.get(name) != flat[name] for other in others)]
+        shown = [_words(name.removeprefix("family."), flat[name]) for name in differs if name != "family.use"]
+        titles.append(", ".join([key["family"][USE], *shown]))
+    return titles
+
+
+def _labels(runs: list[tuple[str, Experiment]], panels: list[str]) -> list[str]:
+    """The method of each, with what differs from the others of it on this family."""
+    labels = []
+    settings = [_flat({n: v for n, v in one.tree.items() if n not in NOT_COMPARED}) for _, one in runs]
+    for (place, experiment), panel, own in zip(runs, panels, settings, strict=True):
+        kind = (experiment.method, experiment.family)
+        others = [there for (_, one), there in zip(runs, settings, strict=True) if (one.method, one.family) == kind]
+        differs = [name for name in own if any(other.get(name) != own[name] for other in others)]
+        # Where another factory fills a part, its name says enough.
+        other_parts = [name.removesuffix(USE) for name in differs if name.endswith(f".{USE}")]
+        differs = [n for n in differs if n.endswith(f".{USE}") or not any(n.startswith(part) for part in other_parts)]
+        words = [_words(name.removesuffix(f".{USE}"), own[name]) for name in differs]
+        twins = [
+            (one.method, there, other) for (_, one), there, other in zip(runs, panels, settings, strict=True)
+        ].count((experiment.method, panel, own))
+        if twins > 1 or len(words) > MOST_NAMED:
+            words = [place]
+        labels.append(", ".join([experiment.method, *words]))
+    return labels
+
+
+def _flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        full = f"{path}.{name}" if path else name
+        found |= _flat(value, full) if isinstance(value, dict) else {full: value}
+    return found
+
+
+def _words(name: str, value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        value = " ".join(map(str, value))
+    return f"{name.replace('_', ' ')} {value}"
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, sort_keys=True)
+
+
+def reached(rows: Rows, level: float, name: str = "return_post") -> dict[str, float]:
+    """Where the mean over seeds of a column of ``metrics.csv`` first comes to a level.
+
+    Returns:
+      ``seeds``, how many came there by themselves; and ``env_steps`` and ``seconds`` until their mean did, means over
+      seeds, if it did.
+    """
+    by_seed: dict[float, list[dict[str, float]]] = {}
+    for row in rows:
+        by_seed.setdefault(row["seed"], []).append(row)
+    length = min(map(len, by_seed.values()))
+    table = {
+        column: np.array([[row[column] for row in one[:length]] for one in by_seed.values()])
+        for column in (name, "env_steps", "seconds")
+    }
+    there = np.flatnonzero(table[name].mean(axis=0) >= level)
+    found: dict[str, float] = {"seeds": int(np.sum(np.any(table[name] >= level, axis=1)))}
+    if not len(there):
+        return found
+    return found | {column: float(table[column][:, there[0]].mean()) for column in ("env_steps", "seconds")}
