@@ -13,7 +13,17 @@ from jaxmeta.runs.loop import sample_tasks
 from jaxmeta.runs.memory import fitting_chunk
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
-SETTINGS = ("task_chunk", "segment", "adaptation_steps", "episodes", "capacity", "batch", "batch_tasks", "meta_batch")
+SETTINGS = (
+    "precision",
+    "task_chunk",
+    "segment",
+    "adaptation_steps",
+    "episodes",
+    "capacity",
+    "batch",
+    "batch_tasks",
+    "meta_batch",
+)
 """Settings that memory depends on, beside the sizes of networks and of lifetimes."""
 
 
