@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -96,16 +97,28 @@ def exhausted(error: Exception) -> str:
     return f"out of memory: {wanted}{there}; {LESS}"
 
 
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much memory a container may use; beyond it, processes are killed."""
+
+
 def memory_there() -> int | None:
-    """Bytes of memory of all devices, or of the machine where they are CPUs; ``None`` where nobody says."""
+    """Bytes of memory of all devices, or of the machine or container where they are CPUs; ``None`` if nobody says."""
     devices = jax.local_devices()
     if devices[0].platform != "cpu":
         limits = [(one.memory_stats() or {}).get("bytes_limit", 0) for one in devices]
         return sum(limits) if all(limits) else None
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return None
+    return min([machine, *(int(path.read_text()) for path in LIMITS if _is_number(path))])
+
+
+def _is_number(path: Path) -> bool:
+    try:
+        return path.read_text().strip().isdecimal()
+    except OSError:
+        return False
 
 
 def _arrays(jaxpr: Any) -> Iterator[Any]:

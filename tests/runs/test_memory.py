@@ -1,5 +1,7 @@
 """What a program takes of memory, and how it is said that there is not enough."""
 
+import os
+
 import jax
 import pytest
 
@@ -9,6 +11,14 @@ from jaxmeta.runs import memory
 @pytest.fixture(autouse=True)
 def little(monkeypatch):
     monkeypatch.setattr(memory, "memory_there", lambda: 8_000_000_000)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("1234567\n", 1_234_567), ("max\n", None)])
+def test_a_container_has_what_it_may_use(monkeypatch, tmp_path, limit, expected):
+    monkeypatch.undo()
+    (tmp_path / "limit").write_text(limit)
+    monkeypatch.setattr(memory, "LIMITS", (tmp_path / "limit", tmp_path / "none"))
+    assert memory.memory_there() == (expected or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
 
 
 @pytest.mark.parametrize(
