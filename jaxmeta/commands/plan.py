@@ -73,7 +73,7 @@ def _instead(tried: list[dict[str, Any]]) -> Iterator[str]:
         said = " ".join(f"{_flag(name)} {value}" for name, value in flags.items())
         yield _row("instead", f"{said}: {in_bytes(one['bytes']['total'])}, {_fits(one)}")
     if not any(one["fits"] for one in tried):
-        yield _row("instead", "fewer tasks, episodes, steps or seeds, a smaller network, or more devices")
+        yield _row("instead", "fewer tasks, episodes, steps or seeds, a smaller network or --capacity, or more devices")
 
 
 def _row(name: str, text: str) -> str:

@@ -59,11 +59,11 @@ def needs(compiled: jax.stages.Compiled) -> Needs:
 
 
 def memory_of_each(devices: int) -> int | None:
-    """Bytes of memory for each of so many devices; CPUs share those of the machine."""
-    memory = memory_there()
+    """Bytes of memory for each of so many devices; those CPUs of them that are this process's share the machine's."""
+    memory, local = memory_there(), jax.local_device_count()
     if memory is None:
         return None
-    return memory // (devices if jax.default_backend() == "cpu" else jax.local_device_count())
+    return memory // (min(devices, local) if jax.default_backend() == "cpu" else local)
 
 
 def fitting_chunk(needs: Needs, memory: int | None, chunk: int, count: int) -> int:

@@ -54,7 +54,8 @@ def test_needs_are_those_of_the_compiled_program():
     assert takes.total == sum(takes)
 
 
-def test_cpus_share_the_memory_of_the_machine():
+def test_cpus_share_the_memory_of_the_machine(monkeypatch):
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
     assert memory.memory_of_each(4) == 2_000_000_000
 
 

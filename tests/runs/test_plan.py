@@ -5,7 +5,7 @@ import pytest
 import jaxmeta
 from jaxmeta.runs import directory as runs, memory
 from jaxmeta.runs.plan import environment_steps, plan
-from jaxmeta.runs.start import StartError, start
+from jaxmeta.runs.start import StartError, changed, start
 
 SIZES = {"family": {"horizon": 10}, "meta_batch": 4, "episodes": 2, "policy": {"hidden": (8,)}, "iterations": 3}
 
@@ -86,6 +86,14 @@ def test_the_compiler_is_told_the_options_of_the_platform(navigation, small_maml
     monkeypatch.setattr(runs, "COMPILER_OPTIONS", {"cpu": {"xla_no_such_option": True}})
     with pytest.raises(Exception, match="xla_no_such_option"):
         runs.prepared(small_maml, navigation, seeds=[0], meta_batch=2)
+
+
+def test_a_run_that_goes_on_with_other_seeds_side_by_side_says_so():
+    here = {**runs.describe(), "devices": 1, "seed_chunk": 4}
+    assert changed([here], here) == []
+    assert changed([{**here, "seed_chunk": 8}], here) == ["seed_chunk were 8 and are 4 now: the last bits may differ"]
+    # Older versions did not write it.
+    assert changed([{name: value for name, value in here.items() if name != "seed_chunk"}], here) == []
 
 
 def test_the_operations_that_keep_bits_are_told(monkeypatch):
