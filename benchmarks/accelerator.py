@@ -203,7 +203,7 @@ def _precision(arguments: Accelerator) -> Rows:
         return {"seconds": measure.median(times), "relative_error": error}
 
     # The first is what the others are held against.
-    for precision in ("highest", "tensorfloat32", "bfloat16", "default"):
+    for precision in ("highest", "tensorfloat32", "BF16_BF16_F32", "bfloat16", "default"):
         yield {"precision": precision}, lambda precision=precision: run(precision)
 
 

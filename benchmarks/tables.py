@@ -431,6 +431,22 @@ def headline_speed() -> str:
 
 
 _BANDITS = [{"n": n, "k": k} for n in (10, 100, 500) for k in (2, 5, 10, 50)]
+
+
+def precision() -> str:
+    """Errors of a meta-gradient by precision of matrix products, beside the sampling error, in percent."""
+    rows: dict[int, dict[str, Any]] = {}
+    for row in results("precision_cpu")["rows"]:
+        found = rows.setdefault(row["adaptation_steps"], {"sampling": row["sampling"]})
+        found[row["precision"]] = row["relative_error"]
+    heads = ("adaptation steps", "float32", "tf32", "bfloat16", "sampling")
+    each = (
+        (steps, f"{100 * found['float32']:.0e} %", *(f"{100 * found[name]:.1f} %" for name in heads[2:]))
+        for steps, found in rows.items()
+    )
+    return markdown(heads, each)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "devices": devices,
     "faults": faults,
@@ -465,6 +481,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "accelerator-methods": accelerator_methods,
     "accelerator-options": accelerator_options,
     "accelerator-profile": accelerator_profile,
+    "precision": precision,
     **{name.replace("_", "-"): functools.partial(reported, name) for name in ("cartpole", "model_errors")},
     "action-values": functools.partial(reported, "action_values"),
 }

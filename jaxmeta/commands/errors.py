@@ -35,9 +35,13 @@ def one_line_errors() -> Iterator[None]:
         # Whoever read has seen enough; what is left must not be written when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-    except (ValueError, RuntimeError, OSError, ImportError) as error:
+    except (ValueError, RuntimeError, OSError, ImportError, MemoryError) as error:
         if os.environ.get("JAXMETA_TRACEBACK"):
             raise
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            from jaxmeta.runs.memory import exhausted
+
+            fail(exhausted(error))
         fail((str(error) or type(error).__name__) + _where(error))
 
 

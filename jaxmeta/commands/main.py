@@ -8,6 +8,7 @@ from jaxmeta.commands.errors import fail, one_line_signals
 
 COMMANDS = {
     "train": "meta-train a method across a family of tasks; save, evaluate on tasks drawn anew, and plot",
+    "plan": "what train would take with the same arguments: memory, steps, and what to change where it does not fit",
     "evaluate": "evaluate a run on tasks drawn anew: returns, reference lines, intervals",
     "replay": "adapt once more to the tasks of a run whose updates were not finite",
     "render": "draw what a run does in tasks drawn anew: PNG and GIF",

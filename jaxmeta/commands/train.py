@@ -10,6 +10,7 @@ from pathlib import Path
 from jaxmeta.commands.arguments import parsed_by, split, types_of, without
 from jaxmeta.commands.errors import Lenient, ending_together, fail, of_flags, one_line_errors, one_line_signals
 from jaxmeta.commands.flags import check_flags
+from jaxmeta.commands.plan import say_plan
 from jaxmeta.runs import presets
 
 if typing.TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Where:
     """Delete the run that the directory already holds."""
     evaluate: bool = True
     """Evaluate and plot after training."""
+    plan: bool = False
+    """Say what training would take of memory and steps, and end: nothing is run or written."""
 
 
 class Parsed(typing.NamedTuple):
@@ -66,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         return run(parse(sys.argv[1:] if argv is None else argv))
 
 
-def parse(argv: list[str]) -> Parsed:
+def parse(argv: list[str], usage: str = USAGE) -> Parsed:
     """The arguments; settings come from presets, a file or a resumed run, and then from flags."""
     # Wrong names and flags are answered before anything heavy is imported.
     names = split(argv)
@@ -97,7 +100,7 @@ def parse(argv: list[str]) -> Parsed:
         fields.append((name, typing.Annotated[type(default), prefix], dataclasses.field(default=default)))
     command = dataclasses.make_dataclass("Train", fields, frozen=True)
     command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on tasks drawn anew, and plot."
-    parsed = parsed_by(command, names.rest, USAGE)
+    parsed = parsed_by(command, names.rest, usage)
     where: Where = parsed.where
     if where.resume is not None and (where.out is not None or where.overwrite or where.auto_resume):
         fail("--out, --overwrite, --auto-resume and --resume: give one; a resumed run stays in its directory")
@@ -108,7 +111,8 @@ def parse(argv: list[str]) -> Parsed:
         check_evaluation(found.evaluation, found.experiment)
     with of_flags():
         check_saving(found.saving)
-    check_directory(found.experiment, found.directory, overwrite=where.overwrite, resume=found.resumes)
+    if not where.plan:
+        check_directory(found.experiment, found.directory, overwrite=where.overwrite, resume=found.resumes)
     return found
 
 
@@ -136,6 +140,9 @@ def run(arguments: Parsed) -> int:
     from jaxmeta.runs import hosts
     from jaxmeta.runs.start import Display, Stopped, start
 
+    if arguments.where.plan:
+        say_plan(arguments)
+        return 0
     started = time.perf_counter()
     experiment, where, saving, evaluation = arguments
     try:

@@ -140,16 +140,13 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
     def sequence_fn(params: PyTree, carry: Cache, xs: Array) -> tuple[Cache, Array]:
         count, first = xs.shape[0], carry.length
         xs = _apply(params["input"], xs) + jax.lax.dynamic_slice_in_dim(params["place"], first, count)
-        seen = jnp.arange(context)[None] <= first + jnp.arange(count)[:, None]
-        keys, values = [], []
+        keys, values, places = [], [], first + jnp.arange(count)
         for index, layer in enumerate(params["layers"]):
             query, key, value = jnp.split(_apply(layer["attend"], _normalised(layer["norm"], xs)), 3, axis=-1)
             keys.append(jax.lax.dynamic_update_slice_in_dim(carry.keys[index], key, first, 0))
             values.append(jax.lax.dynamic_update_slice_in_dim(carry.values[index], value, first, 0))
             query, key, value = (x.reshape(-1, heads, size // heads) for x in (query, keys[-1], values[-1]))
-            scores = jnp.einsum("qhd,khd->hqk", query, key) / jnp.sqrt(size // heads)
-            weights = jax.nn.softmax(jnp.where(seen[None], scores, -jnp.inf))
-            attended = jnp.einsum("hqk,khd->qhd", weights, value).reshape(count, size)
+            attended = _attention(query, key, value, places).reshape(count, size)
             xs = _mix(layer["mix"], xs + _apply(layer["merge"], attended))
         return Cache(jnp.stack(keys), jnp.stack(values), first + count), _normalised(params["norm"], xs)
 
@@ -162,6 +159,29 @@ def transformer(size: int, context: int, layers: int = 2, heads: int = 4) -> Cel
         return Cache(empty, empty, jnp.zeros((), jnp.int32))
 
     return Cell(init_fn, start_fn, step_fn, sequence_fn)
+
+
+QUERIES = 128
+"""Inputs of a sequence that attend together, at most."""
+
+
+def _attention(query: Array, key: Array, value: Array, places: Array) -> Array:
+    """What queries ``[Q, heads, D]`` find among keys and values ``[C, heads, D]`` up to their places ``[Q]``.
+
+    Of more than ``QUERIES`` at once, so many after one another, each of which is computed again when it is
+    differentiated: the scores in memory are then ``QUERIES × C``, and not ``Q × C``.
+    """
+
+    def attend(query: Array, place: Array) -> Array:
+        scores = jnp.einsum("hd,khd->hk", query, key) / jnp.sqrt(query.shape[-1])
+        weights = jax.nn.softmax(jnp.where(jnp.arange(key.shape[0]) <= place, scores, -jnp.inf))
+        return jnp.einsum("hk,khd->hd", weights, value)
+
+    if query.shape[0] <= QUERIES:
+        return jax.vmap(attend)(query, places)
+    # Inside a loop nothing is merged with what is computed again, and no barrier against that is needed.
+    again = jax.checkpoint(attend, prevent_cse=False)
+    return jax.lax.map(lambda each: again(*each), (query, places), batch_size=QUERIES)
 
 
 CELLS = ("gru", "lstm", "linear", "transformer")

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import os
 import platform
+import re
 import signal
 import subprocess
 import threading
@@ -22,8 +23,8 @@ from jaxmeta.checks import check_least
 from jaxmeta.runs import hosts
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
-from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, train_in_chunks
-from jaxmeta.runs.memory import check_memory
+from jaxmeta.runs.loop import TrainState, compiled_chunk, default_seed_chunk, init_state, mesh_for, train_in_chunks
+from jaxmeta.runs.memory import Needs, check_memory, fitting_chunk, in_bytes, memory_of_each, needs
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -74,6 +75,7 @@ def describe() -> dict[str, Any]:
         "processes": jax.process_count(),
         # Sums are split over the cores that a process may use: their order, and the last bits, depend on how many.
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "deterministic_ops": _deterministic_ops(),
         "git_revision": _git_revision(),
     }
 
@@ -82,6 +84,12 @@ def versions() -> dict[str, str | None]:
     """Of Python, of this package, and of those that it is built on."""
     ours = {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
     return ours | {name: _version(name) for name in PACKAGES}
+
+
+def _deterministic_ops() -> bool:
+    """Whether XLA is told to take no operation whose bits differ from one run to the next."""
+    told = re.findall(r"--xla_gpu_deterministic_ops(?:=(\w+))?", os.environ.get("XLA_FLAGS", ""))
+    return bool(told) and told[-1].lower() in ("", "1", "true")
 
 
 def _version(package: str) -> str | None:
@@ -99,14 +107,90 @@ def seed_states(algorithm: MetaAlgorithm, seeds: list[int], mesh: Mesh | None = 
     return jax.jit(init, out_shardings=where)(np.asarray(seeds))
 
 
+class Program(NamedTuple):
+    """The program of ``train_run``, compiled, before it runs.
+
+    Attributes:
+      compiled: from ``compiled_chunk``.
+      seed_chunk: seeds that step side by side.
+      devices: that the tasks of a meta-batch are shared out over.
+      needs: bytes that it takes on each of them.
+      memory: bytes that each of them has; ``None`` where nobody says.
+      seconds: that tracing and compiling took.
+    """
+
+    compiled: jax.stages.Compiled
+    seed_chunk: int
+    devices: int
+    needs: Needs
+    memory: int | None
+    seconds: float
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is as much memory as it takes, as far as anybody knows."""
+        return self.memory is None or self.needs.total <= self.memory
+
+
 def traced(
-    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, seeds: list[int], meta_batch: int, devices: int | None = None
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    seeds: list[int],
+    meta_batch: int,
+    devices: int | None = None,
+    seed_chunk: int | None = None,
 ) -> Any:
     """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
     states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
-    mesh = mesh_for(meta_batch, devices)
-    program = compiled_chunk(algorithm, tasks, meta_batch=meta_batch, mesh=mesh).trace(states, jnp.int32(1))
-    check_memory(program.jaxpr)
+    sizes = {"meta_batch": meta_batch, "mesh": mesh_for(meta_batch, devices), "seed_chunk": seed_chunk}
+    return compiled_chunk(algorithm, tasks, **sizes).trace(states, jnp.int32(1))
+
+
+def prepared(
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    seeds: list[int],
+    meta_batch: int,
+    devices: int | None = None,
+    seed_chunk: int | None = None,
+    announce: Callable[[str], None] = lambda line: None,
+    check: Callable[[Any], None] = check_memory,
+) -> Program:
+    """The program of ``train_run``, compiled: nothing is run, and nothing is written.
+
+    Where all seeds side by side, as an accelerator has them by default, take more memory than there is, fewer of them
+    are tried, twice at most. What is not described here is as of ``Saving``.
+
+    Args:
+      announce: called with a line where another ``seed_chunk`` than the default is taken.
+      check: refuses what was traced before it is compiled.
+
+    Raises:
+      ValueError: an array that is larger than all memory there is, or a program that cannot be traced.
+    """
+    started, chunk = time.perf_counter(), min(len(seeds), seed_chunk or default_seed_chunk(len(seeds)))
+    mesh, options = mesh_for(meta_batch, devices), COMPILER_OPTIONS.get(jax.default_backend())
+    count = 1 if mesh is None else mesh.size
+    memory = memory_of_each(count)
+
+    def with_chunk(chunk: int) -> Program:
+        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": chunk}
+        program = traced(algorithm, tasks, **shape)
+        if seed_chunk is not None or chunk == 1:
+            check(program.jaxpr)
+        compiled = program.lower().compile(compiler_options=options)
+        return Program(compiled, chunk, count, needs(compiled), memory, time.perf_counter() - started)
+
+    program = with_chunk(chunk)
+    for _ in range(2):
+        if seed_chunk is not None or program.fits or program.seed_chunk == 1:
+            break
+        smaller = fitting_chunk(program.needs, memory, program.seed_chunk, len(seeds))
+        takes = f"{program.seed_chunk} seeds at a time would take {in_bytes(program.needs.total)}"
+        announce(f"{takes}, and there are {in_bytes(memory or 0)}: {smaller} at a time")
+        program = with_chunk(smaller)
     return program
 
 
@@ -122,13 +206,14 @@ def train_run(
     keep: int = 3,
     max_skipped: int = 20,
     devices: int | None = None,
+    seed_chunk: int | None = None,
     resume: bool = False,
     tensorboard: bool = False,
     identity: str | None = None,
     begun: Callable[[int], None] = lambda iteration: None,
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda line: None,
-    program: Any = None,
+    program: Program | None = None,
 ) -> Outcome:
     """Train every seed up to meta-iteration ``iterations``, resumed or not; log and checkpoint into ``directory``.
 
@@ -141,7 +226,7 @@ def train_run(
       seeds: names and keys of the seeds.
       identity: of the run, the same when it is resumed.
       begun: called with the iterations that are done, once all is restored and compiled, before anything is written.
-      program: from ``traced``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was traced before.
+      program: from ``prepared``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was made before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
     states, metrics = seed_states(algorithm, seeds, mesh_for(meta_batch, devices)), directory / "metrics.csv"
@@ -158,14 +243,13 @@ def train_run(
             steps, clock = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
         done = int(states.iteration[0])
         saved = done if resume else None
-        started = time.perf_counter()
-        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices}
-        program = traced(algorithm, tasks, **shape) if program is None else program
-        compiled = program.lower().compile()
-        announce(f"compiled in {time.perf_counter() - started:.1f} s")
+        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": seed_chunk}
+        program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program
+        compiled = program.compiled
+        announce(f"compiled in {program.seconds:.1f} s")
         logs: list[CsvLog | TensorBoardLog] = []
         if hosts.first():
-            logs = [CsvLog(metrics, columns(program.out_info[1]), seeds, done)]
+            logs = [CsvLog(metrics, columns(compiled.out_info[1]), seeds, done)]
             logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
             begun(done)
         last, ruined = states, []

@@ -12,18 +12,26 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jaxmeta import parts, registry
 from jaxmeta.checks import MOST, check_between, check_family_sizes, check_least
 from jaxmeta.parts import Part, SettingError
 from jaxmeta.runs import presets
+from jaxmeta.runs.precision import with_precision
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 METHOD = "method"
 
 
-def run_settings(*, iterations: int = 400, meta_batch: int = 20, seed: int = 0, seeds: int = 1) -> None:
+def run_settings(
+    *,
+    iterations: int = 400,
+    meta_batch: int = 20,
+    seed: int = 0,
+    seeds: int = 1,
+    precision: Literal["float32", "tf32", "bfloat16"] = "tf32",
+) -> None:
     """What a run is, whatever the method.
 
     Args:
@@ -31,6 +39,8 @@ def run_settings(*, iterations: int = 400, meta_batch: int = 20, seed: int = 0, 
       meta_batch: tasks in each meta-iteration, ≥ 1.
       seed: the first seed, ≥ 0; the last one must have 32 bits at most.
       seeds: number of seeds, trained side by side in one program, from 1 to 100,000.
+      precision: of the factors in matrix products: 24, 11 or 8 bits. Products are summed and all else is computed in
+        float32, whose precision a CPU uses throughout.
     """
     check_least(1, iterations=iterations, meta_batch=meta_batch)
     check_between(1, 100_000, seeds=seeds)
@@ -209,7 +219,7 @@ class Experiment:
         known = parts.parameters(builder)
         settings = {name: value for name, value in self._settings().items() if name in known}
         with self.located():
-            return tasks, builder(tasks, **{**settings, **overrides})
+            return tasks, with_precision(builder(tasks, **{**settings, **overrides}), self.tree["precision"])
 
     def _check_run(self) -> None:
         with self.located():

@@ -135,24 +135,38 @@ def mesh_for(meta_batch: int, devices: int | None = None) -> Mesh | None:
     return task_mesh(devices) if devices > 1 else None
 
 
+def default_seed_chunk(seeds: int) -> int:
+    """Seeds that step side by side by default: on a CPU 1, elsewhere all of them.
+
+    On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about twice as
+    long as five steps. Elsewhere a wide step is what fills the device.
+    """
+    return 1 if jax.default_backend() == "cpu" else seeds
+
+
 def compiled_chunk(
-    algorithm: MetaAlgorithm, tasks: TaskDistribution, *, meta_batch: int, longest: int = 64, mesh: Mesh | None = None
+    algorithm: MetaAlgorithm,
+    tasks: TaskDistribution,
+    *,
+    meta_batch: int,
+    longest: int = 64,
+    mesh: Mesh | None = None,
+    seed_chunk: int | None = None,
 ) -> jax.stages.Wrapped:
     """A jitted ``run_fn(states, count)``: ``count <= longest`` meta-iterations of every seed in one compiled program.
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
     run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
     ``Info`` is ``[longest, S]``, valid up to ``count``. The tasks of a meta-batch are shared out over a mesh, each of
-    whose devices has the whole state.
+    whose devices has the whole state. ``seed_chunk`` seeds step side by side, by default ``default_seed_chunk``.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
 
     def step_all(states: TrainState) -> tuple[TrainState, Info]:
         seeds = states.iteration.shape[0]
-        # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
-        # twice as long as five steps. Elsewhere a wide step is what fills the device. At one seed, a plain map: a batch
-        # axis of one makes slower matrix products.
-        return jax.lax.map(step, states, batch_size=None if jax.default_backend() == "cpu" or seeds == 1 else seeds)
+        size = min(seeds, seed_chunk or default_seed_chunk(seeds))
+        # At one seed, a plain map: a batch axis of one makes slower matrix products.
+        return jax.lax.map(step, states, batch_size=size if size > 1 else None)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         with contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):

@@ -19,6 +19,7 @@ from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import summary_writer, without_link, write_json
+from jaxmeta.runs.memory import LESS, in_bytes
 from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
 
 FAILED = "not_finite.json"
@@ -45,6 +46,8 @@ class Saving:
     """Stop after so many updates in a row that were not finite, of any seed; 0: never."""
     devices: int | None = None
     """Devices that the tasks of a meta-batch are shared out over; by default the most there are that divide it."""
+    seed_chunk: int | None = None
+    """Seeds that step side by side, at most; by default 1 on a CPU, and elsewhere all of them, or as many as fit."""
 
 
 class StartError(RuntimeError):
@@ -110,11 +113,13 @@ def start(
         hosts.check_agreed(**settings, resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
-    # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
-    with experiment.located():
-        program = runs.traced(algorithm, tasks, seeds=seeds, meta_batch=meta_batch, devices=saving.devices)
     if not hosts.first():
         report, announce = (lambda progress: None), (lambda line: None)
+    # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
+    with experiment.located():
+        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": saving.devices, "seed_chunk": saving.seed_chunk}
+        program = runs.prepared(algorithm, tasks, **shape, announce=announce)
+    check_fits(program)
     with contextlib.ExitStack() as until_the_end:
 
         def entered() -> dict[str, Any]:
@@ -127,11 +132,11 @@ def start(
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
-        mesh = runs.mesh_for(meta_batch, saving.devices)
-        here = {**runs.describe(), "devices": 1 if mesh is None else mesh.size}
-        if mesh is not None:
+        here = {**runs.describe(), "devices": program.devices, "seed_chunk": program.seed_chunk}
+        if program.devices > 1:
             of = f" of {here['processes']} processes" if hosts.several() else ""
-            announce(f"{mesh.size} of {here['device']['count']} devices{of}, {meta_batch // mesh.size} tasks on each")
+            tasks_on_each = meta_batch // program.devices
+            announce(f"{program.devices} of {here['device']['count']} devices{of}, {tasks_on_each} tasks on each")
         for line in changed(before["history"], here):
             announce(f"warning: {line}")
 
@@ -191,8 +196,11 @@ def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
     if not history:
         return []
     last, lines = history[-1], []
-    for name in ("cores", "device", "devices", "processes"):
-        was = last.get(name, 1 if name in ("devices", "processes") else None)
+    # By what older versions did, where they did not write it; what nobody knows of them is not told.
+    older = {"cores": None, "device": None, "devices": 1, "processes": 1}
+    older |= {name: here[name] for name in ("seed_chunk", "deterministic_ops")}
+    for name, default in older.items():
+        was = last.get(name, default)
         if was != here[name]:
             lines.append(f"{name} were {was} and are {here[name]} now: the last bits may differ")
     moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
@@ -288,6 +296,14 @@ def held(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_fits(program: runs.Program) -> None:
+    """Refuse a compiled program that takes more memory than there is: a ``StartError`` of one line, before it runs."""
+    if not program.fits:
+        takes = f"training takes {in_bytes(program.needs.total)}, {in_bytes(program.needs.temporaries)} of it for "
+        takes += f"intermediate values, with {program.seed_chunk} seeds at a time"
+        raise StartError(f"out of memory: {takes}, and there are {in_bytes(program.memory or 0)}; {LESS}")
+
+
 def check_saving(saving: Saving) -> None:
     """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name.
 
@@ -296,6 +312,8 @@ def check_saving(saving: Saving) -> None:
     """
     check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
     check_least(0, max_skipped=saving.max_skipped)
+    if saving.seed_chunk is not None:
+        check_least(1, seed_chunk=saving.seed_chunk)
     if saving.tensorboard:
         summary_writer()
 

@@ -8,8 +8,8 @@ import optax
 import pytest
 
 import jaxmeta
-from jaxmeta.networks import CELLS, cell_for
-from jaxmeta.networks.cells import gru, lstm
+from jaxmeta.networks import CELLS, cell_for, cells
+from jaxmeta.networks.cells import gru, lstm, transformer
 
 T, INPUTS, SIZE = 12, 3, 8
 
@@ -44,6 +44,39 @@ def test_nothing_depends_on_the_future_and_all_on_the_past(run):
     strength = np.abs(jacobian).sum(axis=(1, 3))
     assert np.all(strength[np.triu_indices(T, 1)] == 0.0)
     assert np.all(strength[np.tril_indices(T)] > 0.0)
+
+
+def test_attention_in_parts_is_attention_at_once(monkeypatch):
+    """Values, gradients and second derivatives, of a sequence that goes on from a memory; the last part is shorter."""
+    cell = transformer(SIZE, T)
+    params, xs = cell.init(jax.random.key(0), INPUTS), jax.random.normal(jax.random.key(1), (T, INPUTS))
+    carry, _ = cell.sequence(params, cell.start(), xs[:2])
+
+    def loss(params):
+        ys = cell.sequence(params, carry, xs[2:])[1]
+        return jnp.sum(jnp.sin(ys)), ys
+
+    def all_of(params):
+        (_, ys), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        return ys, gradient, jax.jvp(jax.grad(loss, has_aux=True), (params,), (gradient,))[1][0]
+
+    at_once = jax.jit(all_of)(params)
+    monkeypatch.setattr(cells, "QUERIES", 4)
+    in_parts = jax.jit(lambda params: all_of(params))(params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), in_parts, at_once)
+    np.testing.assert_allclose(in_parts[0], at_once[0], atol=1e-6)
+
+
+def test_memory_of_attention_grows_with_the_length_and_not_with_its_square():
+    def temporaries(length):
+        cell = transformer(SIZE, length, layers=1)
+        params = jax.eval_shape(lambda key: cell.init(key, INPUTS), jax.random.key(0))
+        xs = jax.ShapeDtypeStruct((length, INPUTS), jnp.float32)
+        loss = lambda params, xs: jnp.sum(cell.sequence(params, cell.start(), xs)[1] ** 2)  # noqa: E731
+        return jax.jit(jax.grad(loss)).lower(params, xs).compile().memory_analysis().temp_size_in_bytes
+
+    short, long = temporaries(8 * cells.QUERIES), temporaries(32 * cells.QUERIES)
+    assert long < 5 * short
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from jaxmeta.commands import settings, train
 from jaxmeta.commands.arguments import Names
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.experiment import from_config
+from jaxmeta.runs.precision import with_precision
 
 METHODS = list(registry.METHODS)
 FAMILIES = list(registry.FAMILIES)
@@ -44,14 +45,14 @@ def test_without_a_preset_settings_are_those_of_the_signatures(method):
 
 @pytest.mark.parametrize("method", ["e-maml", "rl2", "r2d2"])
 def test_what_a_notebook_builds_computes_what_the_command_line_builds(method):
-    """The same program, operation by operation; nothing is compiled."""
+    """The same program, operation by operation, at the precision that runs have by default; nothing is compiled."""
     tasks = jaxmeta.tasks.make(fitting(method))
     builder = registry.builder(method)
     if method in ("rl2", "r2d2"):
         tasks = jaxmeta.tasks.as_lifetime(tasks, 1)
     programs = []
     for family, algorithm in (
-        (tasks, builder(tasks)),
+        (tasks, with_precision(builder(tasks), "tf32")),
         train.parse([method, fitting(method), "--preset", "none"]).experiment.build(),
     ):
         state = jax.eval_shape(lambda algorithm=algorithm: jaxmeta.runs.init_state(jax.random.key(0), algorithm))

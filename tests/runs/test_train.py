@@ -67,6 +67,17 @@ def test_seeds_side_by_side_equal_seeds_alone(navigation, tiny):
     assert not np.allclose(together.info["return_post"][:, 0], together.info["return_post"][:, 1])
 
 
+@pytest.mark.parametrize("seed_chunk", [2, 3])
+def test_how_many_seeds_step_side_by_side_moves_the_last_bits_alone(navigation, tiny, seed_chunk):
+    one, other = (
+        list(train.train_in_chunks(run, states_of(tiny, (0, 7, 8)), 3))[-1].state
+        for run in (
+            train.compiled_chunk(tiny, navigation, meta_batch=3, seed_chunk=size, longest=4) for size in (1, seed_chunk)
+        )
+    )
+    chex.assert_trees_all_close(one.meta, other.meta, rtol=1e-3, atol=1e-5)
+
+
 def test_the_pure_loop_and_the_hosts_loop_agree(navigation, tiny):
     run = train.compiled_chunk(tiny, navigation, meta_batch=3)
     hosts = list(train.train_in_chunks(run, states_of(tiny), 3))
