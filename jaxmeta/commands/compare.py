@@ -118,9 +118,9 @@ def evaluation(run: Path) -> dict[str, Any]:
         found = json.loads(path.read_text())
         check_result(found)
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, OSError) as error:
-        fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run}")
+        fail(f"{path} cannot be read ({type(error).__name__}); make it anew with jaxmeta evaluate {run} --overwrite")
     except ValueError as error:
-        fail(f"{path}: {error}; make it anew with jaxmeta evaluate {run}")
+        fail(f"{path}: {error}; make it anew with jaxmeta evaluate {run} --overwrite")
     kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
     kept |= {name: found[name] for name in ("returns", "returns_deterministic", "tasks") if name in found}
     without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
@@ -142,7 +142,7 @@ def training(run: Path, one: "Beside") -> tuple[str, str, Rows]:
         return one.panel, one.label, rows
     if type(one.evaluation["protocol"].get("episodes")) is not int:
         entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
-        fail(f"{entry}; make it anew with jaxmeta evaluate {run}")
+        fail(f"{entry}; make it anew with jaxmeta evaluate {run} --overwrite")
     return one.panel, one.label, alone(one.experiment, one.evaluation, rows)
 
 

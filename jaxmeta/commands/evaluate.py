@@ -3,15 +3,18 @@
 import dataclasses
 import typing
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from jaxmeta.commands.arguments import command
-from jaxmeta.commands.errors import of_flags
+from jaxmeta.commands.errors import fail, of_flags
 from jaxmeta.runs.evaluation import Evaluation, check_evaluation
 
 if typing.TYPE_CHECKING:
     from jaxmeta.runs.run import Run
+
+EVALUATION = "evaluation.json"
 
 
 @command()
@@ -20,6 +23,8 @@ def main(
     evaluation: typing.Annotated[Evaluation, tyro.conf.arg(name="")],
     *,
     checkpoint: int | None = None,
+    json: Path | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Evaluate a run on tasks drawn anew; writes RUN/evaluation.json and the curves.
 
@@ -27,27 +32,48 @@ def main(
       run: The run's directory.
       evaluation: How.
       checkpoint: Meta-iteration of a kept checkpoint; the newest if not given.
+      json: A file to write the evaluation to, without curves, in place of the run's own.
+      overwrite: Replace an evaluation that is there already.
     """
+    from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import load, read_config
 
     config = read_config(run)
     with of_flags():
         check_evaluation(evaluation, config)
-    evaluate_and_plot(load(run, checkpoint=checkpoint), evaluation)
+    there = json or run / EVALUATION
+    if there.exists() and not overwrite:
+        fail(f"{there} is there already; give --overwrite to replace it, or --json FILE")
+    found = load(run, checkpoint=checkpoint)
+    if json is None:
+        evaluate_and_plot(found, evaluation)
+    else:
+        write_json(json, evaluated(found, evaluation))
+        print("wrote", json)
 
 
 def evaluate_and_plot(run: "Run", evaluation: Evaluation) -> None:
     """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
     from jaxmeta import plots
-    from jaxmeta.runs.evaluation import table
-    from jaxmeta.runs.logging import read_csv
+    from jaxmeta.runs.logging import read_csv, write_json
 
-    result = run.evaluate(write=True, **dataclasses.asdict(evaluation))
-    print("\n" + table(result))
+    result = evaluated(run, evaluation)
+    write_json(run.directory / EVALUATION, result)
     seeds, metrics = run.config.seeds, run.directory / "metrics.csv"
     title = f"{run.config.title}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
     written = [plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")]
     if metrics.exists() and (rows := read_csv(metrics)):
         figure = plots.learning_curve(rows, title, stages=plots.stages_of([result]))
         written.append(plots.save(figure, run.directory / "learning_curve.png"))
-    print("wrote", run.directory / "evaluation.json", *written)
+    print("wrote", run.directory / EVALUATION, *written)
+
+
+def evaluated(run: "Run", evaluation: Evaluation) -> dict[str, Any]:
+    """The content of ``evaluation.json``, its table printed; says meanwhile how far it is."""
+    from jaxmeta.runs.display import Display
+    from jaxmeta.runs.evaluation import table
+
+    with Display("evaluated") as display:
+        result = run.evaluate(report=display.count, **dataclasses.asdict(evaluation))
+    print("\n" + table(result))
+    return result

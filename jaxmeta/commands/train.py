@@ -138,7 +138,8 @@ def run(arguments: Parsed) -> int:
     """Train, evaluate and plot; the exit status."""
     from jaxmeta.commands.evaluate import evaluate_and_plot
     from jaxmeta.runs import hosts
-    from jaxmeta.runs.start import Display, Stopped, start
+    from jaxmeta.runs.display import Display
+    from jaxmeta.runs.start import Stopped, start
 
     if arguments.where.plan:
         say_plan(arguments)
@@ -146,7 +147,7 @@ def run(arguments: Parsed) -> int:
     started = time.perf_counter()
     experiment, where, saving, evaluation = arguments
     try:
-        with Display(experiment.tree["iterations"]) as display:
+        with Display("iteration") as display:
             found = start(
                 experiment,
                 arguments.directory,

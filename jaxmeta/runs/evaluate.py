@@ -11,7 +11,6 @@ from jaxmeta.checks import check_least
 from jaxmeta.data import collect_episodes, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
-from jaxmeta.over_tasks import over_tasks
 from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
@@ -99,19 +98,36 @@ def _stage_returns_of_one(
     return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
 
 
-def in_tasks(function: Callable[..., Any], key: Key, batch: Task, *, task_chunk: int = 20) -> Callable[[Theta], Any]:
-    """A compiled ``evaluated(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time."""
-    keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
+def in_tasks(
+    function: Callable[..., Any],
+    key: Key,
+    batch: Task,
+    *,
+    task_chunk: int = 20,
+    report: Callable[[int], None] = lambda count: None,
+) -> Callable[[Theta], Any]:
+    """A compiled ``evaluated(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time.
 
-    @jax.jit
+    After each chunk ``report`` is called with the number of tasks in it. Results are numpy arrays.
+    """
+    count = jax.tree.leaves(batch)[0].shape[0]
+    size = min(task_chunk, count)
+    # The last chunk is filled up with the first tasks, so that one program serves all.
+    places = np.arange(-(-count // size) * size).reshape(-1, size) % count
+    keys = jax.random.split(key, count)
+    of_chunk = jax.jit(jax.vmap(function, (0, None, 0)))
+
     def evaluated(theta: Theta) -> Any:
-        return over_tasks(lambda key, task: function(key, theta, task), keys, batch, task_chunk=task_chunk)
+        results = []
+        for index, each in enumerate(places):
+            data = keys[each], theta, jax.tree.map(lambda x, each=each: x[each], batch)
+            if not index:
+                check_memory(of_chunk.trace(*data).jaxpr)
+            results.append(jax.tree.map(np.asarray, of_chunk(*data)))
+            report(min(size, count - index * size))
+        return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *results)
 
-    def evaluated_if_it_fits(theta: Theta) -> Any:
-        check_memory(evaluated.trace(theta).jaxpr)
-        return evaluated(theta)
-
-    return evaluated_if_it_fits
+    return evaluated
 
 
 def of_each_seed(theta: Theta) -> list[Theta]:
@@ -146,11 +162,13 @@ def evaluate_run(
     task_count: int = 400,
     task_seed: int = 0,
     greedy_episodes: int = 10,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Evaluate every seed, slow weights ``[S, ...]``, on the same tasks drawn anew: the content of ``evaluation.json``.
 
     The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
-    ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``.
+    ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``. ``report`` is told how many tasks are done,
+    of how many: of each seed, from scratch, and with random actions.
     """
     check_least(1, tasks=task_count)
     key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)
@@ -165,11 +183,19 @@ def evaluate_run(
         key_init, key_adapt = jax.random.split(key)
         return adapt(key_adapt, algorithm.learner.init(key_init), task)
 
-    trained = in_tasks(adapt, key_adapt, batch)
+    done, total = 0, task_count * (len(seeds) + 2)
+
+    def counted(count: int) -> None:
+        nonlocal done
+        done += count
+        report(done, total)
+
+    trained = in_tasks(adapt, key_adapt, batch, report=counted)
     each = [trained(one) for one in of_each_seed(theta)]
     returns = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
-    scratch = in_tasks(from_scratch, key_scratch, batch)(None)["sampled"]
-    uniform = in_tasks(lambda key, _, task: random_return(key, tasks, task), key_random, batch)(None)
+    scratch = in_tasks(from_scratch, key_scratch, batch, report=counted)(None)["sampled"]
+    at_random = lambda key, _, task: random_return(key, tasks, task)  # noqa: E731
+    uniform = in_tasks(at_random, key_random, batch, report=counted)(None)
     references = {"random_policy": uniform, "from_scratch": scratch}
     by_episode = isinstance(tasks.env, LifetimeEnv)
     if tasks.optimum is not None:

@@ -1,6 +1,7 @@
 """Evaluation of a run on tasks drawn anew: the protocol, ``evaluation.json``, and the table."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,7 +94,13 @@ def _episodes(experiment: "Experiment", given: Adaptation) -> int:
     return 2 * experiment.tree["episodes"] if given.episodes is None else given.episodes
 
 
-def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: Evaluation) -> dict[str, Any]:
+def evaluate(
+    experiment: "Experiment",
+    theta: Any,
+    iteration: int,
+    evaluation: Evaluation,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
     """Evaluate every seed of a run: the content of ``evaluation.json``.
 
     Args:
@@ -101,6 +108,7 @@ def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: E
       theta: slow weights, leaves ``[S, ...]``.
       iteration: after which they are.
       evaluation: the protocol; a setting that cannot be meant is a ``ValueError``.
+      report: told how many tasks are done, of how many, all seeds and references counted.
     """
     from jaxmeta.runs.evaluate import evaluate_run
 
@@ -114,6 +122,7 @@ def evaluate(experiment: "Experiment", theta: Any, iteration: int, evaluation: E
         task_count=evaluation.tasks,
         task_seed=evaluation.task_seed,
         greedy_episodes=evaluation.greedy_episodes,
+        report=report,
     )
     unused, protocol = without_use(experiment), dataclasses.asdict(evaluation)
     if "episodes" not in unused:

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,17 @@ class Run:
         action, _, _, phi = self.algorithm.greedy.act(key, self.theta, phi, obs)
         return action, phi
 
-    def evaluate(self, *, write: bool = False, **protocol: Any) -> dict[str, Any]:
+    def evaluate(
+        self, *, write: bool = False, report: Callable[[int, int], None] = lambda done, total: None, **protocol: Any
+    ) -> dict[str, Any]:
         """Returns of all seeds on tasks drawn anew, as ``evaluation.json`` has them.
 
         Args:
           write: whether to write them into the run's directory.
+          report: told how many tasks are done, of how many, all seeds and references counted.
           **protocol: settings of ``Evaluation``: ``steps``, ``episodes``, ``tasks``, ...
         """
-        result = evaluate(self.config, self.thetas, self.iteration, Evaluation(**protocol))
+        result = evaluate(self.config, self.thetas, self.iteration, Evaluation(**protocol), report)
         if write:
             write_json(self.directory / "evaluation.json", result)
         return result

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -406,45 +405,3 @@ def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any,
         elif there != here:
             found[full] = (there, here)
     return found
-
-
-class Display:
-    """Live progress: a bar on a terminal, a line every few seconds elsewhere."""
-
-    def __init__(self, iterations: int, every: float = 5.0):
-        from rich import progress
-
-        count, said = (progress.TextColumn(text) for text in ("{task.completed}/{task.total}", "{task.fields[said]}"))
-        self._bar = progress.Progress(count, progress.BarColumn(bar_width=20), said)
-        self._live = self._bar.console.is_terminal
-        self._id = self._bar.add_task("", total=iterations, said="")
-        self._every, self._printed = every, 0.0
-
-    def __enter__(self) -> "Display":
-        if self._live:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._live:
-            self._bar.stop()
-
-    def announce(self, line: str) -> None:
-        if self._live:
-            self._bar.console.print(line, highlight=False)
-        else:
-            print(line, flush=True)
-
-    def report(self, progress: Any) -> None:
-        minutes, seconds = divmod(int(progress.seconds_left), 60)
-        parts = [
-            f"{minutes}:{seconds:02d} left",
-            f"{progress.steps_per_second / 1e3:,.0f} k env steps/s",
-            f"return {progress.return_pre:.2f} → {progress.return_post:.2f}",
-            *([f"{progress.skipped} skipped"] if progress.skipped else []),
-        ]
-        if self._live:
-            self._bar.update(self._id, completed=progress.iteration, said="  ".join(parts))
-        elif time.monotonic() - self._printed >= self._every or progress.iteration == progress.iterations:
-            self._printed = time.monotonic()
-            print(f"iteration {progress.iteration}/{progress.iterations}", *parts, sep=", ", flush=True)

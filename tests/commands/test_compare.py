@@ -14,7 +14,7 @@ from jaxmeta.studies import comparison
 
 
 def test_runs_are_put_side_by_side(printed, tiny_run, tmp_path):
-    printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2)
+    printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--overwrite")
     written = [tmp_path / name for name in ("comparison.png", "comparison.json", "curves.png", "profiles.png")]
     flags = ("--out", written[0], "--json", written[1], "--curves", written[2], "--profiles", written[3])
     flags += ("--threshold", -1000, "--per-seed", "--policy", "deterministic")
@@ -97,7 +97,9 @@ def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused,
     run = described("maml")
     (run / "evaluation.json").write_text(json.dumps(result))
     file = run / "evaluation.json"
-    assert refused(compare.main, run) == f"error: {file}: {message}; make it anew with jaxmeta evaluate {run}"
+    assert (
+        refused(compare.main, run) == f"error: {file}: {message}; make it anew with jaxmeta evaluate {run} --overwrite"
+    )
 
 
 def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):
@@ -107,7 +109,7 @@ def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypa
     with pytest.raises(SystemExit):
         compare.training(run, one)
     entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
-    assert capsys.readouterr().err == f"error: {entry}; make it anew with jaxmeta evaluate {run}\n"
+    assert capsys.readouterr().err == f"error: {entry}; make it anew with jaxmeta evaluate {run} --overwrite\n"
 
 
 def test_files_that_are_none_of_ours_are_named(refused, described):

@@ -6,7 +6,9 @@ from jaxmeta.commands import evaluate
 
 
 def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
-    table = printed(evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--solved-above", "-1.5")
+    table = printed(
+        evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--solved-above", "-1.5", "--overwrite"
+    )
     assert "optimum" in table
     assert "solved, all seeds" in table
     evaluation = json.loads((tiny_run / "evaluation.json").read_text())
@@ -17,12 +19,26 @@ def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
         assert (tiny_run / name).stat().st_size > 5_000
 
 
+def test_an_evaluation_that_is_there_is_replaced_only_where_that_is_said(printed, refused, tiny_run, tmp_path):
+    few = ("--tasks", 2, "--episodes", 2, "--steps", 0, "--greedy-episodes", 1)
+    printed(evaluate.main, tiny_run, *few, "--overwrite")
+    there, beside = tiny_run / "evaluation.json", tmp_path / "beside.json"
+    before = there.read_text()
+    got = refused(evaluate.main, tiny_run, *few, "--task-seed", 1)
+    assert got == f"error: {there} is there already; give --overwrite to replace it, or --json FILE"
+    printed(evaluate.main, tiny_run, *few, "--task-seed", 1, "--json", beside)
+    assert there.read_text() == before
+    assert json.loads(beside.read_text())["protocol"]["task_seed"] == 1
+    printed(evaluate.main, tiny_run, *few, "--task-seed", 1, "--overwrite")
+    assert there.read_text() == beside.read_text()
+
+
 def test_bad_arguments_are_one_line(refused, tiny_run, tmp_path):
     for argv, message in (
         ((tmp_path,), f"{tmp_path} holds no run: there is no config.json"),
         ((tiny_run, "--steps", -1), "--steps: got -1; must be at least 0"),
         ((tiny_run, "--rate-decay", "nan"), "--rate-decay: got nan; must be finite"),
         ((tiny_run, "--task", 3), "--task: unknown flag"),
-        ((tiny_run, "--checkpoint", 7), f"{tiny_run}/checkpoints has no checkpoint 7; it has [3]"),
+        ((tiny_run, "--checkpoint", 7, "--overwrite"), f"{tiny_run}/checkpoints has no checkpoint 7; it has [3]"),
     ):
         assert refused(evaluate.main, *argv).startswith(f"error: {message}")

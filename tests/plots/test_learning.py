@@ -34,4 +34,4 @@ def test_a_learner_with_a_memory_has_a_first_and_a_last_episode():
     figure = plots.learning_curve(ROWS, stages=plots.EPISODES)
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["first episode", "last episode"]
     figure = plots.sample_efficiency([("a", "rl2", ROWS)], stages=plots.EPISODES)
-    assert figure.get_supylabel().split() == "return, last episode, training tasks".split()
+    assert figure.get_supylabel().split() == ["return,", "last", "episode,", "training", "tasks"]
