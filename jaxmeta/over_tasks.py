@@ -15,6 +15,36 @@ from jaxmeta.types import Array, Info, PyTree, Theta
 
 AXIS = "tasks"
 
+Chunk = int | Callable[[], int]
+"""Tasks that are worked on together, ≥ 1; or a function that says how many where a program is traced."""
+
+
+def target_platform() -> str:
+    """What the program that is traced now is for, such as ``"cpu"`` or ``"gpu"``.
+
+    The devices of the mesh in use, ``jax.default_device``, or else the first device there is. A mesh need not be there:
+    ``jax.sharding.use_abstract_mesh`` of one with an ``abstract_device`` traces as for that device.
+    """
+    device = jax.sharding.get_abstract_mesh().abstract_device or jax.default_device.value
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
+
+
+def default_task_chunk(episodes: int, horizon: int, on_cpu: int = 1) -> Callable[[], int]:
+    """Tasks worked on together by default: ``on_cpu`` on a CPU, elsewhere as many as make up a million steps.
+
+    On a CPU one task's activations stay in cache, and larger chunks were never more than a quarter faster
+    (``benchmarks/methods.py``). On an H200 larger chunks are faster until about that size, and a million steps take
+    3 GB in two layers of 100, 16 GB in a GRU of 256 (``benchmarks/accelerator.py``).
+    """
+    return lambda: on_cpu if target_platform() == "cpu" else max(1, 2**20 // (episodes * horizon))
+
+
+def chunk_size(task_chunk: Chunk) -> int:
+    """Tasks in a chunk of the program that is traced now."""
+    size = task_chunk() if callable(task_chunk) else task_chunk
+    check_least(1, task_chunk=size)
+    return size
+
 
 def task_mesh(devices: int | None = None) -> Mesh:
     """A mesh of this many devices, by default all there are, that the tasks of a meta-batch are shared out over.
@@ -46,7 +76,7 @@ def _on_each_device(function: Callable[..., PyTree], theta: PyTree, data: PyTree
     return each(theta, data)
 
 
-def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int | None = None) -> PyTree:
+def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: Chunk | None = None) -> PyTree:
     """``function(*data)`` of each task of a meta-batch, some of them at a time.
 
     Args:
@@ -57,13 +87,11 @@ def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int |
     Returns:
       The results, leaves ``[N, ...]``.
     """
-    if task_chunk is not None:
-        check_least(1, task_chunk=task_chunk)
 
     def local(data: tuple[PyTree, ...]) -> PyTree:
         if task_chunk is None:
             return jax.vmap(function)(*data)
-        size = min(task_chunk, jax.tree.leaves(data)[0].shape[0])
+        size = min(chunk_size(task_chunk), jax.tree.leaves(data)[0].shape[0])
         # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
         return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
 
@@ -72,7 +100,9 @@ def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int |
     return _on_each_device(lambda _, data: local(data), (), data, PartitionSpec(AXIS))
 
 
-def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
+def mean_over_tasks(
+    function: Callable[..., tuple[Array, Info]], task_chunk: Chunk
+) -> Callable[..., tuple[Array, Info]]:
     """The mean of a one-task function over tasks, with its gradient taken inside chunks of tasks.
 
     Differentiating a mean over all tasks keeps every task's activations until the backward pass. Here each chunk is
@@ -87,7 +117,7 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
     Returns:
       ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
     """
-    check_least(1, task_chunk=task_chunk)
+    chunk_size(task_chunk)  # Checked before anything is traced.
 
     @jax.custom_vjp
     def mean(theta, data):
@@ -114,7 +144,7 @@ def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTr
     return jax.tree.map(lambda x: jnp.sum(x, axis=0), results)
 
 
-def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: int) -> PyTree:
+def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: Chunk) -> PyTree:
     """Mean over ``N`` of ``function(theta, data)``, which sums over the chunk of data that it is given."""
     tasks = jax.tree.leaves(data)[0].shape[0]
     function = jax.jit(function)  # Traced once, for its types and in the scan.
@@ -122,7 +152,7 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
 
     def local(theta: PyTree, data: PyTree) -> PyTree:
         count = jax.tree.leaves(data)[0].shape[0]
-        size = min(chunk, count)
+        size = min(chunk_size(chunk), count)
         whole = count - count % size
         chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // size, size, *x.shape[1:]), data)
         first = jax.eval_shape(lambda chunks: function(theta, jax.tree.map(lambda x: x[0], chunks)), chunks)

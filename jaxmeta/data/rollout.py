@@ -9,7 +9,7 @@ from gymnax.environments import environment
 
 from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import Chunk, default_task_chunk, over_tasks
 from jaxmeta.tasks import LifetimeEnv, kept_types
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
@@ -110,11 +110,11 @@ def collect_lifetimes(
     adaptation_steps: int,
     episodes: int,
     horizon: int,
-    task_chunk: int = 1,
+    task_chunk: Chunk | None = None,
 ) -> tuple[Phi, Lifetime]:
     """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, without gradients.
 
-    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache.
+    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache of a CPU.
 
     Args:
       keys: PRNG keys, ``[N]``.
@@ -123,13 +123,13 @@ def collect_lifetimes(
       estimator: fills in the advantages of each batch of episodes.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1, in each of the ``K + 1`` batches.
-      task_chunk: tasks that absorb together, ≥ 1.
+      task_chunk: tasks that absorb together, ≥ 1; by default ``default_task_chunk``.
 
     Returns:
       The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
     """
     check_least(0, adaptation_steps=adaptation_steps)
-    check_least(1, task_chunk=task_chunk)
+    task_chunk = default_task_chunk(episodes, horizon) if task_chunk is None else task_chunk
     count = keys.shape[0]
     all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
     step_keys, spare_keys = all_keys[:-1], all_keys[-1]

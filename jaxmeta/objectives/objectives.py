@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta.data import masked_mean
 from jaxmeta.networks import Distribution
-from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
+from jaxmeta.over_tasks import Chunk, mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
 from jaxmeta.types import Array, Divergence, Learner, Lifetime, Objective, Phi, Surrogate, Theta, Trajectory
 
 
@@ -144,7 +144,7 @@ def adapted_divergence(
     distribution: Callable[[Theta, Phi, Array], Any],
     theta: Theta,
     lifetimes: Lifetime,
-    task_chunk: int,
+    task_chunk: Chunk,
 ) -> Divergence:
     """Mean KL from the post-adaptation policies of ``theta`` to those of another theta, at the last batch's states.
 

@@ -18,6 +18,7 @@ import numpy as np
 
 import jaxmeta
 from jaxmeta.checks import check_least
+from jaxmeta.over_tasks import target_platform
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
 from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, train_in_chunks
@@ -146,7 +147,7 @@ def train_run(
         started = time.perf_counter()
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices}
         program = traced(algorithm, tasks, **shape) if program is None else program
-        compiled = program.lower().compile()
+        compiled = program.lower().compile(compiler_options=COMPILER_OPTIONS.get(target_platform()))
         states = jax.device_put(states, compiled.input_shardings[0][0])
         announce(f"compiled in {time.perf_counter() - started:.1f} s")
         table = CsvLog(metrics, columns(program.out_info[1]), seeds, done)

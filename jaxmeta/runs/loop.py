@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta.checks import check_least
-from jaxmeta.over_tasks import task_mesh
+from jaxmeta.over_tasks import target_platform, task_mesh
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
 
@@ -145,7 +145,7 @@ def compiled_chunk(
         # On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about
         # twice as long as five steps. Elsewhere a wide step is what fills the device. At one seed, a plain map: a batch
         # axis of one makes slower matrix products.
-        return jax.lax.map(step, states, batch_size=None if jax.default_backend() == "cpu" or seeds == 1 else seeds)
+        return jax.lax.map(step, states, batch_size=None if target_platform() == "cpu" or seeds == 1 else seeds)
 
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         with contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
