@@ -116,7 +116,7 @@ def test_a_program_is_for_the_default_device_where_no_mesh_says_another():
         assert target_platform() == "cpu"
 
 
-def test_the_chunk_is_chosen_where_a_program_is_traced(navigation, policy):
+def test_the_chunk_is_chosen_where_a_program_is_traced(navigation, policy, gpu):
     """Five tasks, one after the other on a CPU and together on a GPU, by one and the same algorithm."""
     algorithm = jaxmeta.maml(navigation, policy=policy, episodes=2)
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -127,7 +127,6 @@ def test_the_chunk_is_chosen_where_a_program_is_traced(navigation, policy):
         program = jax.make_jaxpr(lambda *inputs: algorithm.step(*inputs))(key, state, batch)
         return set(re.findall(r" length=(\d+)", str(program)))
 
-    gpu = AbstractMesh((1,), ("device",), axis_types=(AxisType.Auto,), abstract_device=AbstractDevice("", None, "gpu"))
     assert "5" in loops()
     with jax.sharding.use_abstract_mesh(gpu):
         assert "5" not in loops()

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta.data import append, draw, empty_buffer, importance_weights, reprioritise
+from jaxmeta.data import append, draw, empty_buffer, importance_weights, places_at, reprioritise
 
 
 def filled(capacity, *batches):
@@ -52,6 +52,15 @@ def test_the_last_place_is_drawn_to_its_very_end():
     buffer = filled(3, [1, 1, 1])
     places = draw(jax.random.key(0), buffer, 3)[1]
     np.testing.assert_array_equal(places, [0, 1, 2])
+
+
+def test_shares_are_found_among_cumulative_weights_by_hand_on_every_device(gpu):
+    cumulative = jnp.array([0.0, 1.0, 1.0, 4.0, 4.0])
+    shares = jnp.array([0.0, 0.24, 0.25, 0.9, 1.0])
+    for device in (jax.sharding.get_abstract_mesh(), gpu):
+        with jax.sharding.use_abstract_mesh(device):
+            np.testing.assert_array_equal(places_at(shares, cumulative), [1, 1, 3, 3, 3])
+            np.testing.assert_array_equal(places_at(shares, 0 * cumulative), 0)
 
 
 def test_more_than_fits_is_refused():
