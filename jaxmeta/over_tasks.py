@@ -4,6 +4,7 @@ Under a mesh with an axis ``tasks`` (``jax.set_mesh(task_mesh())``) each device 
 through its own chunks; a mean over tasks is one sum over devices. Without such a mesh, one device has them all.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -55,49 +56,68 @@ def task_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((devices or jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def devices_for(count: int) -> int:
-    """Devices that ``count`` tasks are shared out over; 1 means all of them on each: without a mesh, on one of its
-    devices, or where they cannot be shared out evenly."""
+def devices_for(*counts: int) -> int:
+    """Devices that so many tasks, or items, are shared out over; 1 means all of them on each: without a mesh, on one of
+    its devices, or where any of the counts cannot be shared out evenly."""
     mesh = jax.sharding.get_abstract_mesh()
-    shared = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes and count % mesh.shape[AXIS] == 0
-    return mesh.shape[AXIS] if shared else 1
+    if AXIS not in mesh.axis_names or AXIS in mesh.manual_axes:
+        return 1
+    return 1 if any(count % mesh.shape[AXIS] for count in counts) else mesh.shape[AXIS]
 
 
-def _on_each_device(function: Callable[..., PyTree], theta: PyTree, data: PyTree, out: PartitionSpec) -> PyTree:
-    """``function(theta, data)`` on each device's part of the data, which leads with the tasks."""
+def on_each_device(function: Callable[..., PyTree], shared: PyTree, *data: PyTree) -> PyTree:
+    """``function(shared, *data)`` of each device's own part of the data, or of all where they cannot be shared out.
+
+    Args:
+      function: of what all devices have, and of a part of the data.
+      shared: what all devices have.
+      *data: leaves lead with tasks, or with what is stored of them.
+
+    Returns:
+      The results of all devices, one after the other: leaves lead as those of the data.
+    """
+    if devices_for(*(leaf.shape[0] for leaf in jax.tree.leaves(data))) == 1:
+        return function(shared, *data)
+    return _sharded(function, shared, data, PartitionSpec(AXIS))
+
+
+def _sharded(function: Callable[..., PyTree], shared: PyTree, data: tuple[PyTree, ...], out: PartitionSpec) -> PyTree:
     each = jax.shard_map(
         function,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        in_specs=(PartitionSpec(), *(PartitionSpec(AXIS) for _ in data)),
         out_specs=out,
         axis_names={AXIS},
         # Derivatives are a device's own: they are summed over devices once, where a mean is taken.
         check_vma=False,
     )
-    return each(theta, data)
+    return each(shared, *data)
 
 
-def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: Chunk | None = None) -> PyTree:
+def over_tasks(
+    function: Callable[..., PyTree], *data: PyTree, shared: PyTree = None, task_chunk: Chunk | None = None
+) -> PyTree:
     """``function(*data)`` of each task of a meta-batch, some of them at a time.
 
     Args:
       function: of one task.
       *data: leaves lead with ``[N]``.
+      shared: what ``function`` takes before the data, the same in all tasks, such as theta. On a mesh, what is computed
+        elsewhere and goes through loops or derivatives belongs here: it cannot come in by a closure.
       task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller. By default all of them.
 
     Returns:
       The results, leaves ``[N, ...]``.
     """
 
-    def local(data: tuple[PyTree, ...]) -> PyTree:
+    def local(shared: PyTree, *data: PyTree) -> PyTree:
+        one = function if shared is None else functools.partial(function, shared)
         if task_chunk is None:
-            return jax.vmap(function)(*data)
+            return jax.vmap(one)(*data)
         size = min(chunk_size(task_chunk), jax.tree.leaves(data)[0].shape[0])
         # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-        return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
+        return jax.lax.map(lambda each: one(*each), data, batch_size=size if size > 1 else None)
 
-    if devices_for(jax.tree.leaves(data)[0].shape[0]) == 1:
-        return local(data)
-    return _on_each_device(lambda _, data: local(data), (), data, PartitionSpec(AXIS))
+    return on_each_device(local, shared, *data)
 
 
 def mean_over_tasks(
@@ -165,7 +185,5 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
     if devices_for(tasks) == 1:
         total = local(theta, data)
     else:
-        total = _on_each_device(
-            lambda theta, data: jax.lax.psum(local(theta, data), AXIS), theta, data, PartitionSpec()
-        )
+        total = _sharded(lambda *parts: jax.lax.psum(local(*parts), AXIS), theta, (data,), PartitionSpec())
     return jax.tree.map(lambda x: x / tasks, total)

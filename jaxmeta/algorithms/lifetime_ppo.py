@@ -83,7 +83,7 @@ def lifetime_ppo(
 
     def across_tasks(theta: Theta, lifetimes: Lifetime) -> Lifetime:
         if bonus is not None:
-            lifetimes = over_tasks(lambda one: with_bonus(theta, one), lifetimes, task_chunk=chunk)
+            lifetimes = over_tasks(with_bonus, lifetimes, shared=theta, task_chunk=chunk)
         return standardised_together(lifetimes)
 
     return compose(

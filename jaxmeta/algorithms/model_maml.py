@@ -172,7 +172,8 @@ def on_imagined_tasks(
     def imagine_fn(key: Key, policy: MetaState, params: PyTree, experiences: Experience):
         if not updates:
             return policy, {}
-        models = over_tasks(lambda steps: adapt(params, steps, steps.mask), experiences.steps, task_chunk=task_chunk)
+        of_one = lambda params, steps: adapt(params, steps, steps.mask)  # noqa: E731
+        models = over_tasks(of_one, experiences.steps, shared=params, task_chunk=task_chunk)
         horizon = jnp.full(experiences.starts.shape[0], family.horizon)
         worlds = ImaginedTask(model=models, starts=experiences.starts, max_steps_in_episode=horizon)
         keys = jax.random.split(key, updates)
@@ -232,7 +233,7 @@ def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: 
         return after, {"model_loss_pre": before, "model_loss_post": after}
 
     def loss_fn(params: PyTree, target: PyTree, keys: Key, drawn: Experience, importance: Array):
-        value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: one_task(params, *one), keys, drawn))
+        value, info = jax.tree.map(jnp.mean, over_tasks(one_task, keys, drawn, shared=params))
         return value, (info, None)
 
     return loss_fn

@@ -1,7 +1,5 @@
 """The only environment-time scan: ``E`` parallel episodes in one task; and lifetimes of ``K + 1`` such batches."""
 
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -134,18 +132,18 @@ def collect_lifetimes(
     all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
     step_keys, spare_keys = all_keys[:-1], all_keys[-1]
 
-    def collect_one(key, task, phi):
+    def collect_one(theta, key, task, phi):
         return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
 
     def collect(keys, phi):
-        trajectory, phi = over_tasks(collect_one, keys, tasks, phi)
+        trajectory, phi = over_tasks(collect_one, keys, tasks, phi, shared=theta)
         return over_tasks(estimator, trajectory, task_chunk=task_chunk), phi
 
     collect = jax.jit(collect)  # Traced once, for before adaptation and after it.
 
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
-        return over_tasks(functools.partial(learner.absorb, theta), phi, trajectory, task_chunk=task_chunk), trajectory
+        return over_tasks(learner.absorb, phi, trajectory, shared=theta, task_chunk=task_chunk), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])

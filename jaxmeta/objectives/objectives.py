@@ -164,7 +164,7 @@ def adapted_divergence(
         # Every n-th term counts; the network and the adaptation read all steps, or it would be another policy's.
         return masked_mean(reference.kl(now), mask * (jnp.arange(mask.shape[-1]) % every == 0)[None])
 
-    references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
+    references = over_tasks(adapted, lifetimes, shared=theta, task_chunk=task_chunk)
 
     def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution):
         return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}

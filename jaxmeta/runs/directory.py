@@ -15,13 +15,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 import jaxmeta
 from jaxmeta.checks import check_least
 from jaxmeta.over_tasks import target_platform
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
-from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, train_in_chunks
+from jaxmeta.runs.loop import TrainState, compiled_chunk, init_state, mesh_for, state_shardings, train_in_chunks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
@@ -85,9 +86,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def seed_states(algorithm: MetaAlgorithm, seeds: list[int]) -> TrainState:
-    """States before the first iteration, one for each seed, leaves ``[S, ...]``."""
-    return jax.jit(jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm)))(jnp.array(seeds))
+def seed_states(algorithm: MetaAlgorithm, seeds: list[int], mesh: Mesh | None = None) -> TrainState:
+    """States before the first iteration, one for each seed, leaves ``[S, ...]``, where they lie on a mesh."""
+    init = jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm))
+    return jax.jit(init, out_shardings=mesh and state_shardings(algorithm, mesh))(jnp.array(seeds))
 
 
 def traced(
@@ -134,7 +136,8 @@ def train_run(
       program: from ``traced``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was traced before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
-    states, metrics = seed_states(algorithm, seeds), directory / "metrics.csv"
+    mesh = mesh_for(meta_batch, devices)
+    states, metrics = seed_states(algorithm, seeds, mesh), directory / "metrics.csv"
     steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
     ours = {"run": identity, "seeds": seeds}
     with Checkpoints(directory / "checkpoints", keep, ours) as checkpoints, stop_signals() as came:
