@@ -89,7 +89,7 @@ def replay_method(
       store: ``store(keys, theta, lifetimes) -> items``, of lifetimes ``[N, ...]``: leaves ``[B, ...]``.
       learn: ``learn(keys, theta, state, lifetimes) -> (theta, state, Info)``, with the new items in the ring. ``Info``
         has at least ``loss`` and ``grad_norm``.
-      capacity: items in the ring, ≥ those of one meta-step.
+      capacity: items in the ring, ≥ those of one meta-step; as many whole meta-steps stay as fit.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
       priority: ``priority(theta, state, items) -> [B]`` of new items, > 0; by default 1.
