@@ -154,10 +154,10 @@ def _flops(algorithm: Any, tasks: Any, count: int) -> int:
 def _maml(arguments: Accelerator) -> Rows:
     """MAML on navigation, one inner step, 20 episodes of 100 steps before and after it, Adam."""
     import jaxmeta
-    from jaxmeta.algorithms.compose import default_task_chunk
+    from jaxmeta.over_tasks import default_task_chunk
 
     tasks = jaxmeta.tasks.make("navigation")
-    default = default_task_chunk(20, tasks.horizon)
+    default = default_task_chunk(20, tasks.horizon)()
     grid = [(20, 20), (20, 1), (1000, default), (5000, default), (1000, 1000), (1000, 130), (20, 5)]
     for count, chunk in [(4, 4), (4, 1)] if arguments.quick else grid:
 
@@ -236,9 +236,9 @@ def _rl2_row(arguments: Accelerator, count: int, chunk: int, cell: str, size: in
 
 def _rl2(arguments: Accelerator) -> Rows:
     """RL² with GRUs on five-armed bandits of 100 pulls, one pass over the data."""
-    from jaxmeta.algorithms.compose import default_task_chunk
+    from jaxmeta.over_tasks import default_task_chunk
 
-    default = default_task_chunk(1, 100)
+    default = default_task_chunk(1, 100)()
     grid = [(2048, 2048, 256), (2048, 327, 256), (16384, 16384, 256), (2048, 2048, 1024), (65536, default, 256)]
     for count, chunk, size in [(8, 8, 16)] if arguments.quick else grid:
         what = {"lifetimes": count, "task_chunk": chunk, "cell": "gru", "size": size}

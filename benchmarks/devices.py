@@ -20,6 +20,7 @@ METHODS: dict[str, tuple[str, int, dict[str, Any], dict[str, Any]]] = {
     "rl2": ("bernoulli-bandit", 1, {"horizon": 100}, {"epochs": 2, "minibatches": 2}),
     "varibad": ("bernoulli-bandit", 1, {"horizon": 20}, {"epochs": 2, "minibatches": 2}),
     "pearl": ("pendulum", 0, {"horizon": 50}, {"batch_tasks": 16, "updates": 10}),
+    "maml_q": ("cartpole", 0, {"horizon": 50}, {"updates": 4}),
     "r2d2": ("cartpole", 1, {"horizon": 50}, {"updates": 4}),
     "mb_mpo": ("pendulum", 0, {"horizon": 50}, {"epochs": 5}),
 }
@@ -89,7 +90,7 @@ def _rows(name: str, arguments: Devices):
         settings["outer"] = jaxmeta.outer.trust_region(damping=0.1)
         # With rectifiers an episode's first observation, 0, is at a kink of every unit while biases are 0.
         settings["policy"] = jaxmeta.policy_for(tasks.env, activation="tanh")
-    if name not in ("trpo_maml", "pearl", "r2d2", "mb_mpo"):
+    if name in ("maml", "promp", "rl2", "varibad"):
         passes = {key: settings.pop(key) for key in ("epochs", "minibatches") if key in settings}
         settings["outer"] = jaxmeta.outer.sgd(rate=0.1, **passes)
     algorithm = getattr(jaxmeta, name)(tasks, **settings)

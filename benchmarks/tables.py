@@ -371,6 +371,16 @@ def accelerator_profile() -> str:
     return markdown(["", "kernels and copies", "the device is busy"], rows)
 
 
+def sequential() -> str:
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for one in results("sequential")["sequential"]:
+        longest = one["loops"][0]["loop"].replace(" > ", " × ")
+        counts = tuple(f"{one[name]:,}" for name in ("tasks", "acting", "iterations"))
+        alike.setdefault((*counts, longest), []).append(f"`{one['method']}`")
+    rows = [[", ".join(methods), *counts] for counts, methods in alike.items()]
+    return markdown(["", "tasks", "steps of acting", "iterations", "the longest loop"], rows)
+
+
 def devices() -> str:
     def row(one: dict[str, Any]) -> list[Cell]:
         sums, others = one.get("all-reduce", 0), ("all-gather", "all-to-all", "collective-permute", "reduce-scatter")
@@ -449,6 +459,7 @@ def precision() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "devices": devices,
+    "sequential": sequential,
     "faults": faults,
     "headline": headline,
     "headline-speed": headline_speed,

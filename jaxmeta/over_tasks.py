@@ -4,6 +4,7 @@ Under a mesh with an axis ``tasks`` (``jax.set_mesh(task_mesh())``) each device 
 through its own chunks; a mean over tasks is one sum over devices. Without such a mesh, one device has them all.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -15,6 +16,36 @@ from jaxmeta.types import Array, Info, PyTree, Theta
 
 AXIS = "tasks"
 
+Chunk = int | Callable[[], int]
+"""Tasks that are worked on together, ≥ 1; or a function that says how many where a program is traced."""
+
+
+def target_platform() -> str:
+    """What the program that is traced now is for, such as ``"cpu"`` or ``"gpu"``.
+
+    The devices of the mesh in use, ``jax.default_device``, or else the first device there is. A mesh need not be there:
+    ``jax.sharding.use_abstract_mesh`` of one with an ``abstract_device`` traces as for that device.
+    """
+    device = jax.sharding.get_abstract_mesh().abstract_device or jax.default_device.value
+    return jax.default_backend() if device is None else getattr(device, "platform", device)
+
+
+def default_task_chunk(episodes: int, horizon: int, on_cpu: int = 1) -> Callable[[], int]:
+    """Tasks worked on together by default: ``on_cpu`` on a CPU, elsewhere as many as make up a million steps.
+
+    On a CPU one task's activations stay in cache, and larger chunks were never more than a quarter faster
+    (``benchmarks/methods.py``). On an H200 larger chunks are faster until about that size, and a million steps take
+    3 GB in two layers of 100, 16 GB in a GRU of 256 (``benchmarks/accelerator.py``).
+    """
+    return lambda: on_cpu if target_platform() == "cpu" else max(1, 2**20 // (episodes * horizon))
+
+
+def chunk_size(task_chunk: Chunk) -> int:
+    """Tasks in a chunk of the program that is traced now."""
+    size = task_chunk() if callable(task_chunk) else task_chunk
+    check_least(1, task_chunk=size)
+    return size
+
 
 def task_mesh(devices: int | None = None) -> Mesh:
     """A mesh of this many devices, by default all there are, that the tasks of a meta-batch are shared out over.
@@ -25,54 +56,73 @@ def task_mesh(devices: int | None = None) -> Mesh:
     return jax.make_mesh((devices or jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def devices_for(count: int) -> int:
-    """Devices that ``count`` tasks are shared out over; 1 means all of them on each: without a mesh, on one of its
-    devices, or where they cannot be shared out evenly."""
+def devices_for(*counts: int) -> int:
+    """Devices that so many tasks, or items, are shared out over; 1 means all of them on each: without a mesh, on one of
+    its devices, or where any of the counts cannot be shared out evenly."""
     mesh = jax.sharding.get_abstract_mesh()
-    shared = AXIS in mesh.axis_names and AXIS not in mesh.manual_axes and count % mesh.shape[AXIS] == 0
-    return mesh.shape[AXIS] if shared else 1
+    if AXIS not in mesh.axis_names or AXIS in mesh.manual_axes:
+        return 1
+    return 1 if any(count % mesh.shape[AXIS] for count in counts) else mesh.shape[AXIS]
 
 
-def _on_each_device(function: Callable[..., PyTree], theta: PyTree, data: PyTree, out: PartitionSpec) -> PyTree:
-    """``function(theta, data)`` on each device's part of the data, which leads with the tasks."""
+def on_each_device(function: Callable[..., PyTree], shared: PyTree, *data: PyTree) -> PyTree:
+    """``function(shared, *data)`` of each device's own part of the data, or of all where they cannot be shared out.
+
+    Args:
+      function: of what all devices have, and of a part of the data.
+      shared: what all devices have.
+      *data: leaves lead with tasks, or with what is stored of them.
+
+    Returns:
+      The results of all devices, one after the other: leaves lead as those of the data.
+    """
+    if devices_for(*(leaf.shape[0] for leaf in jax.tree.leaves(data))) == 1:
+        return function(shared, *data)
+    return _sharded(function, shared, data, PartitionSpec(AXIS))
+
+
+def _sharded(function: Callable[..., PyTree], shared: PyTree, data: tuple[PyTree, ...], out: PartitionSpec) -> PyTree:
     each = jax.shard_map(
         function,
-        in_specs=(PartitionSpec(), PartitionSpec(AXIS)),
+        in_specs=(PartitionSpec(), *(PartitionSpec(AXIS) for _ in data)),
         out_specs=out,
         axis_names={AXIS},
         # Derivatives are a device's own: they are summed over devices once, where a mean is taken.
         check_vma=False,
     )
-    return each(theta, data)
+    return each(shared, *data)
 
 
-def over_tasks(function: Callable[..., PyTree], *data: PyTree, task_chunk: int | None = None) -> PyTree:
+def over_tasks(
+    function: Callable[..., PyTree], *data: PyTree, shared: PyTree = None, task_chunk: Chunk | None = None
+) -> PyTree:
     """``function(*data)`` of each task of a meta-batch, some of them at a time.
 
     Args:
       function: of one task.
       *data: leaves lead with ``[N]``.
+      shared: what ``function`` takes before the data, the same in all tasks, such as theta. On a mesh, what is computed
+        elsewhere and goes through loops or derivatives belongs here: it cannot come in by a closure.
       task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller. By default all of them.
 
     Returns:
       The results, leaves ``[N, ...]``.
     """
-    if task_chunk is not None:
-        check_least(1, task_chunk=task_chunk)
 
-    def local(data: tuple[PyTree, ...]) -> PyTree:
+    def local(shared: PyTree, *data: PyTree) -> PyTree:
+        one = function if shared is None else functools.partial(function, shared)
         if task_chunk is None:
-            return jax.vmap(function)(*data)
-        size = min(task_chunk, jax.tree.leaves(data)[0].shape[0])
+            return jax.vmap(one)(*data)
+        size = min(chunk_size(task_chunk), jax.tree.leaves(data)[0].shape[0])
         # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
-        return jax.lax.map(lambda each: function(*each), data, batch_size=size if size > 1 else None)
+        return jax.lax.map(lambda each: one(*each), data, batch_size=size if size > 1 else None)
 
-    if devices_for(jax.tree.leaves(data)[0].shape[0]) == 1:
-        return local(data)
-    return _on_each_device(lambda _, data: local(data), (), data, PartitionSpec(AXIS))
+    return on_each_device(local, shared, *data)
 
 
-def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int) -> Callable[..., tuple[Array, Info]]:
+def mean_over_tasks(
+    function: Callable[..., tuple[Array, Info]], task_chunk: Chunk
+) -> Callable[..., tuple[Array, Info]]:
     """The mean of a one-task function over tasks, with its gradient taken inside chunks of tasks.
 
     Differentiating a mean over all tasks keeps every task's activations until the backward pass. Here each chunk is
@@ -87,7 +137,7 @@ def mean_over_tasks(function: Callable[..., tuple[Array, Info]], task_chunk: int
     Returns:
       ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
     """
-    check_least(1, task_chunk=task_chunk)
+    chunk_size(task_chunk)  # Checked before anything is traced.
 
     @jax.custom_vjp
     def mean(theta, data):
@@ -114,7 +164,7 @@ def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTr
     return jax.tree.map(lambda x: jnp.sum(x, axis=0), results)
 
 
-def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: int) -> PyTree:
+def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: Chunk) -> PyTree:
     """Mean over ``N`` of ``function(theta, data)``, which sums over the chunk of data that it is given."""
     tasks = jax.tree.leaves(data)[0].shape[0]
     function = jax.jit(function)  # Traced once, for its types and in the scan.
@@ -122,7 +172,7 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
 
     def local(theta: PyTree, data: PyTree) -> PyTree:
         count = jax.tree.leaves(data)[0].shape[0]
-        size = min(chunk, count)
+        size = min(chunk_size(chunk), count)
         whole = count - count % size
         chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // size, size, *x.shape[1:]), data)
         first = jax.eval_shape(lambda chunks: function(theta, jax.tree.map(lambda x: x[0], chunks)), chunks)
@@ -135,7 +185,5 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
     if devices_for(tasks) == 1:
         total = local(theta, data)
     else:
-        total = _on_each_device(
-            lambda theta, data: jax.lax.psum(local(theta, data), AXIS), theta, data, PartitionSpec()
-        )
+        total = _sharded(lambda *parts: jax.lax.psum(local(*parts), AXIS), theta, (data,), PartitionSpec())
     return jax.tree.map(lambda x: x / tasks, total)

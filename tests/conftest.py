@@ -18,6 +18,7 @@ import chex  # noqa: E402
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType  # noqa: E402
 
 import jaxmeta  # noqa: E402
 
@@ -27,6 +28,13 @@ jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / "
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # Where in the source an operation comes from: read by nobody here, and a fifth of the time that compiling takes.
 jax.config.update("jax_traceback_in_locations_limit", 0)
+
+
+@pytest.fixture(scope="session")
+def gpu():
+    """A mesh of one GPU, which need not be there: what is traced under it is traced as for a GPU."""
+    device = AbstractDevice("", None, "gpu")
+    return AbstractMesh((1,), ("device",), axis_types=(AxisType.Auto,), abstract_device=device)
 
 
 @pytest.fixture(scope="session")

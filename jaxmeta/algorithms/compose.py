@@ -11,7 +11,7 @@ from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.checks import check_adaptation_steps, check_least
 from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
 from jaxmeta.objectives import objectives
-from jaxmeta.over_tasks import devices_for, over_tasks
+from jaxmeta.over_tasks import Chunk, default_task_chunk, devices_for, over_tasks
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -42,7 +42,7 @@ def compose(
     *,
     adaptation_steps: int,
     episodes: int,
-    task_chunk: int | None = None,
+    task_chunk: Chunk | None = None,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
     gate: Gate | None = None,
 ) -> MetaAlgorithm:
@@ -100,7 +100,7 @@ def learning(
     outer: Outer,
     distribution: Callable[[Theta, Phi, Array], Any],
     *,
-    task_chunk: int,
+    task_chunk: Chunk,
     across_tasks: Callable[[Theta, Lifetime], Lifetime] = lambda theta, lifetimes: lifetimes,
 ) -> Callable[[MetaState, Lifetime], tuple[MetaState, Info]]:
     """The half of ``compose`` that learns: ``learn(state, lifetimes) -> (state, Info)``, with the same arguments.
@@ -120,16 +120,6 @@ def learning(
         return guarded(state, MetaState(theta, opt_state), {**info, **summarise(tasks.env, lifetimes)})
 
     return learn_fn
-
-
-def default_task_chunk(episodes: int, horizon: int) -> int:
-    """Tasks differentiated together by default: on a CPU 1, elsewhere as many as make up a million steps.
-
-    On a CPU one task's activations stay in cache, and larger chunks were never more than a quarter faster
-    (``benchmarks/methods.py``). On an H200 larger chunks are faster until about that size, and a million steps take
-    3 GB in two layers of 100, 16 GB in a GRU of 256 (``benchmarks/accelerator.py``).
-    """
-    return 1 if jax.default_backend() == "cpu" else max(1, 2**20 // (episodes * horizon))
 
 
 def part_of(lifetimes: Lifetime, index: Array, count: int) -> Lifetime:

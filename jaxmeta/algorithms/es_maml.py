@@ -54,7 +54,7 @@ def es_maml(
     adapting, gate = whole_network(*parts), gate_of_adapted(whole_network, *parts)
     learner = acting(adapting)
     check_contract(tasks, learner, estimator=estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon, "task_chunk": 1}
+    sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
 
     def init_fn(key: Key) -> MetaState:
         theta = learner.init(key)

@@ -71,7 +71,8 @@ def grbal(
         return planning_learner(*parts, discount=discount, random_share=random_share(iteration), noise=noise)
 
     def mean_loss(params: PyTree, target: PyTree, keys: Key, drawn: Transitions, importance: Array):
-        return jnp.mean(over_tasks(lambda key, one: online.loss(key, params, one), keys, drawn)), ({}, None)
+        loss = lambda params, key, one: online.loss(key, params, one)  # noqa: E731
+        return jnp.mean(over_tasks(loss, keys, drawn, shared=params)), ({}, None)
 
     training = gradient_updates(mean_loss, built(optimizer, updates), updates=updates, batch=batch)
 

@@ -12,6 +12,7 @@ from jaxmeta.learners import act_by_mode, gate_of_memory, recurrent_learner, rep
 from jaxmeta.networks import RecurrentPolicy
 from jaxmeta.objectives import batch_of, clipped
 from jaxmeta.outer import adam
+from jaxmeta.over_tasks import default_task_chunk, over_tasks
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Estimator, Lifetime, MetaAlgorithm, Objective, Outer, TaskDistribution, Theta
 
@@ -47,7 +48,8 @@ def lifetime_ppo(
       reward_scale: > 0, multiplies the rewards that advantages and values are made of, but not those that are observed
         or reported. Where returns are large, the critic's errors outweigh the policy's gradient: take about 1 / (the
         returns' standard deviation).
-      task_chunk: lifetimes differentiated together, ≥ 1; by default about 33,000 steps, and no fewer than 16 lifetimes.
+      task_chunk: lifetimes differentiated together, ≥ 1. By default on a CPU about 33,000 steps, and no fewer than 16
+        lifetimes; elsewhere a million steps.
       auxiliaries: further losses of a lifetime, added to PPO's.
       bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards of the advantages and
         values, but not to the returns that are reported.
@@ -56,7 +58,9 @@ def lifetime_ppo(
     check_positive(reward_scale=reward_scale)
     learner = recurrent_learner(acting)
     outer, estimator, surrogate = built(outer), scaled_rewards(built(estimator), reward_scale), clipped(clip)
-    task_chunk = max(16, 2**15 // tasks.horizon) if task_chunk is None else task_chunk
+    # A lifetime is one row of each matrix product: even on a CPU some must go together.
+    default = default_task_chunk(1, tasks.horizon, on_cpu=max(16, 2**15 // tasks.horizon))
+    chunk = default if task_chunk is None else task_chunk
 
     def objective(theta: Theta, lifetime: Lifetime):
         batch = batch_of(lifetime, -1)
@@ -79,7 +83,7 @@ def lifetime_ppo(
 
     def across_tasks(theta: Theta, lifetimes: Lifetime) -> Lifetime:
         if bonus is not None:
-            lifetimes = jax.lax.map(lambda one: with_bonus(theta, one), lifetimes, batch_size=task_chunk)
+            lifetimes = over_tasks(with_bonus, lifetimes, shared=theta, task_chunk=chunk)
         return standardised_together(lifetimes)
 
     return compose(
@@ -92,7 +96,7 @@ def lifetime_ppo(
         lambda theta, phi, obs: replay_lifetimes(learning, theta, phi, obs)[0],
         adaptation_steps=0,
         episodes=1,
-        task_chunk=task_chunk,
+        task_chunk=chunk,
         across_tasks=across_tasks,
         gate=gate_of_memory(learning),
     )

@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import default_task_chunk
 from jaxmeta.algorithms.contract import check_discrete
 from jaxmeta.algorithms.replay import Loss, ReplayState, annealing, gradient_updates, replay_method
 from jaxmeta.checks import check_least, check_positive, check_share, check_unit
 from jaxmeta.learners import at_shares, n_step_transitions, q_learner, td_errors, td_targets
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.outer import adam_updates
-from jaxmeta.over_tasks import mean_over_tasks
+from jaxmeta.over_tasks import Chunk, default_task_chunk, mean_over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, Key, Learner, MetaAlgorithm, PyTree, TaskDistribution, Theta, Trajectory
 
@@ -105,7 +104,7 @@ def maml_q(
     check_share(target_rate=target_rate)
     epsilon_at = annealing(epsilon_end=epsilon_end, **exploration)
     network = built(policy, tasks.env)
-    task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
+    chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
 
     td_settings = {"discount": discount, "n_step": n_step, "double": double}
     inner = {"inner_optimizer": inner_optimizer(inner_rate), "inner_updates": inner_updates, "inner_batch": inner_batch}
@@ -117,7 +116,7 @@ def maml_q(
     sizes = {"adaptation_steps": adaptation_steps, "early_weight": early_weight, "batch": batch}
     loss = adapted_errors(network, greedy, **td_settings, **sizes)
     training = gradient_updates(
-        mean_with_priorities(loss, batch_tasks, task_chunk, priority_exponent),
+        mean_with_priorities(loss, batch_tasks, chunk, priority_exponent),
         built(optimizer, updates),
         updates=updates,
         batch=batch_tasks,
@@ -140,7 +139,7 @@ def maml_q(
         capacity=capacity,
         adaptation_steps=adaptation_steps,
         episodes=episodes,
-        task_chunk=task_chunk,
+        task_chunk=chunk,
         gate=None if gate is None else lambda theta, phi, obs: gate(phi, obs),
     )
 
@@ -190,7 +189,7 @@ def adapted_errors(
 def mean_with_priorities(
     loss: Callable[[Theta, PyTree, Key, Trajectory], tuple[Array, Array]],
     batch_tasks: int,
-    task_chunk: int,
+    task_chunk: Chunk,
     priority_exponent: float,
 ) -> Loss:
     """The weighted mean of a loss of ``adapted_errors`` over the tasks drawn, and their priorities by their errors."""

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxmeta.algorithms.compose import default_task_chunk, learning
+from jaxmeta.algorithms.compose import learning
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.algorithms.maml import maml
 from jaxmeta.algorithms.mb_mpo import Experience, PolicyAndModels, experience_of
@@ -20,7 +20,7 @@ from jaxmeta.models import DynamicsModel, ImaginedTask, adapt_model, dynamics_mo
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import post_adaptation, ratio_surrogate
 from jaxmeta.outer import adam, adam_updates
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import Chunk, default_task_chunk, over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import (
     Array,
@@ -102,7 +102,7 @@ def model_maml(
     check_least(0, imagined_updates=imagined_updates)
     model, policy, estimator = built(model, tasks.env), built(policy, tasks.env), built(estimator)
     inner_loss, outer_loss, outer = built(inner_loss), built(outer_loss), built(outer, imagined_updates + 1)
-    task_chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
+    chunk = default_task_chunk(episodes, tasks.horizon) if task_chunk is None else task_chunk
     # What is imagined during training: each lifetime's episodes start where its real ones did.
     family = imagined_tasks(tasks, model, starts=(adaptation_steps + 1) * episodes, horizon=imagined_horizon)
     shared: dict[str, Any] = {"adaptation_steps": adaptation_steps, "estimator": estimator, "task_chunk": task_chunk}
@@ -123,7 +123,7 @@ def model_maml(
     learner = acting(adapting)
     objective = post_adaptation(learner, outer_loss)
     check_contract(tasks, learner, objective, estimator, adaptation_steps=adaptation_steps, episodes=episodes)
-    learn_policy = learning(tasks, learner, objective, of_policy(outer), adapting.distribution, task_chunk=task_chunk)
+    learn_policy = learning(tasks, learner, objective, of_policy(outer), adapting.distribution, task_chunk=chunk)
     model_training = gradient_updates(
         adapted_model_loss(model, rate=model_rate, steps=model_steps, batch=model_batch),
         built(model_optimizer, model_updates),
@@ -137,7 +137,7 @@ def model_maml(
 
     adapt = functools.partial(adapt_model, model, rate=model_rate, steps=model_steps)
     gate = imagined.gate
-    imagine = on_imagined_tasks(imagined, family, adapt, imagined_updates)
+    imagine = on_imagined_tasks(imagined, family, adapt, imagined_updates, chunk)
     return replay_method(
         tasks,
         learner,
@@ -162,14 +162,18 @@ Imagine = Callable[[Key, MetaState, PyTree, Experience], tuple[MetaState, Info]]
 
 
 def on_imagined_tasks(
-    imagined: MetaAlgorithm, family: TaskDistribution, adapt: Callable[..., PyTree], updates: int
+    imagined: MetaAlgorithm, family: TaskDistribution, adapt: Callable[..., PyTree], updates: int, task_chunk: Chunk
 ) -> Imagine:
-    """``updates`` steps of ``imagined`` with models as the tasks, each adapted to one real task by ``adapt``."""
+    """``updates`` steps of ``imagined`` with models as the tasks, each adapted to one real task by ``adapt``.
+
+    Models adapt ``task_chunk`` at a time.
+    """
 
     def imagine_fn(key: Key, policy: MetaState, params: PyTree, experiences: Experience):
         if not updates:
             return policy, {}
-        models = over_tasks(lambda steps: adapt(params, steps, steps.mask), experiences.steps, task_chunk=1)
+        of_one = lambda params, steps: adapt(params, steps, steps.mask)  # noqa: E731
+        models = over_tasks(of_one, experiences.steps, shared=params, task_chunk=task_chunk)
         horizon = jnp.full(experiences.starts.shape[0], family.horizon)
         worlds = ImaginedTask(model=models, starts=experiences.starts, max_steps_in_episode=horizon)
         keys = jax.random.split(key, updates)
@@ -229,7 +233,7 @@ def adapted_model_loss(model: DynamicsModel, *, rate: float, steps: int, batch: 
         return after, {"model_loss_pre": before, "model_loss_post": after}
 
     def loss_fn(params: PyTree, target: PyTree, keys: Key, drawn: Experience, importance: Array):
-        value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: one_task(params, *one), keys, drawn))
+        value, info = jax.tree.map(jnp.mean, over_tasks(one_task, keys, drawn, shared=params))
         return value, (info, None)
 
     return loss_fn

@@ -73,7 +73,8 @@ def pearl(
     loss = soft_actor_critic(model, discount, divergence_weight, batch, entropy)
 
     def mean_loss(theta: Theta, target: PyTree, keys: Key, drawn: Transitions, importance: Array):
-        value, info = jax.tree.map(jnp.mean, over_tasks(lambda *one: loss(theta, target, *one), keys, drawn))
+        each = over_tasks(lambda both, *one: loss(*both, *one), keys, drawn, shared=(theta, target))
+        value, info = jax.tree.map(jnp.mean, each)
         return value, (info, None)
 
     training = gradient_updates(

@@ -88,15 +88,16 @@ def r2d2(
 
     def loss_fn(network: PyTree, target: PyTree, keys: None, drawn: Sequence, importance: Array):
         value, errors = values.loss(network, target, drawn, importance)
-        return value, ({}, jax.vmap(priority_of)(*errors))
+        return value, ({}, over_tasks(priority_of, *errors))
 
     def store_fn(keys: Keys, network: PyTree, lifetimes: Lifetime) -> Sequence:
-        cut = over_tasks(lambda lifetime: values.cut(network, batch_of(lifetime, -1)), lifetimes)
+        of_one = lambda network, lifetime: values.cut(network, batch_of(lifetime, -1))  # noqa: E731
+        cut = over_tasks(of_one, lifetimes, shared=network)
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cut)
 
     def priority_fn(network: PyTree, state: ReplayState, sequences: Sequence) -> Array:
-        errors = jax.vmap(values.errors, (None, None, 0))(network, state.carried.target, sequences)
-        return jax.vmap(priority_of)(*errors)
+        of_one = lambda both, sequence: priority_of(*values.errors(both[0], both[1], sequence))  # noqa: E731
+        return over_tasks(of_one, sequences, shared=(network, state.carried.target))
 
     training = gradient_updates(
         loss_fn,

@@ -11,6 +11,7 @@ from jaxmeta import data
 from jaxmeta.algorithms.compose import guarded, summarise
 from jaxmeta.algorithms.contract import check_contract, check_stored
 from jaxmeta.checks import check_adaptation_steps, check_least, check_unit
+from jaxmeta.over_tasks import Chunk
 from jaxmeta.types import (
     Array,
     Estimator,
@@ -73,7 +74,7 @@ def replay_method(
     collecting: Callable[[Array], Learner] | None = None,
     report: Callable[[Array], Info] = lambda iteration: {},
     estimator: Estimator = data.identity_estimator,
-    task_chunk: int = 1,
+    task_chunk: Chunk | None = None,
     gate: Gate | None = None,
 ) -> MetaAlgorithm:
     """Collect a lifetime in every task, add items to a ring, learn from the ring.
@@ -88,7 +89,7 @@ def replay_method(
       store: ``store(keys, theta, lifetimes) -> items``, of lifetimes ``[N, ...]``: leaves ``[B, ...]``.
       learn: ``learn(keys, theta, state, lifetimes) -> (theta, state, Info)``, with the new items in the ring. ``Info``
         has at least ``loss`` and ``grad_norm``.
-      capacity: items in the ring, ≥ those of one meta-step.
+      capacity: items in the ring, ≥ those of one meta-step; as many whole meta-steps stay as fit.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1.
       priority: ``priority(theta, state, items) -> [B]`` of new items, > 0; by default 1.
@@ -96,7 +97,7 @@ def replay_method(
         default ``learner``. Exploration that falls is made here, so that theta holds no share of random actions.
       report: ``report(iteration) -> Info`` of how that learner explores.
       estimator: fills in advantages after each batch of episodes.
-      task_chunk: tasks that adapt together while they collect, ≥ 1.
+      task_chunk: tasks that adapt together while they collect, ≥ 1; by default ``default_task_chunk``.
       gate: which experts act, if there are several; handed on to the algorithm.
 
     Returns:
@@ -106,7 +107,7 @@ def replay_method(
       ValueError: a learner or an item that does not keep the contract.
     """
     check_adaptation_steps(adaptation_steps=adaptation_steps)
-    check_least(1, episodes=episodes, capacity=capacity, task_chunk=task_chunk)
+    check_least(1, episodes=episodes, capacity=capacity)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
     collecting = (lambda iteration: learner) if collecting is None else collecting
 

@@ -10,6 +10,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.data import n_step_targets, rescaled, unscaled
 from jaxmeta.learners import duelling
 from jaxmeta.networks import RecurrentPolicy
+from jaxmeta.over_tasks import over_tasks
 from jaxmeta.types import Array, PyTree, TaskDistribution, Trajectory
 
 
@@ -88,7 +89,8 @@ def sequence_values(
         return jax.lax.stop_gradient(target_value) - taken, sequence.mask * sequence.learned * known
 
     def loss(network: PyTree, target: PyTree, sequences: Sequence, weight: Array):
-        error, counted = jax.vmap(errors, (None, None, 0))(network, target, sequences)
+        of_one = lambda both, sequence: errors(both[0], both[1], sequence)  # noqa: E731
+        error, counted = over_tasks(of_one, sequences, shared=(network, target))
         each = 0.5 * jnp.sum(jnp.square(error) * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1.0)
         return jnp.mean(weight * each), (error, counted)
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jaxmeta.checks import check_between, check_unit
 from jaxmeta.data.least_squares import fit_linear, linear_features
+from jaxmeta.over_tasks import target_platform
 from jaxmeta.types import Array, Estimator, Trajectory
 
 
@@ -32,6 +33,10 @@ def discounted_returns(reward: Array, end: Array, discount: float) -> Array:
 def _backward_sums(x: Array, goes_on: Array, decay: float) -> Array:
     """``y_t = x_t + decay · goes_on_t · y_{t+1}``, 0 beyond the sequence, ``[T]``."""
     chex.assert_rank([x, goes_on], 1)
+    if target_platform() != "cpu":
+        # On a CPU it takes two to four times as long as the loop; an accelerator would pay for each turn of that.
+        join = lambda later, sooner: (sooner[0] + sooner[1] * later[0], sooner[1] * later[1])  # noqa: E731
+        return jax.lax.associative_scan(join, (x, decay * goes_on), reverse=True)[0]
 
     def step(future, inputs):
         x_t, goes_on_t = inputs

@@ -1,4 +1,8 @@
-"""Replay buffers: rings of fixed size, arrays on the device, drawn from by priority. Pure functions."""
+"""Replay buffers: rings of fixed size, arrays on the device, drawn from by priority. Pure functions.
+
+Where tasks are shared out over devices, each device has the part of a ring that its tasks filled, and draws its share
+of a batch from that part; see ``on_each_device``.
+"""
 
 from typing import NamedTuple
 
@@ -6,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.checks import check_least
+from jaxmeta.over_tasks import devices_for, on_each_device, target_platform
 from jaxmeta.types import Array, Key, PyTree
 
 
@@ -29,7 +34,7 @@ class Buffer(NamedTuple):
     Attributes:
       data: the items, leaves ``[capacity, ...]``.
       priority: how often each is drawn, relative to the others, ``[capacity]``; 0 where nothing is stored.
-      cursor: the place that is written next, a whole number.
+      cursor: the round that is written next, a whole number.
     """
 
     data: PyTree
@@ -45,30 +50,46 @@ def empty_buffer(item: PyTree, capacity: int) -> Buffer:
 
 
 def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
-    """Write items, over the oldest ones where the ring is full.
+    """Write a round of items, over the oldest round where the ring is full.
+
+    The ring holds as many whole rounds as there is room for. The first item of each round stands beside the first of
+    the others, and so on: so the items of one device's tasks are in one part of the ring, and a draw that is uniform is
+    the same on any number of devices.
 
     Args:
       buffer: not full, or its oldest items are lost.
-      items: leaves ``[B, ...]``, with ``B`` at most the capacity.
+      items: leaves ``[B, ...]``, with ``B`` at most the capacity, and the same each time.
       priority: ``[B]``, > 0.
     """
     capacity, count = buffer.priority.shape[0], priority.shape[0]
     if count > capacity:
         raise ValueError(f"capacity: got {capacity}; must be at least the {count} items that are written at once")
-    places = (buffer.cursor + jnp.arange(count)) % capacity
-    data = jax.tree.map(lambda kept, new: kept.at[places].set(new), buffer.data, items)
-    return Buffer(data, buffer.priority.at[places].set(priority), (buffer.cursor + count) % capacity)
+    rounds = capacity // count
+
+    def write(cursor: Array, kept: tuple[PyTree, Array], new: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+        places = jnp.arange(new[1].shape[0]) * rounds + cursor % rounds
+        return jax.tree.map(lambda old, one: old.at[places].set(one), kept, new)
+
+    data, priority = on_each_device(write, buffer.cursor, (buffer.data, buffer.priority), (items, priority))
+    return Buffer(data, priority, (buffer.cursor + 1) % rounds)
 
 
 def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:
     """Draw items in proportion to their priorities, with replacement, one from each of ``count`` ≥ 1 equal strata.
 
-    The buffer must hold at least one item. Returned are the items, leaves ``[count, ...]``; their places ``[count]``;
-    and the probability of each place ``[count]``.
+    Each device draws an equal share of them from its own part of the ring. The buffer must hold at least one item.
+    Returned are the items, leaves ``[count, ...]``; their places on their device ``[count]``; and the probability of
+    each place ``[count]``.
     """
-    total = jnp.cumsum(buffer.priority)
-    places = places_at((jnp.arange(count) + jax.random.uniform(key, (count,))) / count, total)
-    return jax.tree.map(lambda x: x[places], buffer.data), places, buffer.priority[places] / total[-1]
+
+    def take(_: PyTree, data: PyTree, priority: Array, shares: Array) -> tuple[PyTree, Array, Array]:
+        total, strata = jnp.cumsum(priority), shares.shape[0]
+        places = places_at((jnp.arange(strata) + shares) / strata, total)
+        return jax.tree.map(lambda x: x[places], data), places, priority[places] / total[-1]
+
+    shares = jax.random.uniform(key, (count,))
+    items, places, probability = on_each_device(take, (), buffer.data, buffer.priority, shares)
+    return items, places, probability / devices_for(buffer.priority.shape[0], count)
 
 
 def draw_places(key: Key, cumulative: Array, count: int) -> Array:
@@ -81,14 +102,18 @@ def draw_places(key: Key, cumulative: Array, count: int) -> Array:
 
 def places_at(shares: Array, cumulative: Array) -> Array:
     """The places ``[count]`` up to which weights, of these cumulative sums ``[M]``, make up shares in [0, 1) of all."""
-    places = jnp.searchsorted(cumulative, shares * cumulative[-1], side="right")
-    # Rounding may put a share beyond the last place of a positive weight.
-    return jnp.minimum(places, jnp.searchsorted(cumulative, cumulative[-1]))
+    total = cumulative[-1]
+    # Rounding must not put a share at the very end, which is beyond the last place of a positive weight.
+    reached = jnp.minimum(shares * total, jnp.nextafter(total, jnp.zeros_like(total)))
+    # A loop is twice as fast on a CPU. An accelerator pays for each turn of it.
+    method = "scan" if target_platform() == "cpu" else "scan_unrolled"
+    return jnp.where(total > 0, jnp.searchsorted(cumulative, reached, side="right", method=method), 0)
 
 
 def reprioritise(buffer: Buffer, places: Array, priority: Array) -> Buffer:
-    """New priorities ``[count]``, > 0, for the items at ``places``."""
-    return buffer._replace(priority=buffer.priority.at[places].set(priority))
+    """New priorities ``[count]``, > 0, for the items at ``places``, as ``draw`` returns them."""
+    write = lambda _, kept, places, new: kept.at[places].set(new)  # noqa: E731
+    return buffer._replace(priority=on_each_device(write, (), buffer.priority, places, priority))
 
 
 def importance_weights(buffer: Buffer, probability: Array, exponent: float) -> Array:

@@ -1,7 +1,5 @@
 """The only environment-time scan: ``E`` parallel episodes in one task; and lifetimes of ``K + 1`` such batches."""
 
-import functools
-
 import chex
 import jax
 import jax.numpy as jnp
@@ -9,7 +7,7 @@ from gymnax.environments import environment
 
 from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import Chunk, default_task_chunk, over_tasks
 from jaxmeta.tasks import LifetimeEnv, kept_types
 from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
 
@@ -110,11 +108,11 @@ def collect_lifetimes(
     adaptation_steps: int,
     episodes: int,
     horizon: int,
-    task_chunk: int = 1,
+    task_chunk: Chunk | None = None,
 ) -> tuple[Phi, Lifetime]:
     """Collect, adapt, …, collect in ``N`` tasks: ``K`` adaptation steps and the data after the last, without gradients.
 
-    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache.
+    All tasks act together; they absorb ``task_chunk`` at a time, so that activations stay in the cache of a CPU.
 
     Args:
       keys: PRNG keys, ``[N]``.
@@ -123,29 +121,29 @@ def collect_lifetimes(
       estimator: fills in the advantages of each batch of episodes.
       adaptation_steps: K ≥ 0.
       episodes: E ≥ 1, in each of the ``K + 1`` batches.
-      task_chunk: tasks that absorb together, ≥ 1.
+      task_chunk: tasks that absorb together, ≥ 1; by default ``default_task_chunk``.
 
     Returns:
       The fast states after ``K`` steps, leaves ``[N, ...]``, and the lifetimes, leaves ``[N, K + 1, E, T, ...]``.
     """
     check_least(0, adaptation_steps=adaptation_steps)
-    check_least(1, task_chunk=task_chunk)
+    task_chunk = default_task_chunk(episodes, horizon) if task_chunk is None else task_chunk
     count = keys.shape[0]
     all_keys = jax.vmap(lambda key: jax.random.split(key, adaptation_steps + 2), out_axes=1)(keys)
     step_keys, spare_keys = all_keys[:-1], all_keys[-1]
 
-    def collect_one(key, task, phi):
+    def collect_one(theta, key, task, phi):
         return collect_episodes(key, env, task, learner, theta, phi, episodes=episodes, horizon=horizon)
 
     def collect(keys, phi):
-        trajectory, phi = over_tasks(collect_one, keys, tasks, phi)
+        trajectory, phi = over_tasks(collect_one, keys, tasks, phi, shared=theta)
         return over_tasks(estimator, trajectory, task_chunk=task_chunk), phi
 
     collect = jax.jit(collect)  # Traced once, for before adaptation and after it.
 
     def adaptation_step(phi, keys):
         trajectory, phi = collect(keys, phi)
-        return over_tasks(functools.partial(learner.absorb, theta), phi, trajectory, task_chunk=task_chunk), trajectory
+        return over_tasks(learner.absorb, phi, trajectory, shared=theta, task_chunk=task_chunk), trajectory
 
     phi = jax.tree.map(lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), learner.begin(theta))
     phi, before = jax.lax.scan(adaptation_step, phi, step_keys[:-1])

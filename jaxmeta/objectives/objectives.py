@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmeta.data import masked_mean
 from jaxmeta.networks import Distribution
-from jaxmeta.over_tasks import mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
+from jaxmeta.over_tasks import Chunk, mean_over_chunks, mean_over_tasks, over_tasks, sum_in_chunk
 from jaxmeta.types import Array, Divergence, Learner, Lifetime, Objective, Phi, Surrogate, Theta, Trajectory
 
 
@@ -144,7 +144,7 @@ def adapted_divergence(
     distribution: Callable[[Theta, Phi, Array], Any],
     theta: Theta,
     lifetimes: Lifetime,
-    task_chunk: int,
+    task_chunk: Chunk,
 ) -> Divergence:
     """Mean KL from the post-adaptation policies of ``theta`` to those of another theta, at the last batch's states.
 
@@ -164,7 +164,7 @@ def adapted_divergence(
         # Every n-th term counts; the network and the adaptation read all steps, or it would be another policy's.
         return masked_mean(reference.kl(now), mask * (jnp.arange(mask.shape[-1]) % every == 0)[None])
 
-    references = over_tasks(lambda lifetime: adapted(theta, lifetime), lifetimes, task_chunk=task_chunk)
+    references = over_tasks(adapted, lifetimes, shared=theta, task_chunk=task_chunk)
 
     def one_value(new_theta: Theta, lifetime: Lifetime, reference: Distribution):
         return mean_kl(reference, adapted(new_theta, lifetime), lifetime), {}

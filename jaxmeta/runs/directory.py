@@ -16,14 +16,23 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 import jaxmeta
 from jaxmeta.checks import check_least
+from jaxmeta.over_tasks import target_platform
 from jaxmeta.runs import hosts
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
-from jaxmeta.runs.loop import TrainState, compiled_chunk, default_seed_chunk, init_state, mesh_for, train_in_chunks
+from jaxmeta.runs.loop import (
+    TrainState,
+    compiled_chunk,
+    default_seed_chunk,
+    init_state,
+    mesh_for,
+    state_shardings,
+    train_in_chunks,
+)
 from jaxmeta.runs.memory import Needs, check_memory, fitting_chunk, in_bytes, memory_of_each, needs
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
@@ -101,10 +110,9 @@ def _version(package: str) -> str | None:
 
 
 def seed_states(algorithm: MetaAlgorithm, seeds: list[int], mesh: Mesh | None = None) -> TrainState:
-    """States before the first iteration, one for each seed, leaves ``[S, ...]``; on each device of a mesh."""
+    """States before the first iteration, one for each seed, leaves ``[S, ...]``, where they lie on a mesh."""
     init = jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm))
-    where = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    return jax.jit(init, out_shardings=where)(np.asarray(seeds))
+    return jax.jit(init, out_shardings=mesh and state_shardings(algorithm, mesh))(np.asarray(seeds))
 
 
 class Program(NamedTuple):
@@ -171,7 +179,7 @@ def prepared(
       ValueError: an array that is larger than all memory there is, or a program that cannot be traced.
     """
     started, chunk = time.perf_counter(), min(len(seeds), seed_chunk or default_seed_chunk(len(seeds)))
-    mesh, options = mesh_for(meta_batch, devices), COMPILER_OPTIONS.get(jax.default_backend())
+    mesh, options = mesh_for(meta_batch, devices), COMPILER_OPTIONS.get(target_platform())
     count = 1 if mesh is None else mesh.size
     memory = memory_of_each(count)
 

@@ -11,10 +11,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta.checks import check_least
-from jaxmeta.over_tasks import task_mesh
+from jaxmeta.data import Buffer
+from jaxmeta.over_tasks import AXIS, target_platform, task_mesh
 from jaxmeta.runs import hosts
 from jaxmeta.runs.memory import check_memory
-from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, Task, TaskDistribution
+from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, PyTree, Task, TaskDistribution
 
 TEST_KEY = 2**31 - 1
 """Seeds the tasks of evaluation; meta-training draws its own from the run's seeds."""
@@ -141,7 +142,7 @@ def default_seed_chunk(seeds: int) -> int:
     On a CPU the seeds' activations together would leave the cache: one vmapped step of five seeds takes about twice as
     long as five steps. Elsewhere a wide step is what fills the device.
     """
-    return 1 if jax.default_backend() == "cpu" else seeds
+    return 1 if target_platform() == "cpu" else seeds
 
 
 def compiled_chunk(
@@ -157,8 +158,9 @@ def compiled_chunk(
 
     The number of iterations is an argument of the program, so that no length compiles twice and every iteration of a
     run goes through the same instructions. The states are donated; their leaves lead with ``[S]``. Each entry of
-    ``Info`` is ``[longest, S]``, valid up to ``count``. The tasks of a meta-batch are shared out over a mesh, each of
-    whose devices has the whole state. ``seed_chunk`` seeds step side by side, by default ``default_seed_chunk``.
+    ``Info`` is ``[longest, S]``, valid up to ``count``. The tasks of a meta-batch are shared out over a mesh, and the
+    states lie on it as ``state_shardings`` says. ``seed_chunk`` seeds step side by side, by default
+    ``default_seed_chunk``.
     """
     step = meta_iteration(algorithm, tasks, meta_batch)
 
@@ -184,8 +186,22 @@ def compiled_chunk(
 
     if mesh is None:
         return jax.jit(run_fn, donate_argnums=0)
-    whole = NamedSharding(mesh, PartitionSpec())
-    return jax.jit(run_fn, donate_argnums=0, in_shardings=whole, out_shardings=whole)
+    states, whole = state_shardings(algorithm, mesh), NamedSharding(mesh, PartitionSpec())
+    return jax.jit(run_fn, donate_argnums=0, in_shardings=(states, whole), out_shardings=(states, whole))
+
+
+def state_shardings(algorithm: MetaAlgorithm, mesh: Mesh) -> PyTree:
+    """Where the states of seeds, leaves ``[S, ...]``, lie on a mesh: stored items with their tasks, all else on each
+    device. So are the items of a ring whose size the number of devices does not divide."""
+    whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
+
+    def placed(x: PyTree) -> PyTree:
+        shared = isinstance(x, Buffer) and x.priority.shape[0] % mesh.size == 0
+        everywhere = jax.tree.map(lambda _: whole, x)
+        return jax.tree.map(lambda _: parts, x)._replace(cursor=whole) if shared else everywhere
+
+    one = jax.eval_shape(lambda key: init_state(key, algorithm), jax.random.key(0))
+    return jax.tree.map(placed, one, is_leaf=lambda x: isinstance(x, Buffer))
 
 
 def train_in_chunks(

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 from jax.extend.core import jaxprs_in_params
 
+from jaxmeta.over_tasks import target_platform
 from jaxmeta.runs.directory import Program, prepared
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import sample_tasks
@@ -115,7 +116,7 @@ def _smaller(experiment: Experiment, program: Program, name: str) -> int | None:
     now = program.seed_chunk if name == "seed_chunk" else tree.get(name) or most
     if (name != "seed_chunk" and name not in tree) or now == 1:
         return None
-    if name == "task_chunk" and tree[name] is None and jax.default_backend() == "cpu":
+    if name == "task_chunk" and tree[name] is None and target_platform() == "cpu":
         # What methods take by themselves there is no more than a few.
         return 1
     smaller = fitting_chunk(program.needs, program.memory, now, most)

@@ -1,13 +1,16 @@
 """A learner or an objective of the user's own that does not keep the contract is refused when it is built."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from jax.sharding import AbstractDevice, AbstractMesh, AxisType
 
 import jaxmeta
-from jaxmeta.algorithms.compose import default_task_chunk
 from jaxmeta.learners import FastWeights, acting, whole_network
+from jaxmeta.over_tasks import default_task_chunk, target_platform
 
 
 def build(tasks, policy, *, learner=lambda learner: learner, objective=None):
@@ -97,6 +100,33 @@ def test_a_right_one_is_built(navigation, policy):
 @pytest.mark.parametrize(
     ("platform", "episodes", "expected"), [("cpu", 20, 1), ("gpu", 20, 524), ("tpu", 2, 5242), ("gpu", 10**6, 1)]
 )
-def test_the_default_chunk_is_small_on_a_cpu_and_bounded_elsewhere(monkeypatch, platform, episodes, expected):
-    monkeypatch.setattr(jax, "default_backend", lambda: platform)
-    assert default_task_chunk(episodes, 100) == expected
+def test_the_default_chunk_is_small_on_a_cpu_and_bounded_elsewhere(platform, episodes, expected):
+    device = AbstractDevice(platform, None, platform)
+    mesh = AbstractMesh((1,), ("device",), axis_types=(AxisType.Auto,), abstract_device=device)
+    chunk = default_task_chunk(episodes, 100)
+    with jax.sharding.use_abstract_mesh(mesh):
+        assert chunk() == expected
+
+
+def test_a_program_is_for_the_default_device_where_no_mesh_says_another():
+    assert target_platform() == "cpu"
+    with jax.default_device("tpu"):
+        assert target_platform() == "tpu"
+    with jax.default_device(jax.devices("cpu")[0]):
+        assert target_platform() == "cpu"
+
+
+def test_the_chunk_is_chosen_where_a_program_is_traced(navigation, policy, gpu):
+    """Five tasks, one after the other on a CPU and together on a GPU, by one and the same algorithm."""
+    algorithm = jaxmeta.maml(navigation, policy=policy, episodes=2)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, navigation, 5), key)
+    state = jax.eval_shape(algorithm.init, key)
+
+    def loops() -> set[str]:
+        program = jax.make_jaxpr(lambda *inputs: algorithm.step(*inputs))(key, state, batch)
+        return set(re.findall(r" length=(\d+)", str(program)))
+
+    assert "5" in loops()
+    with jax.sharding.use_abstract_mesh(gpu):
+        assert "5" not in loops()

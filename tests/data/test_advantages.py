@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -37,6 +38,16 @@ def test_advantages_with_full_traces_are_returns_minus_values():
     next_value = jnp.append(value[1:], 0.0)
     got = estimators.generalised_advantages(reward, value, next_value, zeros, zeros, 0.9, 1.0)
     np.testing.assert_allclose(got, estimators.discounted_returns(reward, zeros, 0.9) - value, rtol=1e-5, atol=1e-5)
+
+
+def test_an_accelerator_computes_the_same_without_a_loop(gpu):
+    rng = np.random.default_rng(0)
+    reward, end = jnp.array(rng.normal(size=200), jnp.float32), jnp.array(rng.uniform(size=200) < 0.05, jnp.float32)
+    expected = estimators.discounted_returns(reward, end, 0.99)
+    with jax.sharding.use_abstract_mesh(gpu):
+        assert "scan" not in str(jax.make_jaxpr(estimators.discounted_returns)(reward, end, 0.99))
+        got = estimators.discounted_returns(reward, end, 0.99)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_standardise_ignores_padding():

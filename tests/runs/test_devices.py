@@ -1,0 +1,57 @@
+"""A run with replay on four simulated devices: its ring is shared out, and it is resumed on two."""
+
+import json
+import subprocess
+import sys
+
+RUN = """
+import json, sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+
+jax.config.update("jax_num_cpu_devices", 4)
+import jaxmeta
+from jaxmeta.runs.directory import train_run
+
+small = {"hidden": (8,)}
+tasks = jaxmeta.tasks.make("cartpole", horizon=10)
+policy = jaxmeta.networks.policy_for(tasks.env, **small)
+optimizer = optax.sgd(0.01)
+sizes = {"capacity": 24, "batch_tasks": 4, "batch": 8, "updates": 2, "inner_updates": 1, "inner_batch": 8}
+algorithm = jaxmeta.maml_q(tasks, policy=policy, optimizer=optimizer, **sizes)
+shared = {"seeds": [0, 1], "meta_batch": 8}
+
+
+def train(name, iterations, **how):
+    directory = Path(sys.argv[1]) / name
+    directory.mkdir(exist_ok=True)
+    return train_run(directory, algorithm, tasks, iterations=iterations, **shared, **how).state
+
+
+def weights(state):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(state.meta.theta)])
+
+
+four = train("many", 2, devices=4)
+two = train("many", 4, devices=2, resume=True)
+one = train("one", 4, devices=1)
+obs = [state.meta.opt_state.buffer.data.obs for state in (four, two, one)]
+print(json.dumps({
+    "parts": [[len(x.addressable_shards), x.addressable_shards[0].data.shape[1]] for x in obs],
+    "same ring": bool(np.allclose(obs[1], obs[2], atol=1e-5)),
+    "moved": float(np.max(np.abs(weights(four) - weights(two)))),
+    "difference": float(np.max(np.abs(weights(one) - weights(two)))),
+}))
+"""
+
+
+def test_a_run_on_four_devices_is_resumed_on_two_and_is_that_of_one(tmp_path):
+    command = [sys.executable, "-c", RUN, str(tmp_path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["parts"] == [[4, 6], [2, 12], [1, 24]]
+    assert found["same ring"]
+    assert found["difference"] < 1e-3 * found["moved"]
