@@ -96,7 +96,7 @@ def r2d2(
         return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), cut)
 
     def priority_fn(network: PyTree, state: ReplayState, sequences: Sequence) -> Array:
-        of_one = lambda both, sequence: priority_of(*values.errors(*both, sequence))  # noqa: E731
+        of_one = lambda both, sequence: priority_of(*values.errors(both[0], both[1], sequence))  # noqa: E731
         return over_tasks(of_one, sequences, shared=(network, state.carried.target))
 
     training = gradient_updates(

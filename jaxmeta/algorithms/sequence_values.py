@@ -89,7 +89,7 @@ def sequence_values(
         return jax.lax.stop_gradient(target_value) - taken, sequence.mask * sequence.learned * known
 
     def loss(network: PyTree, target: PyTree, sequences: Sequence, weight: Array):
-        of_one = lambda both, sequence: errors(*both, sequence)  # noqa: E731
+        of_one = lambda both, sequence: errors(both[0], both[1], sequence)  # noqa: E731
         error, counted = over_tasks(of_one, sequences, shared=(network, target))
         each = 0.5 * jnp.sum(jnp.square(error) * counted, axis=1) / jnp.maximum(jnp.sum(counted, axis=1), 1.0)
         return jnp.mean(weight * each), (error, counted)
