@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxmeta.checks import check_least
@@ -212,5 +211,5 @@ def digest(content: Any) -> str:
     if isinstance(content, dict):
         return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
     is_key = jax.numpy.issubdtype(content.dtype, jax.dtypes.prng_key)
-    array = np.asarray(jax.random.key_data(content) if is_key else content)
+    array = hosts.whole(jax.random.key_data(content) if is_key else content)
     return hashlib.blake2b(f"{array.dtype}{array.shape}".encode() + array.tobytes(), digest_size=16).hexdigest()

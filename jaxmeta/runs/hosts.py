@@ -139,6 +139,12 @@ def largest(*numbers: int) -> list[int]:
     return [int(x) for x in np.max(multihost_utils.process_allgather(np.asarray(numbers, np.int32)), axis=0)]
 
 
+def whole(x: Any) -> np.ndarray:
+    """An array on the host, whichever processes its parts are of; all processes must ask."""
+    apart = isinstance(x, jax.Array) and not (x.is_fully_addressable or x.is_fully_replicated)
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True) if apart else x)
+
+
 def check_agreed(**content: Any) -> None:
     """Refuse processes that were started with different settings; all processes must ask.
 
