@@ -34,12 +34,12 @@ class Buffer(NamedTuple):
     Attributes:
       data: the items, leaves ``[capacity, ...]``.
       priority: how often each is drawn, relative to the others, ``[capacity]``; 0 where nothing is stored.
-      cursor: the round that is written next, a whole number.
+      round: of items that is written next, in the ring, a whole number.
     """
 
     data: PyTree
     priority: Array
-    cursor: Array
+    round: Array
 
 
 def empty_buffer(item: PyTree, capacity: int) -> Buffer:
@@ -66,12 +66,12 @@ def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
         raise ValueError(f"capacity: got {capacity}; must be at least the {count} items that are written at once")
     rounds = capacity // count
 
-    def write(cursor: Array, kept: tuple[PyTree, Array], new: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
-        places = jnp.arange(new[1].shape[0]) * rounds + cursor % rounds
+    def write(now: Array, kept: tuple[PyTree, Array], new: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
+        places = jnp.arange(new[1].shape[0]) * rounds + now % rounds
         return jax.tree.map(lambda old, one: old.at[places].set(one), kept, new)
 
-    data, priority = on_each_device(write, buffer.cursor, (buffer.data, buffer.priority), (items, priority))
-    return Buffer(data, priority, (buffer.cursor + 1) % rounds)
+    data, priority = on_each_device(write, buffer.round, (buffer.data, buffer.priority), (items, priority))
+    return Buffer(data, priority, (buffer.round + 1) % rounds)
 
 
 def draw(key: Key, buffer: Buffer, count: int) -> tuple[PyTree, Array, Array]:

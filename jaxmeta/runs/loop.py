@@ -198,7 +198,7 @@ def state_shardings(algorithm: MetaAlgorithm, mesh: Mesh) -> PyTree:
     def placed(x: PyTree) -> PyTree:
         shared = isinstance(x, Buffer) and x.priority.shape[0] % mesh.size == 0
         everywhere = jax.tree.map(lambda _: whole, x)
-        return jax.tree.map(lambda _: parts, x)._replace(cursor=whole) if shared else everywhere
+        return jax.tree.map(lambda _: parts, x)._replace(round=whole) if shared else everywhere
 
     one = jax.eval_shape(lambda key: init_state(key, algorithm), jax.random.key(0))
     return jax.tree.map(placed, one, is_leaf=lambda x: isinstance(x, Buffer))

@@ -25,11 +25,11 @@ def test_the_oldest_round_is_written_over():
     buffer = filled(7, [1, 2, 3], [4, 5, 6])
     np.testing.assert_array_equal(buffer.data["x"], [1, 4, 2, 5, 3, 6, 0])
     np.testing.assert_array_equal(buffer.priority, [1, 4, 2, 5, 3, 6, 0])
-    assert int(buffer.cursor) == 0
+    assert int(buffer.round) == 0
     later = filled(7, [1, 2, 3], [4, 5, 6], [7, 8, 9])
     np.testing.assert_array_equal(later.data["x"], [7, 4, 8, 5, 9, 6, 0])
     np.testing.assert_array_equal(later.data["y"][:, 1], [-7, -4, -8, -5, -9, -6, 0])
-    assert int(later.cursor) == 1
+    assert int(later.round) == 1
     np.testing.assert_array_equal(filled(5, [1, 2, 3], [4, 5, 6]).data["x"], [4, 5, 6, 0, 0])
 
 
