@@ -121,7 +121,7 @@ class Program(NamedTuple):
     Attributes:
       compiled: from ``compiled_chunk``.
       seed_chunk: seeds that step side by side.
-      devices: that the tasks of a meta-batch are shared out over.
+      devices: that seeds and the tasks of a meta-batch are shared out over.
       needs: bytes that it takes on each of them.
       memory: bytes that each of them has; ``None`` where nobody says.
       seconds: that tracing and compiling took.
@@ -151,7 +151,7 @@ def traced(
 ) -> Any:
     """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
     states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
-    sizes = {"meta_batch": meta_batch, "mesh": mesh_for(meta_batch, devices), "seed_chunk": seed_chunk}
+    sizes = {"meta_batch": meta_batch, "mesh": mesh_for(meta_batch, devices, len(seeds)), "seed_chunk": seed_chunk}
     return compiled_chunk(algorithm, tasks, **sizes).trace(states, jnp.int32(1))
 
 
@@ -179,7 +179,7 @@ def prepared(
       ValueError: an array that is larger than all memory there is, or a program that cannot be traced.
     """
     started, chunk = time.perf_counter(), min(len(seeds), seed_chunk or default_seed_chunk(len(seeds)))
-    mesh, options = mesh_for(meta_batch, devices), COMPILER_OPTIONS.get(target_platform())
+    mesh, options = mesh_for(meta_batch, devices, len(seeds)), COMPILER_OPTIONS.get(target_platform())
     count = 1 if mesh is None else mesh.size
     memory = memory_of_each(count)
 
@@ -237,7 +237,8 @@ def train_run(
       program: from ``prepared``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was made before.
     """
     check_least(1, checkpoint_every=checkpoint_every)
-    states, metrics = seed_states(algorithm, seeds, mesh_for(meta_batch, devices)), directory / "metrics.csv"
+    mesh, metrics = mesh_for(meta_batch, devices, len(seeds)), directory / "metrics.csv"
+    states = seed_states(algorithm, seeds, mesh)
     steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
     ours = {"run": identity, "seeds": seeds}
     with (
@@ -249,7 +250,7 @@ def train_run(
         if resume:
             states, meta = checkpoints.restore(states)
             steps, clock = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
-        done = int(states.iteration[0])
+        done = int(hosts.whole(states.iteration)[0])
         saved = done if resume else None
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": seed_chunk}
         program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program

@@ -1,6 +1,7 @@
 """Meta-training: the pure loop, to be jitted and vmapped whole, and the host's loop around compiled chunks of it."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -8,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxmeta.checks import check_least
 from jaxmeta.data import Buffer
@@ -17,6 +18,8 @@ from jaxmeta.runs import hosts
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, PyTree, Task, TaskDistribution
 
+SEEDS = "seeds"
+"""The axis of a mesh that seeds are shared out over."""
 TEST_KEY = 2**31 - 1
 """Seeds the tasks of evaluation; meta-training draws its own from the run's seeds."""
 
@@ -115,25 +118,33 @@ class Chunk(NamedTuple):
     seconds: float
 
 
-def mesh_for(meta_batch: int, devices: int | None = None) -> Mesh | None:
-    """A mesh of so many devices, by default of the most that divide a meta-batch; ``None`` for one device.
+def mesh_for(meta_batch: int, devices: int | None = None, seeds: int = 1) -> Mesh | None:
+    """A mesh of so many devices, by default of the most that can be used; ``None`` for one device.
 
-    Where several processes train together, it is of all their devices.
+    Each device has an equal part of the seeds, which have nothing to exchange, as far as they can be shared out; and of
+    its seeds an equal part of each meta-batch. Where several processes train together, it is of all their devices.
 
     Raises:
-      ValueError: more devices than there are, or a number that does not divide the meta-batch.
+      ValueError: more devices than there are, or a number that cannot be shared out.
     """
-    if hosts.several() and devices not in (None, jax.device_count()):
-        raise ValueError(f"devices: got {devices}; all {jax.device_count()} devices of all processes take part")
+    there = jax.device_count()
+    if hosts.several() and devices not in (None, there):
+        raise ValueError(f"devices: got {devices}; all {there} devices of all processes take part")
     if devices is None and hosts.several():
-        devices = jax.device_count()
-    elif devices is None:
-        devices = max(count for count in range(1, jax.device_count() + 1) if meta_batch % count == 0)
-    if devices < 1 or devices > jax.device_count():
-        raise ValueError(f"devices: got {devices}; there are {jax.device_count()}")
-    if meta_batch % devices:
-        raise ValueError(f"devices: got {devices}; must divide the {meta_batch} tasks of the meta-batch")
-    return task_mesh(devices) if devices > 1 else None
+        devices = there
+    if devices is not None and not 1 <= devices <= there:
+        raise ValueError(f"devices: got {devices}; there are {there}")
+    divisors = lambda number: [count for count in range(1, there + 1) if number % count == 0]  # noqa: E731
+    grids = [(one, other) for one in divisors(seeds) for other in divisors(meta_batch) if one * other <= there]
+    if devices is not None:
+        grids = [grid for grid in grids if math.prod(grid) == devices]
+    if not grids:
+        of_seeds = "" if seeds == 1 else f", or be a divisor of the {seeds} seeds times one of them"
+        raise ValueError(f"devices: got {devices}; must divide the {meta_batch} tasks of the meta-batch{of_seeds}")
+    grid = max(grids, key=lambda grid: (math.prod(grid), grid))
+    if grid[0] == 1:
+        return task_mesh(grid[1]) if grid[1] > 1 else None
+    return jax.make_mesh(grid, (SEEDS, AXIS), axis_types=(AxisType.Auto, AxisType.Auto))
 
 
 def default_seed_chunk(seeds: int) -> int:
@@ -170,6 +181,10 @@ def compiled_chunk(
         # At one seed, a plain map: a batch axis of one makes slower matrix products.
         return jax.lax.map(step, states, batch_size=size if size > 1 else None)
 
+    if mesh is not None and SEEDS in mesh.axis_names:
+        part = PartitionSpec(SEEDS)
+        step_all = jax.shard_map(step_all, in_specs=part, out_specs=part, axis_names={SEEDS}, check_vma=False)
+
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         with contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return run_on_mesh(states, count)
@@ -187,16 +202,23 @@ def compiled_chunk(
     if mesh is None:
         return jax.jit(run_fn, donate_argnums=0)
     states, whole = state_shardings(algorithm, mesh), NamedSharding(mesh, PartitionSpec())
-    return jax.jit(run_fn, donate_argnums=0, in_shardings=(states, whole), out_shardings=(states, whole))
+    infos = NamedSharding(mesh, PartitionSpec(None, *_seeds_axis(mesh)))
+    return jax.jit(run_fn, donate_argnums=0, in_shardings=(states, whole), out_shardings=(states, infos))
+
+
+def _seeds_axis(mesh: Mesh) -> tuple[str | None]:
+    """How an axis of seeds lies on a mesh."""
+    return (SEEDS if SEEDS in mesh.axis_names else None,)
 
 
 def state_shardings(algorithm: MetaAlgorithm, mesh: Mesh) -> PyTree:
-    """Where the states of seeds, leaves ``[S, ...]``, lie on a mesh: stored items with their tasks, all else on each
-    device. So are the items of a ring whose size the number of devices does not divide."""
-    whole, parts = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec(None, AXIS))
+    """Where the states of seeds, leaves ``[S, ...]``, lie on a mesh: each seed's with the seed, stored items with their
+    tasks, all else on each device. So are the items of a ring whose size the devices of its tasks do not divide."""
+    seeds = _seeds_axis(mesh)
+    whole, parts = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (seeds, (*seeds, AXIS)))
 
     def placed(x: PyTree) -> PyTree:
-        shared = isinstance(x, Buffer) and x.priority.shape[0] % mesh.size == 0
+        shared = isinstance(x, Buffer) and x.priority.shape[0] % mesh.shape[AXIS] == 0
         everywhere = jax.tree.map(lambda _: whole, x)
         return jax.tree.map(lambda _: parts, x)._replace(round=whole) if shared else everywhere
 
@@ -227,13 +249,13 @@ def train_in_chunks(
       seconds_per_chunk: chunks are made about this long once the speed is known, so that a signal is soon heard.
       stop: asked before each chunk, after so many iterations, whether to end here; 0 for no.
     """
-    done = int(states.iteration[0])
+    done = int(hosts.whole(states.iteration)[0])
     boundary = boundary or iterations
     count, pending, started = 1, None, time.perf_counter()
 
     def read(first: int, length: int, infos: Info, state: TrainState | None) -> Chunk:
         nonlocal started
-        info = {name: np.asarray(values)[:length] for name, values in infos.items()}
+        info = {name: hosts.whole(values)[:length] for name, values in infos.items()}
         before, started = started, time.perf_counter()
         return Chunk(first, state, info, started - before)
 

@@ -44,7 +44,7 @@ class Saving:
     max_skipped: int = 20
     """Stop after so many updates in a row that were not finite, of any seed; 0: never."""
     devices: int | None = None
-    """Devices that the tasks of a meta-batch are shared out over; by default the most there are that divide it."""
+    """Devices that seeds, and the tasks of a meta-batch, are shared out over; by default as many as can be."""
     seed_chunk: int | None = None
     """Seeds that step side by side, at most; by default 1 on a CPU, and elsewhere all of them, or as many as fit."""
 
@@ -134,8 +134,13 @@ def start(
         here = {**runs.describe(), "devices": program.devices, "seed_chunk": program.seed_chunk}
         if program.devices > 1:
             of = f" of {here['processes']} processes" if hosts.several() else ""
-            tasks_on_each = meta_batch // program.devices
-            announce(f"{program.devices} of {here['device']['count']} devices{of}, {tasks_on_each} tasks on each")
+            mesh = runs.mesh_for(meta_batch, saving.devices, len(seeds))
+            on_each = ", ".join(
+                f"{count // mesh.shape[axis]} {axis}"
+                for axis, count in (("seeds", len(seeds)), ("tasks", meta_batch))
+                if mesh is not None and axis in mesh.axis_names
+            )
+            announce(f"{program.devices} of {here['device']['count']} devices{of}, {on_each} on each")
         for line in changed(before["history"], here):
             announce(f"warning: {line}")
 

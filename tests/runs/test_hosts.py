@@ -56,8 +56,8 @@ def without_seconds(path):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in read_csv(path)]
 
 
-def test_two_processes_that_slurm_started_are_two_devices_of_one(tmp_path):
-    run = [*TRAIN, "--iterations", 8, "--eval.tasks", 2, "--eval.episodes", 2]
+def test_two_processes_that_slurm_started_share_out_seeds_and_tasks(tmp_path):
+    run = [*TRAIN, "--iterations", 8, "--seeds", 2, "--eval.tasks", 2, "--eval.episodes", 2]
     slurm = {
         "SLURM_JOB_ID": str(free_port()),
         "SLURM_STEP_NODELIST": "localhost",
@@ -65,13 +65,13 @@ def test_two_processes_that_slurm_started_are_two_devices_of_one(tmp_path):
         "JAX_COORDINATOR_PORT": str(free_port()),
     }
     out = ["--out", tmp_path / "two", "--distributed"]
-    processes = [started([*run, *out], **slurm, SLURM_PROCID=str(i), SLURM_LOCALID=str(i)) for i in range(2)]
+    processes = [started([*run, *out], devices=2, **slurm, SLURM_PROCID=str(i), SLURM_LOCALID=str(i)) for i in range(2)]
     (first, _), (second, _) = ends(processes, 0, 0)
-    assert "2 of 2 devices of 2 processes, 2 tasks on each" in first
+    assert "4 of 4 devices of 2 processes, 1 seeds, 2 tasks on each" in first
     assert second == ""
     assert (tmp_path / "two" / "evaluation.json").exists()
 
-    ends([started([*run, "--out", tmp_path / "one", "--no-evaluate"], devices=2)], 0)
+    ends([started([*run, "--out", tmp_path / "one", "--no-evaluate"])], 0)
     alone, together = (without_seconds(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     chex.assert_trees_all_close(alone, together, rtol=1e-3, atol=1e-4)
     chex.assert_trees_all_close(*(jaxmeta.load(tmp_path / name).thetas for name in ("one", "two")), atol=1e-4)

@@ -139,6 +139,31 @@ def test_counts_below_one_are_named(navigation, tiny, name, value):
         jaxmeta.meta_train(jax.random.key(0), tiny, navigation, **sizes)
 
 
+@pytest.mark.parametrize(
+    ("there", "meta_batch", "devices", "seeds", "grid"),
+    [
+        (4, 20, None, 1, {"tasks": 4}),
+        (8, 20, None, 1, {"tasks": 5}),
+        (8, 20, None, 5, {"seeds": 5, "tasks": 1}),
+        (8, 20, None, 2, {"seeds": 2, "tasks": 4}),
+        (8, 20, 4, 2, {"seeds": 2, "tasks": 2}),
+        (8, 7, None, 3, {"tasks": 7}),
+        (8, 7, 1, 3, None),
+        (8, 7, 6, 3, "devices: got 6; must divide the 7 tasks of the meta-batch, or be a divisor of the 3 seeds times"),
+        (8, 20, 8, 1, "devices: got 8; must divide the 20 tasks of the meta-batch$"),
+        (8, 20, 9, 1, "devices: got 9; there are 8"),
+    ],
+)
+def test_seeds_are_shared_out_first_and_then_tasks(monkeypatch, there, meta_batch, devices, seeds, grid):
+    monkeypatch.setattr(jax, "device_count", lambda: there)
+    monkeypatch.setattr(jax, "make_mesh", lambda shape, names, axis_types: dict(zip(names, shape, strict=True)))
+    if isinstance(grid, str):
+        with pytest.raises(ValueError, match=grid):
+            train.mesh_for(meta_batch, devices, seeds)
+    else:
+        assert train.mesh_for(meta_batch, devices, seeds) == grid
+
+
 def test_devices_are_as_many_as_there_are_and_divide_the_meta_batch(navigation, tiny):
     assert train.mesh_for(20) is None
     with pytest.raises(ValueError, match="devices: got 2; there are 1"):
