@@ -109,7 +109,7 @@ def start(
             "saving": dataclasses.asdict(saving),
             "versions": runs.versions(),
         }
-        hosts.check_agreed(**settings, resume=resume, overwrite=overwrite)
+        hosts.check_agreed(**settings, directory=str(directory), resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
     if not hosts.first():
