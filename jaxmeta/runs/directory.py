@@ -241,9 +241,10 @@ def train_run(
     states = seed_states(algorithm, seeds, mesh)
     steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
     ours = {"run": identity, "seeds": seeds}
+    # What fails because others died is known as such where the checkpoints, which would wait for them, are left.
     with (
-        hosts.while_all_live(),
         Checkpoints(directory / "checkpoints", keep, ours) as checkpoints,
+        hosts.while_all_live(),
         stop_signals() as came,
     ):
         resume = resume and bool(checkpoints.steps())

@@ -124,9 +124,11 @@ def while_all_live() -> Iterator[None]:
     """Inside the ``with`` block a failed exchange with other processes is a ``HostsError``."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except HostsError:
+        raise
+    except Exception as error:
         # On GPUs JAX itself ends the process, once it has missed a heartbeat for 100 seconds.
-        words = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat")
+        words = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat", "barrier")
         if not several() or not any(word in str(error) for word in words):
             raise
         raise HostsError(f"{DIED} ({str(error).strip().splitlines()[0][:200]})") from error

@@ -65,6 +65,7 @@ class Stopped(RuntimeError):
         self.signal = number
 
 
+@hosts.while_all_live()
 def start(
     experiment: Experiment,
     directory: Path,
@@ -103,13 +104,8 @@ def start(
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
     if evaluation is None:
         evaluation = read_evaluation(directory) if resume else Evaluation()
-    with hosts.while_all_live():
-        settings = {
-            "experiment": experiment.config(),
-            "saving": dataclasses.asdict(saving),
-            "versions": runs.versions(),
-        }
-        hosts.check_agreed(**settings, directory=str(directory), resume=resume, overwrite=overwrite)
+    settings = {"experiment": experiment.config(), "saving": dataclasses.asdict(saving), "versions": runs.versions()}
+    hosts.check_agreed(**settings, directory=str(directory), resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
     if not hosts.first():
@@ -125,8 +121,7 @@ def start(
             until_the_end.enter_context(entering(experiment, directory, overwrite=overwrite, resume=resume))
             return json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
 
-        with hosts.while_all_live():
-            before = hosts.on_first(entered)
+        before = hosts.on_first(entered)
         hosts.check_seen(directory)
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
