@@ -56,7 +56,7 @@ time.time, time.time_ns = jumped, lambda: int(1e9 * jumped())
 class Faults:
     """Kill, flip, fill and disturb a small training run, and see what becomes of it."""
 
-    kills: int = 40
+    kills: int = 30
     """Moments at which a run is killed, and gone on with."""
     signals: int = 15
     """Moments at which a run gets SIGINT, SIGTERM or SIGHUP."""
@@ -80,7 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = tyro.cli(Faults, args=argv)
     share = 0.1 if arguments.quick else 1.0
     names = ("kills", "signals", "flips", "others", "pairs", "peers")
-    counts = {name: max(2, round(share * getattr(arguments, name))) for name in names}
+    counts = {name: max(1, round(share * getattr(arguments, name))) for name in names}
     results: list[dict[str, Any]] = []
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

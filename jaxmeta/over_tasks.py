@@ -47,6 +47,11 @@ def chunk_size(task_chunk: Chunk) -> int:
     return size
 
 
+def even_size(count: int, most: int) -> int:
+    """The size of as few chunks as can be of ``most`` at most, about equal: a smaller last one is a program more."""
+    return -(-count // -(-count // most))
+
+
 def task_mesh(devices: int | None = None) -> Mesh:
     """A mesh of this many devices, by default all there are, that the tasks of a meta-batch are shared out over.
 
@@ -103,7 +108,7 @@ def over_tasks(
       *data: leaves lead with ``[N]``.
       shared: what ``function`` takes before the data, the same in all tasks, such as theta. On a mesh, what is computed
         elsewhere and goes through loops or derivatives belongs here: it cannot come in by a closure.
-      task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller. By default all of them.
+      task_chunk: tasks evaluated together at most, ≥ 1; chunks are about equal. By default all of them.
 
     Returns:
       The results, leaves ``[N, ...]``.
@@ -113,7 +118,7 @@ def over_tasks(
         one = function if shared is None else functools.partial(function, shared)
         if task_chunk is None:
             return jax.vmap(one)(*data)
-        size = min(chunk_size(task_chunk), jax.tree.leaves(data)[0].shape[0])
+        size = even_size(jax.tree.leaves(data)[0].shape[0], chunk_size(task_chunk))
         # At a chunk of one, a plain map: a batch axis of one makes slower matrix products.
         return jax.lax.map(lambda each: one(*each), data, batch_size=size if size > 1 else None)
 
@@ -132,7 +137,7 @@ def mean_over_tasks(
 
     Args:
       function: ``function(theta, *data) -> (scalar, Info)`` of one task.
-      task_chunk: tasks evaluated together, ≥ 1; the last chunk may be smaller.
+      task_chunk: tasks evaluated together at most, ≥ 1; chunks are about equal.
 
     Returns:
       ``mean(theta, *data) -> (scalar, Info)``; leaves of ``data`` lead with ``[N]``.
@@ -172,7 +177,7 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
 
     def local(theta: PyTree, data: PyTree) -> PyTree:
         count = jax.tree.leaves(data)[0].shape[0]
-        size = min(chunk_size(chunk), count)
+        size = even_size(count, chunk_size(chunk))
         whole = count - count % size
         chunks = jax.tree.map(lambda x: x[:whole].reshape(whole // size, size, *x.shape[1:]), data)
         first = jax.eval_shape(lambda chunks: function(theta, jax.tree.map(lambda x: x[0], chunks)), chunks)

@@ -9,6 +9,7 @@ from jax.flatten_util import ravel_pytree
 
 import jaxmeta
 from jaxmeta.objectives import batch_of, objectives
+from jaxmeta.over_tasks import even_size
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +248,8 @@ def test_the_sampling_term_is_exact_where_episodes_end_at_different_times():
 
     found, exact = jax.jit(lambda theta: (jax.grad(surrogate)(theta), jax.grad(value)(theta)))(theta)
     np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "most", "size"), [(1000, 524, 500), (10, 4, 4), (7, 7, 7), (5, 9, 5), (20, 1, 1)])
+def test_chunks_are_as_few_as_can_be_and_about_equal(count, most, size):
+    assert even_size(count, most) == size
