@@ -204,10 +204,13 @@ def evaluate_run(
         references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
     leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
     drawn = {jax.tree_util.keystr(path).lstrip("."): np.asarray(numbers(leaf)).tolist() for path, leaf in leaves}
+    # Fewer than were drawn where a family has few tasks: those of training are among them then.
+    rows = np.concatenate([np.reshape(values, (task_count, -1)) for values in drawn.values()], axis=1)
+    distinct = len(np.unique(rows, axis=0))
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
-        "tasks": {"task_seed": task_seed, "count": task_count, "parameters": drawn},
+        "tasks": {"task_seed": task_seed, "count": task_count, "distinct": distinct, "parameters": drawn},
         "returns": returns["sampled"].tolist(),
         "returns_deterministic": returns["deterministic"].tolist(),
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},

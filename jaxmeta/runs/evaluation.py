@@ -193,6 +193,8 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
-    title = f"return on {result['tasks']['count']} tasks drawn anew, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    drawn = result["tasks"]
+    few = f" ({drawn['distinct']} distinct)" if drawn["distinct"] < drawn["count"] else ""
+    title = f"return on {drawn['count']} tasks drawn anew{few}, {len(result['seeds'])} seeds: IQM [95 % interval]"
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])

@@ -26,6 +26,7 @@ def test_evaluation_names_its_axes_and_everything_in_them(evaluation):
     assert evaluation["axes"] == ["seed", "task", "adaptation_step"]
     assert np.shape(evaluation["returns"]) == np.shape(evaluation["returns_deterministic"]) == (3, 6, 2)
     assert np.shape(evaluation["tasks"]["parameters"]["goal"]) == (6, 2)
+    assert (evaluation["tasks"]["count"], evaluation["tasks"]["distinct"]) == (6, 6)
     assert evaluation["seeds"] == [0, 1, 2]
     json.dumps(evaluation, allow_nan=False)
 

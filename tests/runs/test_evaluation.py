@@ -21,11 +21,12 @@ def test_the_share_solved_is_told_with_the_worst_and_the_best_seed():
     result = {
         "axes": ["seed", "task", "episode"],
         "seeds": [0, 1],
-        "tasks": {"count": 4},
+        "tasks": {"count": 4, "distinct": 3},
         "summary": {"sampled": one, "deterministic": one},
         "references": {"from_scratch": one},
     }
     assert "solved" not in evaluation.table(result)
+    assert evaluation.table(result).startswith("return on 4 tasks drawn anew (3 distinct), 2 seeds: ")
     table = evaluation.table({**result, "solved": [[0.25, 0.5], [0.75, 1.0]]})
     line = next(line for line in table.splitlines() if line.startswith("solved"))
     assert line.split("  ")[-2:] == ["50.0% [25.0%, 75.0%]", "75.0% [50.0%, 100.0%]"]
