@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,6 +22,8 @@ from jaxmeta.checks import check_between, check_least
 
 Result = TypeVar("Result")
 DIED = "a process that trains with this one died or does not answer"
+SEEN_WITHIN = 60
+"""Seconds after which a network's file system is taken to show what is new there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,21 +193,37 @@ def on_first(function: Callable[[], Result]) -> Result:
     return said["result"]
 
 
-def check_seen(directory: Path) -> None:
-    """Refuse a directory that the first process made and this one does not see.
+def check_seen(mark: Path) -> None:
+    """Refuse a directory other than the first process's own, be it of the same name; all processes must ask.
+
+    Args:
+      mark: a file that the first process writes there, the others look for, and the first removes.
 
     Raises:
       HostsError: it is not on a file system that all processes share.
     """
-    # A network's file system may show what is new there after a while.
-    late = time.monotonic() + 60
-    while not directory.is_dir():
-        if time.monotonic() > late:
-            raise HostsError(
-                f"{directory}: process 0 made it, and process {jax.process_index()} does not see it; it "
-                "must be on a file system that all hosts share"
-            )
-        time.sleep(0.5)
+    if not several():
+        return
+
+    def written() -> str:
+        token = uuid.uuid4().hex
+        mark.unlink(missing_ok=True)
+        mark.write_text(token)
+        return token
+
+    token, late = on_first(written), time.monotonic() + SEEN_WITHIN
+    try:
+        while not (mark.is_file() and mark.read_text() == token):
+            if time.monotonic() > late:
+                raise HostsError(
+                    f"{mark.parent}: process {jax.process_index()} does not see what process 0 writes there; it must "
+                    "be on a file system that all hosts share"
+                )
+            time.sleep(0.5)
+        largest(0)  # The mark stays until all have seen it.
+    finally:
+        if first():
+            mark.unlink(missing_ok=True)
 
 
 def preempted(step: int) -> int:

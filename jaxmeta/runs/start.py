@@ -127,7 +127,7 @@ def start(
 
         with hosts.while_all_live():
             before = hosts.on_first(entered)
-        hosts.check_seen(directory)
+            hosts.check_seen(directory / f"{CONFIG}.tmp")
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
