@@ -127,8 +127,8 @@ def while_all_live() -> Iterator[None]:
     """Inside the ``with`` block a failed exchange with other processes is a ``HostsError``."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        # On GPUs JAX itself ends the process, once it has missed a heartbeat for 100 seconds.
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        # JAX raises either. On GPUs it ends the process itself, once it has missed a heartbeat for 100 seconds.
         words = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat")
         if not several() or not any(word in str(error) for word in words):
             raise
@@ -140,6 +140,15 @@ def largest(*numbers: int) -> list[int]:
     if not several():
         return list(numbers)
     return [int(x) for x in np.max(multihost_utils.process_allgather(np.asarray(numbers, np.int32)), axis=0)]
+
+
+def least_memory(size: int | None) -> int | None:
+    """The least memory that any process has, in bytes and whole MiB, ``None`` where none knows; all must ask."""
+    if not several():
+        return size
+    unknown = np.iinfo(np.int32).max
+    least = -largest(-(unknown if size is None else size // 2**20))[0]
+    return None if least == unknown else least * 2**20
 
 
 def whole(x: Any) -> np.ndarray:
