@@ -115,7 +115,7 @@ def start(
     if not hosts.first():
         report, announce = (lambda progress: None), (lambda line: None)
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
-    with experiment.located():
+    with experiment.located(), hosts.while_all_live():
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": saving.devices, "seed_chunk": saving.seed_chunk}
         program = runs.prepared(algorithm, tasks, **shape, announce=announce)
     check_fits(program)
