@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmeta.checks import check_least
 from jaxmeta.over_tasks import devices_for, on_each_device, target_platform
@@ -67,7 +68,9 @@ def append(buffer: Buffer, items: PyTree, priority: Array) -> Buffer:
     rounds = capacity // count
 
     def write(now: Array, kept: tuple[PyTree, Array], new: tuple[PyTree, Array]) -> tuple[PyTree, Array]:
-        places = jnp.arange(new[1].shape[0]) * rounds + now % rounds
+        # Where the rounds do not fill the ring, what is left over is spread, so that the places are those of any number
+        # of devices, and a run may go on with another.
+        places = np.arange(new[1].shape[0]) * capacity // count + now % rounds
         return jax.tree.map(lambda old, one: old.at[places].set(one), kept, new)
 
     data, priority = on_each_device(write, buffer.round, (buffer.data, buffer.priority), (items, priority))

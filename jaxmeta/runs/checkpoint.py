@@ -140,19 +140,28 @@ class Checkpoints:
             item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract), partial_restore=partial
         )
         for step in reversed(steps) if iteration is None else [iteration]:
+            together = False
             try:
                 with hosts.while_all_live():
                     meta = self._manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore()))["meta"]
                     self._check_meta(step, meta)
                     self._compare(step, abstract, partial=partial)
                     state = self._manager.restore(step, args=ocp.args.Composite(state=how))["state"]
-                wrong = [name for name, leaf in _named(state).items() if digest(leaf) != meta["leaves"].get(name)]
+                    # What all processes have compared, all pass over together.
+                    together = True
+                    wrong = [name for name, leaf in _named(state).items() if digest(leaf) != meta["leaves"].get(name)]
                 if wrong:
                     raise ValueError(f"{wrong[0]} is not what was saved")
                 return state, {name: value for name, value in meta.items() if name not in ("digest", "leaves")}
             except (CheckpointError, hosts.HostsError):
                 raise
             except Exception as error:
+                if hosts.several() and not together:
+                    # The others may have read it, and wait for this process.
+                    raise CheckpointError(
+                        f"{self.directory}/{step} cannot be read ({_one_line(error)}); a process that trains alone "
+                        "goes on with an older one if it is damaged"
+                    ) from error
                 _log.warning("checkpoint %d is damaged (%s); trying an older one", step, _one_line(error))
         raise CheckpointError(f"{self.directory}: none of the checkpoints {steps} can be read: they are damaged")
 

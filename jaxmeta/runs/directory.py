@@ -181,7 +181,8 @@ def prepared(
     started, chunk = time.perf_counter(), min(len(seeds), seed_chunk or default_seed_chunk(len(seeds)))
     mesh, options = mesh_for(meta_batch, devices, len(seeds)), COMPILER_OPTIONS.get(target_platform())
     count = 1 if mesh is None else mesh.size
-    memory = memory_of_each(count)
+    # By it chunks are chosen, which must be the same in all processes.
+    memory = hosts.least_memory(memory_of_each(count))
 
     def with_chunk(chunk: int) -> Program:
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": chunk}

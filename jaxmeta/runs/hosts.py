@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -21,6 +22,8 @@ from jaxmeta.checks import check_between, check_least
 
 Result = TypeVar("Result")
 DIED = "a process that trains with this one died or does not answer"
+SEEN_WITHIN = 60
+"""Seconds after which a network's file system is taken to show what is new there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +130,7 @@ def while_all_live() -> Iterator[None]:
     except HostsError:
         raise
     except Exception as error:
-        # On GPUs JAX itself ends the process, once it has missed a heartbeat for 100 seconds.
+        # JAX raises several kinds. On GPUs it ends the process itself, once it has missed a heartbeat for 100 seconds.
         words = ("Gloo", "NCCL", "coordination", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "heartbeat", "barrier")
         if not several() or not any(word in str(error) for word in words):
             raise
@@ -139,6 +142,15 @@ def largest(*numbers: int) -> list[int]:
     if not several():
         return list(numbers)
     return [int(x) for x in np.max(multihost_utils.process_allgather(np.asarray(numbers, np.int32)), axis=0)]
+
+
+def least_memory(size: int | None) -> int | None:
+    """The least memory that any process has, in bytes and whole MiB, ``None`` where none knows; all must ask."""
+    if not several():
+        return size
+    unknown = np.iinfo(np.int32).max
+    least = -largest(-(unknown if size is None else size // 2**20))[0]
+    return None if least == unknown else least * 2**20
 
 
 def whole(x: Any) -> np.ndarray:
@@ -192,21 +204,37 @@ def on_first(function: Callable[[], Result]) -> Result:
     return said["result"]
 
 
-def check_seen(directory: Path) -> None:
-    """Refuse a directory that the first process made and this one does not see.
+def check_seen(mark: Path) -> None:
+    """Refuse a directory other than the first process's own, be it of the same name; all processes must ask.
+
+    Args:
+      mark: a file that the first process writes there, the others look for, and the first removes.
 
     Raises:
       HostsError: it is not on a file system that all processes share.
     """
-    # A network's file system may show what is new there after a while.
-    late = time.monotonic() + 60
-    while not directory.is_dir():
-        if time.monotonic() > late:
-            raise HostsError(
-                f"{directory}: process 0 made it, and process {jax.process_index()} does not see it; it "
-                "must be on a file system that all hosts share"
-            )
-        time.sleep(0.5)
+    if not several():
+        return
+
+    def written() -> str:
+        token = uuid.uuid4().hex
+        mark.unlink(missing_ok=True)
+        mark.write_text(token)
+        return token
+
+    token, late = on_first(written), time.monotonic() + SEEN_WITHIN
+    try:
+        while not (mark.is_file() and mark.read_text() == token):
+            if time.monotonic() > late:
+                raise HostsError(
+                    f"{mark.parent}: process {jax.process_index()} does not see what process 0 writes there; it must "
+                    "be on a file system that all hosts share"
+                )
+            time.sleep(0.5)
+        largest(0)  # The mark stays until all have seen it.
+    finally:
+        if first():
+            mark.unlink(missing_ok=True)
 
 
 def preempted(step: int) -> int:

@@ -111,7 +111,7 @@ def start(
     if not hosts.first():
         report, announce = (lambda progress: None), (lambda line: None)
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
-    with experiment.located():
+    with experiment.located(), hosts.while_all_live():
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": saving.devices, "seed_chunk": saving.seed_chunk}
         program = runs.prepared(algorithm, tasks, **shape, announce=announce)
     check_fits(program)
@@ -122,7 +122,7 @@ def start(
             return json.loads((directory / CONFIG).read_text()) if resume else {"run": uuid.uuid4().hex, "history": []}
 
         before = hosts.on_first(entered)
-        hosts.check_seen(directory)
+        hosts.check_seen(directory / f"{CONFIG}.tmp")
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")

@@ -30,7 +30,15 @@ def test_the_oldest_round_is_written_over():
     np.testing.assert_array_equal(later.data["x"], [7, 4, 8, 5, 9, 6, 0])
     np.testing.assert_array_equal(later.data["y"][:, 1], [-7, -4, -8, -5, -9, -6, 0])
     assert int(later.round) == 1
-    np.testing.assert_array_equal(filled(5, [1, 2, 3], [4, 5, 6]).data["x"], [4, 5, 6, 0, 0])
+    np.testing.assert_array_equal(filled(5, [1, 2, 3], [4, 5, 6]).data["x"], [4, 5, 0, 6, 0])
+
+
+def test_a_ring_that_rounds_do_not_fill_has_the_same_places_on_two_devices():
+    """Of ten places two rounds of four take eight; a run that goes on with one device writes over what two wrote."""
+    whole = filled(10, [1, 2, 3, 4], [5, 6, 7, 8])
+    np.testing.assert_array_equal(whole.data["x"], [1, 5, 2, 6, 0, 3, 7, 4, 8, 0])
+    parts = [filled(5, [1, 2], [5, 6]), filled(5, [3, 4], [7, 8])]
+    np.testing.assert_array_equal(whole.data["x"], np.concatenate([part.data["x"] for part in parts]))
 
 
 def test_items_are_drawn_by_priority_and_never_where_there_are_none():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from jaxmeta.runs import checkpoint, hosts
 from jaxmeta.runs.checkpoint import CheckpointError, Checkpoints, digest
 
 
@@ -50,6 +51,28 @@ def test_a_damaged_checkpoint_is_passed_over(directory, part, caplog):
     assert meta["iteration"] == 2
     assert float(restored["x"][0, 0]) == 2.0
     assert "checkpoint 3 is damaged" in caplog.text
+
+
+def raising(message):
+    def function(*arguments, **named):
+        raise ValueError(message)
+
+    return function
+
+
+def test_where_others_may_have_read_it_a_damaged_checkpoint_is_not_passed_over(directory, monkeypatch):
+    monkeypatch.setattr(hosts, "several", lambda: True)
+    with monkeypatch.context() as one:
+        one.setattr(Checkpoints, "_compare", raising("cut short"))
+        with pytest.raises(CheckpointError, match=r"/3 cannot be read \(cut short\); a process that trains alone"):
+            restore(directory)
+        one.setattr(Checkpoints, "_compare", raising("UNKNOWN: Gloo AllGather failed"))
+        with pytest.raises(hosts.HostsError, match=hosts.DIED):
+            restore(directory)
+    # What is not what was saved is so in all processes: here the first leaf that is read.
+    real, wrong = checkpoint.digest, ["other"]
+    monkeypatch.setattr(checkpoint, "digest", lambda x: wrong.pop() if wrong and not isinstance(x, dict) else real(x))
+    assert restore(directory)[1]["iteration"] == 2
 
 
 def test_a_flipped_bit_is_found_or_without_effect(tmp_path):

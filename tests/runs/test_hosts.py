@@ -147,3 +147,27 @@ def test_alone_all_is_as_if_nothing_were_asked():
     assert hosts.on_first(lambda: {"a": 1}) == {"a": 1}
     hosts.check_agreed(settings={"a": 1})
     hosts.leave()
+
+
+def test_a_directory_of_the_same_name_on_another_machine_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(hosts, "several", lambda: True)
+    monkeypatch.setattr(hosts, "largest", lambda *numbers: list(numbers))
+    monkeypatch.setattr(hosts, "on_first", lambda function: function())
+    hosts.check_seen(tmp_path / "mark")
+
+    monkeypatch.setattr(hosts, "on_first", lambda function: "what the first wrote elsewhere")
+    monkeypatch.setattr(hosts, "SEEN_WITHIN", 0)
+    with pytest.raises(hosts.HostsError, match="process 0 does not see what process 0 writes there; it must be on"):
+        hosts.check_seen(tmp_path / "mark")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_chunks_are_chosen_by_the_least_memory_of_any_process(monkeypatch):
+    assert hosts.least_memory(7) == 7
+    monkeypatch.setattr(hosts, "several", lambda: True)
+    monkeypatch.setattr(hosts, "largest", lambda number: [max(number, -3000)])
+    assert hosts.least_memory(5_000_000_000) == 3000 * 2**20
+    assert hosts.least_memory(None) == 3000 * 2**20
+    monkeypatch.setattr(hosts, "largest", lambda number: [number])
+    assert hosts.least_memory(5_000_000_000) == 5_000_000_000 // 2**20 * 2**20
+    assert hosts.least_memory(None) is None
