@@ -22,6 +22,7 @@ from jaxmeta.types import (
     Lifetime,
     MetaAlgorithm,
     MetaState,
+    Phi,
     PyTree,
     Task,
     TaskDistribution,
@@ -109,11 +110,11 @@ def replay_method(
     check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes, capacity=capacity)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
-    collecting = (lambda iteration: learner) if collecting is None else collecting
+    collecting = _with_iteration((lambda iteration: learner) if collecting is None else collecting)
 
     def collect(key: Key, theta: Theta, iteration: Array, batch: Task) -> Lifetime:
         keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-        parts = (tasks.env, batch, collecting(iteration), theta, estimator)
+        parts = (tasks.env, batch, collecting, (theta, iteration), estimator)
         return data.collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1]
 
     def items_of_two(key: Key, theta: Theta) -> PyTree:
@@ -148,6 +149,26 @@ def replay_method(
         return guarded(state, MetaState(theta, replay._replace(iteration=replay.iteration + 1)), info)
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+
+
+def _with_iteration(collecting: Callable[[Array], Learner]) -> Learner:
+    """The learner after some meta-steps, whose slow weights are ``(theta, iteration)``.
+
+    So that number comes to the tasks of each device as the weights do: into a mesh it cannot be closed over.
+    """
+
+    def of(name: str) -> Callable[..., Any]:
+        def call(both: tuple[Theta, Array], *arguments: Any) -> Any:
+            return getattr(collecting(both[1]), name)(both[0], *arguments)
+
+        return call
+
+    def act_fn(key: Key, both: tuple[Theta, Array], phi: Phi, obs: Array):
+        return collecting(both[1]).act(key, both[0], phi, obs)
+
+    return Learner(
+        lambda key: collecting(jnp.zeros((), jnp.int32)).init(key), of("begin"), act_fn, of("absorb"), of("score")
+    )
 
 
 Loss = Callable[[PyTree, PyTree, Any, PyTree, Array], tuple[Array, tuple[Info, Array | None]]]

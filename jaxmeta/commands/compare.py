@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
+RETURNS = {"sampled": "returns", "deterministic": "returns_deterministic"}
+"""Entries of ``evaluation.json`` by policy."""
 CURVES_IN_A_PANEL = 6
 """With more labels than these each gets a place of its own beside the others."""
 
@@ -71,6 +73,16 @@ def main(
     from jaxmeta.studies import comparison
 
     beside, warnings = comparison.side_by_side(loaded, labels)
+    given = [(one.panel, one.label) for one in beside if labels]
+    for panel, label in given:
+        if given.count((panel, label)) > 1:
+            fail(f"--labels: {label!r} names two runs on {panel}; each must have one of its own")
+    lacks = [run for run, one in zip(runs, beside, strict=True) if RETURNS[policy] not in one.evaluation]
+    if lacks and (per_seed or profiles is not None):
+        fail(
+            f"--per-seed, --profiles: {lacks[0] / 'evaluation.json'} has no {RETURNS[policy]}; make it anew with "
+            f"jaxmeta evaluate {lacks[0]} --overwrite"
+        )
     for line in warnings:
         print(f"warning: {line}")
     print(table(beside, policy))
@@ -228,7 +240,7 @@ def improvement_table(beside: list["Beside"], policy: str) -> str:
     """How often each run's last return in a task is above that of the panel's first run, in Markdown; or nothing."""
     from jaxmeta.runs.statistics import probability_of_improvement
 
-    name, rows, first = {"sampled": "returns", "deterministic": "returns_deterministic"}[policy], [], {}
+    name, rows, first = RETURNS[policy], [], {}
     for panel, label, _, one in beside:
         if name not in one:
             continue

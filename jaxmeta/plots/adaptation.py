@@ -1,5 +1,6 @@
 """Adaptation: returns on tasks drawn anew by adaptation step, or by episode for learners with a memory."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,7 @@ def performance_profiles(curves: Curves, *, columns: int = 4, policy: str = "sam
 
     def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
         returns = [np.asarray(evaluation[name])[:, :, -1] for _, _, evaluation in runs]
-        levels = np.linspace(min(map(np.min, returns)), max(map(np.max, returns)), 200)
+        levels = np.linspace(min(map(np.nanmin, returns)), max(map(np.nanmax, returns)), 200)
         for (label, colour, _), one in zip(runs, returns, strict=True):
             ax.plot(levels, profile(one, levels), color=colour, label=label, linewidth=1.2)
         ax.set(ylim=(-0.02, 1.02))
@@ -100,7 +101,9 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     """
     families, labels = distinct(curves, 0), distinct(curves, 1)
     stages = style.stages_of([evaluation for _, _, evaluation in curves])
-    figure, axes = style.subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + 0.8))
+    # A letter of a slanted label is 0.055 inches high.
+    below = 0.055 * max(map(len, labels))
+    figure, axes = style.subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + below))
     for ax, family in zip(axes.flat, families, strict=True):
         of_family = {label: evaluation for one, label, evaluation in curves if one == family}
         _draw_row(ax, of_family, labels, policy, per_seed=per_seed)
@@ -115,7 +118,7 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     ):
         axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
-    figure.supylabel(_words(policy), fontsize=9)
+    figure.supylabel(textwrap.fill(_words(policy), 30) if len(families) == 1 else _words(policy), fontsize=9)
     return figure
 
 

@@ -45,6 +45,10 @@ def grid(count: int, columns: int, size: Callable[[int, int], tuple[float, float
     return figure, axes
 
 
+SHORT_LEGEND = 1.4
+"""Inches beside the panels that the sizes of figures leave for a legend."""
+
+
 def family_panels(
     runs: list[tuple[str, str, Any]],
     columns: int,
@@ -67,7 +71,10 @@ def family_panels(
     # A long one would not fit beside a single row.
     figure.supylabel(textwrap.fill(y, 26) if len(axes) == 1 else y, fontsize=9)
     entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    legend = figure.legend(list(entries.values()), list(entries), frameon=False, loc="outside right center")
+    # The panels stay as wide as they are beside short labels.
+    beyond = legend.get_window_extent().width / figure.dpi - SHORT_LEGEND
+    figure.set_figwidth(figure.get_figwidth() + max(0.0, beyond))
     return figure
 
 

@@ -6,14 +6,15 @@ import numpy as np
 def interquartile_mean(x: np.ndarray, axis: int | tuple[int, ...] | None = None) -> np.ndarray:
     """Mean of the middle half of the values along ``axis`` (all axes by default), as in Agarwal et al. 2021.
 
-    A quarter of the values, rounded down, is dropped at each end.
+    A quarter of the values, rounded down, is dropped at each end. It is NaN where any of the values is.
     """
     x = np.asarray(x, dtype=np.float64)
     axes = tuple(range(x.ndim)) if axis is None else ((axis,) if isinstance(axis, int) else axis)
     x = np.moveaxis(x, axes, range(len(axes)))
     x = np.sort(x.reshape(-1, *x.shape[len(axes) :]), axis=0)
     dropped = x.shape[0] // 4
-    return x[dropped : x.shape[0] - dropped].mean(axis=0)
+    # NaN is sorted to the upper end, and would be dropped as the best of all.
+    return np.where(np.isnan(x[-1]), np.nan, x[dropped : x.shape[0] - dropped].mean(axis=0))
 
 
 def bootstrap_interval(
@@ -72,6 +73,8 @@ def probability_of_improvement(
 def profile(returns: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """The share of seeds and tasks with a return above each level: a performance profile (Agarwal et al. 2021).
 
+    A return that is NaN is above none.
+
     Args:
       returns: ``[S, N]``.
       levels: ``[L]``.
@@ -79,5 +82,6 @@ def profile(returns: np.ndarray, levels: np.ndarray) -> np.ndarray:
     Returns:
       Shares in [0, 1], ``[L]``.
     """
-    ordered = np.sort(np.ravel(returns))
-    return 1.0 - np.searchsorted(ordered, levels, side="right") / len(ordered)
+    returns = np.ravel(returns)
+    ordered = np.sort(returns[~np.isnan(returns)])
+    return (len(ordered) - np.searchsorted(ordered, levels, side="right")) / len(returns)

@@ -74,6 +74,15 @@ def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path
         assert got.startswith(f"error: --curves: got {tmp_path / name}; its name must end in one of .eps, ")
 
 
+def result_without_returns():
+    """The least content of an ``evaluation.json``."""
+    curve, line = {name: [0.0, 1.0] for name in ("iqm", "low", "high")}, {"iqm": 0.0, "low": 0.0, "high": 0.0}
+    result = {"axes": ["seed", "task", "adaptation_step"], "seeds": [0], "iteration": 1, "protocol": {}, "interval": ""}
+    result |= {"summary": {"sampled": {**curve}, "deterministic": {**curve}}}
+    result |= {"references": {"from_scratch": {**curve}, "random_policy": {**line}, "optimum": {**line}}}
+    return result
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -87,10 +96,7 @@ def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path
     ],
 )
 def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused, described, path, value, message):
-    curve, line = {name: [0.0, 1.0] for name in ("iqm", "low", "high")}, {"iqm": 0.0, "low": 0.0, "high": 0.0}
-    result = {"axes": ["seed", "task", "adaptation_step"], "seeds": [0], "iteration": 1, "protocol": {}, "interval": ""}
-    result |= {"summary": {"sampled": {**curve}, "deterministic": {**curve}}}
-    result |= {"references": {"from_scratch": {**curve}, "random_policy": {**line}, "optimum": {**line}}}
+    result = result_without_returns()
     check_result(result)
     *outer, name = path.split(".")
     functools.reduce(dict.__getitem__, outer, result)[name] = value
@@ -100,6 +106,19 @@ def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused,
     assert (
         refused(compare.main, run) == f"error: {file}: {message}; make it anew with jaxmeta evaluate {run} --overwrite"
     )
+
+
+def test_a_label_for_two_runs_and_returns_that_are_missing_are_one_line(refused, described, tmp_path):
+    runs = [tmp_path / "first", tmp_path / "second"]
+    for run in runs:
+        run.mkdir()
+        shutil.copy(described("maml") / "config.json", run)
+        (run / "evaluation.json").write_text(json.dumps(result_without_returns()))
+    labelled = refused(compare.main, *runs, "--labels", "x", "x", "--out", tmp_path / "x.png")
+    assert labelled == "error: --labels: 'x' names two runs on navigation; each must have one of its own"
+    found = refused(compare.main, *runs, "--per-seed", "--policy", "deterministic", "--out", tmp_path / "x.png")
+    file = runs[0] / "evaluation.json"
+    assert found.startswith(f"error: --per-seed, --profiles: {file} has no returns_deterministic; make it anew with")
 
 
 def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):

@@ -31,6 +31,16 @@ def lines_at(ax, height):
     return [line for line in ax.lines if np.all(np.asarray(line.get_ydata()) == height)]
 
 
+def test_panels_are_as_large_beside_long_labels(tmp_path):
+    def inches(figure):
+        plots.save(figure, tmp_path / "x.png")
+        return figure.axes[0].get_window_extent().size / figure.dpi
+
+    for draw, side in ((plots.comparison, 0), (plots.adaptation_by_label, 1)):
+        short, long = (inches(draw([("a", label + name, BY_STEP) for name in "bcdefgh"])) for label in ("", "c" * 40))
+        assert long[side] > 0.8 * short[side]
+
+
 @pytest.mark.parametrize(
     ("result", "places", "word"), [(BY_STEP, [0, 1, 2], "adaptation steps"), (BY_EPISODE, [1, 2], "episode")]
 )

@@ -15,6 +15,12 @@ def test_interquartile_mean_is_the_trimmed_mean():
     assert statistics.interquartile_mean(np.array([1.0, 2.0, 3.0, 100.0])) == 2.5
 
 
+def test_what_is_not_a_number_is_not_dropped_as_the_best():
+    x = np.array([[1.0, 2.0, 3.0, np.nan], [1.0, 2.0, 3.0, 100.0]])
+    np.testing.assert_array_equal(statistics.interquartile_mean(x, axis=1), [np.nan, 2.5])
+    np.testing.assert_array_equal(statistics.profile(x[:1], np.array([0.0, 2.0])), [0.75, 0.25])
+
+
 def test_interval_covers_the_true_value_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0
