@@ -110,11 +110,11 @@ def replay_method(
     check_adaptation_steps(adaptation_steps=adaptation_steps)
     check_least(1, episodes=episodes, capacity=capacity)
     sizes = {"adaptation_steps": adaptation_steps, "episodes": episodes, "horizon": tasks.horizon}
-    collecting = _with_iteration((lambda iteration: learner) if collecting is None else collecting)
+    explorer = _with_iteration((lambda iteration: learner) if collecting is None else collecting)
 
     def collect(key: Key, theta: Theta, iteration: Array, batch: Task) -> Lifetime:
         keys = jax.random.split(key, jax.tree.leaves(batch)[0].shape[0])
-        parts = (tasks.env, batch, collecting, (theta, iteration), estimator)
+        parts = (tasks.env, batch, explorer, (theta, iteration), estimator)
         return data.collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1]
 
     def items_of_two(key: Key, theta: Theta) -> PyTree:
@@ -166,9 +166,10 @@ def _with_iteration(collecting: Callable[[Array], Learner]) -> Learner:
     def act_fn(key: Key, both: tuple[Theta, Array], phi: Phi, obs: Array):
         return collecting(both[1]).act(key, both[0], phi, obs)
 
-    return Learner(
-        lambda key: collecting(jnp.zeros((), jnp.int32)).init(key), of("begin"), act_fn, of("absorb"), of("score")
-    )
+    def init_fn(key: Key) -> Theta:
+        return collecting(jnp.zeros((), jnp.int32)).init(key)
+
+    return Learner(init_fn, of("begin"), act_fn, of("absorb"), of("score"))
 
 
 Loss = Callable[[PyTree, PyTree, Any, PyTree, Array], tuple[Array, tuple[Info, Array | None]]]
