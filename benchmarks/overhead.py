@@ -79,13 +79,12 @@ def runs(arguments: Overhead) -> list[tuple[str, list[float]]]:
 
     tasks, algorithm = (experiment := jaxmeta.experiment("maml", "navigation")).build()
     shape: dict[str, Any] = {"seeds": [0], "meta_batch": experiment.tree["meta_batch"]}
-    program = directory.traced(algorithm, tasks, **shape)
-    compiled = program.lower().compile()
+    program = directory.prepared(algorithm, tasks, **shape)
 
     def steps_alone(folder: Path) -> float:
         states = directory.seed_states(algorithm, [0])
         started = time.perf_counter()
-        for _ in loop.train_in_chunks(compiled, states, arguments.iterations):
+        for _ in loop.train_in_chunks(program.compiled, states, arguments.iterations):
             pass
         return time.perf_counter() - started
 
