@@ -23,8 +23,10 @@ PYTHON_WORDS = re.compile(
     r"[^']*(?P<value>'.*')\]?\.?"
 )
 """How tyro and Python say that a value is not of a flag's type."""
-PICTURES = (".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".webp")
-"""Formats of pictures, by the end of a file's name."""
+FIGURES = ("out", "curves", "profiles")
+"""Arguments that name files of figures."""
+PICTURES = (".csv", ".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".webp")
+"""Formats of figures, by the end of a file's name."""
 
 
 def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], Callable[..., int]]:
@@ -58,8 +60,9 @@ def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) 
     for group in filter(dataclasses.is_dataclass, list(arguments.values())):
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
-        if isinstance(value, Path) and name != "run":
-            check_file(f"--{name.replace('_', '-')}", value, picture=name in ("out", "curves"))
+        for path in value if isinstance(value, tuple) and name in FIGURES else (value,):
+            if isinstance(path, Path) and name != "run":
+                check_file(f"--{name.replace('_', '-')}", path, picture=name in FIGURES)
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():

@@ -28,10 +28,11 @@ CURVES_IN_A_PANEL = 6
 def main(
     runs: Positional[tuple[Path, ...]],
     *,
-    out: Path = Path("comparison.png"),
+    out: tuple[Path, ...] = (Path("comparison.png"),),
     json: Path | None = None,
-    curves: Path | None = None,
-    profiles: Path | None = None,
+    curves: tuple[Path, ...] = (),
+    profiles: tuple[Path, ...] = (),
+    note: str | None = None,
     labels: tuple[str, ...] = (),
     policy: Literal["sampled", "deterministic"] = "sampled",
     target: str | None = None,
@@ -46,11 +47,12 @@ def main(
 
     Args:
       runs: The runs' directories.
-      out: The PNG to write.
+      out: The files to write: PNG, SVG, PDF, or CSV with the numbers drawn.
       json: Write what is drawn to this file as well: a JSON list, a run each.
-      curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
+      curves: Also draw training returns against environment steps, into these files. Runs of from-scratch show their
         returns in tasks drawn anew, against the steps taken in one of them.
-      profiles: Also draw the share of seeds and tasks with a return above each level, into this PNG.
+      profiles: Also draw the share of seeds and tasks with a return above each level, into these files.
+      note: A line below each figure.
       labels: What the runs are called, one each.
       policy: Whose returns: those of the policy that is sampled from, or of its mode.
       target: A label, such as maml. Also print after how many environment steps the mean return over seeds first
@@ -78,7 +80,7 @@ def main(
         if given.count((panel, label)) > 1:
             fail(f"--labels: {label!r} names two runs on {panel}; each must have one of its own")
     lacks = [run for run, one in zip(runs, beside, strict=True) if RETURNS[policy] not in one.evaluation]
-    if lacks and (per_seed or profiles is not None):
+    if lacks and (per_seed or profiles):
         fail(
             f"--per-seed, --profiles: {lacks[0] / 'evaluation.json'} has no {RETURNS[policy]}; make it anew with "
             f"jaxmeta evaluate {lacks[0]} --overwrite"
@@ -93,19 +95,20 @@ def main(
     how = {"policy": policy, "per_seed": per_seed}
     figure = plots.adaptation_by_label(drawn, **how) if many else plots.comparison(drawn, columns=columns, **how)
     write_json(json, [_content(one) for one in beside])
-    written = [plots.save(figure, out)]
-    if profiles is not None:
-        written.append(plots.save(plots.performance_profiles(drawn, policy=policy, columns=columns), profiles))
-    if curves is not None or target is not None or threshold is not None:
+    written = plots.save(figure, *out, note=note)
+    if profiles:
+        shares = plots.performance_profiles(drawn, policy=policy, columns=columns)
+        written += plots.save(shares, *profiles, note=note)
+    if curves or target is not None or threshold is not None:
         trained = [training(run, one) for run, one in zip(runs, beside, strict=True)]
         if target is not None:
             print("\n" + steps_table(trained, target))
         if threshold is not None:
             print("\n" + threshold_table(trained, threshold))
-        if curves is not None:
+        if curves:
             stages = plots.stages_of([one.evaluation for one in beside])
             drawn_curves = plots.sample_efficiency(trained, stages=stages, per_seed=per_seed, level=threshold)
-            written.append(plots.save(drawn_curves, curves))
+            written += plots.save(drawn_curves, *curves, note=note)
     print("\nwrote", *written)
 
 

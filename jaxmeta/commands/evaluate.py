@@ -61,10 +61,10 @@ def evaluate_and_plot(run: "Run", evaluation: Evaluation) -> None:
     write_json(run.directory / EVALUATION, result)
     seeds, metrics = run.config.seeds, run.directory / "metrics.csv"
     title = f"{run.config.title}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-    written = [plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")]
+    written = plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")
     if metrics.exists() and (rows := read_csv(metrics)):
         figure = plots.learning_curve(rows, title, stages=plots.stages_of([result]))
-        written.append(plots.save(figure, run.directory / "learning_curve.png"))
+        written += plots.save(figure, run.directory / "learning_curve.png")
     print("wrote", run.directory / EVALUATION, *written)
 
 

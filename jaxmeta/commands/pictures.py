@@ -28,7 +28,7 @@ def draw(run: Run, shown: Any) -> list[Path]:
     batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
 
     def save(figure: Any, name: str) -> None:
-        written.append(plots.save(figure, run.directory / name))
+        written.extend(plots.save(figure, run.directory / name))
 
     save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories.png")
     if shown.gif:

@@ -16,7 +16,8 @@ def main(
     deterministic: bool = False,
     references: bool = True,
     json: Path | None = None,
-    out: Path | None = None,
+    out: tuple[Path, ...] = (),
+    note: str | None = None,
 ) -> None:
     """Evaluate runs on bandits, random MDPs or GridNavi beside exact and classical methods, on the same tasks.
 
@@ -27,7 +28,8 @@ def main(
       deterministic: Act by the mode of the policy instead of samples from it.
       references: Simulate the classical methods too.
       json: Write the rows to this file, a JSON list; it is brought up to date after each run.
-      out: Write a figure of the regrets to this file.
+      out: Write a figure of the regrets to these files: PNG, SVG, PDF, or CSV with the numbers.
+      note: A line below the figure.
     """
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import load, read_config
@@ -42,7 +44,7 @@ def main(
         print(regret.table(found, problem), flush=True)
         rows += found
         write_json(json, rows)
-    if out is not None:
+    if out:
         from jaxmeta import plots
 
-        print("wrote", plots.save(plots.regrets(rows), out))
+        print("wrote", *plots.save(plots.regrets(rows), *out, note=note))

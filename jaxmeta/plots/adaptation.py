@@ -15,6 +15,7 @@ from jaxmeta.runs.statistics import interquartile_mean, profile
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
 RETURN = "return on tasks drawn anew (IQM, 95 %)"
+BARS = "Points: interquartile mean over seeds and tasks. Bars: its 95 % bootstrap interval, over both."
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
@@ -34,6 +35,7 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     ax.set(xlabel="episode" if episodes else "adaptation steps", ylabel=RETURN, title=title)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
+    style.footnote(figure, BARS)
     return figure
 
 
@@ -60,7 +62,9 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
     words = ("adaptation steps", "episodes before this one")
     x = ", or ".join(words[kind] for kind in sorted({by_episode(evaluation) for _, _, evaluation in curves}))
     size = lambda rows, columns: (2.6 * columns + 1.4, 2.4 * rows)  # noqa: E731
-    return style.family_panels(curves, columns, size, draw, x=x, y=_words(policy))
+    figure = style.family_panels(curves, columns, size, draw, x=x, y=_words(policy))
+    style.footnote(figure, BARS + (" Thin lines: one seed each." if per_seed else ""))
+    return figure
 
 
 def _words(policy: str) -> str:
@@ -88,8 +92,8 @@ def performance_profiles(curves: Curves, *, columns: int = 4, policy: str = "sam
         ax.set(ylim=(-0.02, 1.02))
 
     size = lambda rows, columns: (2.6 * columns + 1.6, 2.4 * rows)  # noqa: E731
-    y = "share of seeds and tasks above it"
-    return style.family_panels(curves, columns, size, draw, x=f"return after adaptation, {policy} policy", y=y)
+    x, y = f"return after adaptation, {policy} policy", "share of seeds and tasks above it"
+    return style.family_panels(curves, columns, size, draw, x=x, y=y)
 
 
 def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bool = False) -> Figure:
@@ -108,8 +112,8 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
         of_family = {label: evaluation for one, label, evaluation in curves if one == family}
         _draw_row(ax, of_family, labels, policy, per_seed=per_seed)
         ax.set(ylabel=family)
-        shown = labels if ax is axes.flat[-1] else [""] * len(labels)
-        ax.set_xticks(range(len(labels)), shown, rotation=40, ha="right")
+        ax.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
+        ax.tick_params(labelbottom=ax is axes.flat[-1])
     later = "after each step, left to right" if stages is style.STEPS else "each later one, left to right"
     for marker, colour, size, label in (
         ("o", BEFORE, 4.5, stages.first),
@@ -119,6 +123,7 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
         axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
     figure.supylabel(textwrap.fill(_words(policy), 30) if len(families) == 1 else _words(policy), fontsize=9)
+    style.footnote(figure, BARS)
     return figure
 
 

@@ -6,11 +6,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, MUTED, STEPS, Stages, distinct, family_panels, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, MUTED, STEPS, Stages, distinct, family_panels, footnote, subplots
 from jaxmeta.runs.statistics import interquartile_mean
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
+BANDS = "Line: interquartile mean over seeds. Band: from the lowest to the highest seed."
 STEPS_TAKEN = "environment steps (adaptation included)"
 
 
@@ -26,6 +27,7 @@ def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Fi
         _draw_learning(ax, rows, name, label, colour)
     ax.set(xlabel=STEPS_TAKEN, ylabel="return on training tasks", title=title)
     ax.legend(frameon=False)
+    footnote(figure, BANDS)
     return figure
 
 
@@ -49,7 +51,9 @@ def sample_efficiency(
         ax.set(xscale="log")
 
     count, y = len(distinct(runs, 0)), f"return, {stages.last}, training tasks"
-    return family_panels(runs, count, lambda _, columns: (3.4 * columns + 1.6, 3.0), draw, x=STEPS_TAKEN, y=y)
+    figure = family_panels(runs, count, lambda _, columns: (3.4 * columns + 1.6, 3.0), draw, x=STEPS_TAKEN, y=y)
+    footnote(figure, BANDS)
+    return figure
 
 
 def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:

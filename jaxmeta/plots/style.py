@@ -9,10 +9,13 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from jaxmeta.plots.data import drawn, write_table
 from jaxmeta.runs.logging import without_link
 
 BEFORE, AFTER, GREEDY, MUTED, GOAL = "#9a6324", "#1f5fa8", "#2a9d5c", "#777777", "crimson"
+FOOTNOTE = "footnote"
 STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25, "font.size": 9}
 
 
@@ -89,10 +92,41 @@ def heat_map(ax: Axes, shares: Any) -> None:
     ax.grid(visible=False)
 
 
-def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure, in the format of the path's suffix; the path. A link there is replaced, not followed."""
-    figure.savefig(without_link(path), dpi=150)
-    return Path(path)
+def footnote(figure: Figure, text: str) -> None:
+    """Add a line below a figure, which grows by it: what its bands and bars are, or what must be known of its data."""
+    lines = [one for one in figure.texts if one.get_gid() == FOOTNOTE]
+    shown = lines[0] if lines else figure.text(0.01, 0.01, "", fontsize=7, color=MUTED, va="bottom", gid=FOOTNOTE)
+    # A letter is 0.056 inches wide, a line 0.14 high.
+    added = textwrap.wrap(text, int(figure.get_figwidth() / 0.056))
+    whole = [line for line in shown.get_text().splitlines() if line] + added
+    shown.set_text("\n".join(whole))
+    figure.set_figheight(figure.get_figheight() + 0.14 * len(added))
+    below = 0.14 * len(whole) / figure.get_figheight()
+    if name := figure.get_supxlabel():
+        # What is placed by hand is not left room for.
+        figure.supxlabel(name, y=below + 0.05 / figure.get_figheight(), fontsize=9)
+        below += 0.2 / figure.get_figheight()
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(rect=(0.0, below, 1.0, 1.0 - below))
+
+
+def save(figure: Figure, *paths: str | Path, note: str | None = None, dpi: float = 150) -> list[Path]:
+    """Write a figure, in the format of each path's suffix; the paths. A link there is replaced, not followed.
+
+    ``.csv`` is what is drawn, as ``drawn`` has it. A ``note`` stands below the figure. The same figure gives the same
+    files, bit for bit.
+    """
+    if note is not None:
+        footnote(figure, note)
+    for path in map(Path, paths):
+        if path.suffix == ".csv":
+            write_table(without_link(path), drawn(figure))
+            continue
+        undated = {name: {date: None} for name, date in ((".svg", "Date"), (".pdf", "CreationDate"))}
+        with mpl.rc_context({"svg.hashsalt": "jaxmeta"}):
+            figure.savefig(without_link(path), dpi=dpi, metadata=undated.get(path.suffix))
+    return [Path(path) for path in paths]
 
 
 def draw_interval(ax: Axes, places: Any, interval: dict[str, Any], **style: Any) -> None:

@@ -71,7 +71,7 @@ def test_comparing_what_is_not_evaluated_is_one_line(refused, tiny_run, tmp_path
         assert refused(compare.main, *argv) == f"error: {message}"
     for name in ("a.foo", "a"):
         got = refused(compare.main, tmp_path, "--curves", tmp_path / name)
-        assert got.startswith(f"error: --curves: got {tmp_path / name}; its name must end in one of .eps, ")
+        assert got.startswith(f"error: --curves: got {tmp_path / name}; its name must end in one of .csv, .eps, ")
 
 
 def result_without_returns():

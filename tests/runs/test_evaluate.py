@@ -68,7 +68,7 @@ def test_figures_are_drawn(tmp_path, evaluation, navigation, adapted):
         plots.trajectories(navigation, batch, batches),
     ]
     for index, figure in enumerate(figures):
-        assert plots.save(figure, tmp_path / f"{index}.png").stat().st_size > 10_000
+        assert plots.save(figure, tmp_path / f"{index}.png")[0].stat().st_size > 10_000
     path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
     assert path.read_bytes()[:6] == b"GIF89a"
 
