@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": "put evaluated runs side by side, in a figure and a table",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",
     "model-errors": "how well the models of runs that plan predict tasks drawn anew",
+    "reproduce": "make the figures and tables of a paper or of the results anew, and see whether the numbers agree",
     "references": "exact and classical answers beside published numbers",
     "estimators": "which sampled meta-gradients are unbiased, beside exact ones",
     "gallery": "a picture of a task of each family",

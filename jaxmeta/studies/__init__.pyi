@@ -6,4 +6,5 @@ from . import (
     model_errors as model_errors,
     reference_tables as reference_tables,
     regret as regret,
+    reproduction as reproduction,
 )
