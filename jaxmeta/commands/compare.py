@@ -49,7 +49,7 @@ def main(
       out: The PNG to write.
       json: Write what is drawn to this file as well: a JSON list, a run each.
       curves: Also draw training returns against environment steps, into this PNG. Runs of from-scratch show their
-        returns in tasks drawn anew, against the steps taken in one of them.
+        returns in test tasks, against the steps taken in one of them.
       profiles: Also draw the share of seeds and tasks with a return above each level, into this PNG.
       labels: What the runs are called, one each.
       policy: Whose returns: those of the policy that is sampled from, or of its mode.

@@ -7,7 +7,7 @@ import pytest
 import jaxmeta
 from jaxmeta.runs import evaluate, evaluation
 from jaxmeta.runs.evaluation import Evaluation
-from jaxmeta.runs.loop import held_out_tasks
+from jaxmeta.runs.loop import evaluation_tasks
 
 
 def test_a_task_stays_solved_once_it_was():
@@ -67,7 +67,7 @@ def test_unseen_tasks_may_be_drawn_as_those_of_training(monkeypatch):
     for in_distribution in (False, True):
         with pytest.raises(Enough) as caught:
             evaluation.evaluate(trained, None, 1, Evaluation(in_distribution=in_distribution))
-        batch = held_out_tasks(jax.random.key(1), caught.value.args[0], 40)
+        batch = evaluation_tasks(jax.random.key(1), caught.value.args[0], 40)
         beyond = [
             (getattr(batch, name) < getattr(known, name).min() - 1e-2)
             | (getattr(batch, name) > getattr(known, name).max() + 1e-2)
