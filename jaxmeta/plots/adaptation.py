@@ -76,7 +76,7 @@ def _words(evaluations: list[dict[str, Any]], policy: str = "sampled") -> str:
     """What is drawn of some evaluations, and on which tasks if they are the same ones."""
     tasks = _tasks(evaluations)
     returns = "return" if policy == "sampled" else "return of the policy's mode"
-    return f"{returns} on {tasks[0] if len(tasks) == 1 else 'test tasks'} (IQM, 95 %)"
+    return f"{returns} on {tasks[0] if len(tasks) == 1 else 'test tasks'} (IQM,\N{NO-BREAK SPACE}95\N{NO-BREAK SPACE}%)"
 
 
 def _tasks(evaluations: list[dict[str, Any]]) -> list[str]:
@@ -88,7 +88,7 @@ def _with_tasks(curves: Curves) -> Curves:
     """The same, families named with the tasks that they were evaluated on where these are not of one kind."""
     if len(_tasks(_evaluations(curves))) == 1:
         return curves
-    return [(f"{family}: {_tasks([evaluation])[0]}", label, evaluation) for family, label, evaluation in curves]
+    return [(f"{family}\n{_tasks([evaluation])[0]}", label, evaluation) for family, label, evaluation in curves]
 
 
 def of_seeds(evaluation: dict[str, Any], policy: str) -> np.ndarray:
@@ -132,7 +132,7 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     for ax, family in zip(axes.flat, families, strict=True):
         of_family = {label: evaluation for one, label, evaluation in curves if one == family}
         _draw_row(ax, of_family, labels, policy, per_seed=per_seed)
-        ax.set(ylabel=textwrap.fill(family, 30))
+        ax.set(ylabel=style.filled(family, 30))
         shown = labels if ax is axes.flat[-1] else [""] * len(labels)
         ax.set_xticks(range(len(labels)), shown, rotation=40, ha="right")
     later = "after each step, left to right" if stages is style.STEPS else "each later one, left to right"

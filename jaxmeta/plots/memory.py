@@ -1,6 +1,5 @@
 """Figures of learners with a memory: regrets, which arms they pull, and what they believe. Each returns a figure."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,9 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
     """
     by_setting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        names = ("k", "n", "episodes", "states", "actions", "size", "horizon", "held_out", "prior")
-        setting = ", ".join(f"{name.replace('_', ' ')} = {row[name]}" for name in names if name in row)
-        by_setting.setdefault(f"{row['problem']}\n{textwrap.fill(setting, 50)}", []).append(row)
+        names = ("k", "n", "episodes", "states", "actions", "size", "horizon"), ("held_out", "prior")
+        lines = [", ".join(f"{name.replace('_', ' ')} = {row[name]}" for name in each if name in row) for each in names]
+        by_setting.setdefault("\n".join([row["problem"], *filter(None, lines)]), []).append(row)
     figure, axes = grid(len(by_setting), 3, lambda rows, columns: (max(3.4 * columns, 5.0), 2.1 * rows))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]

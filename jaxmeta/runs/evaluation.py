@@ -212,7 +212,7 @@ def table(result: dict[str, Any]) -> str:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
     taken = result["tasks"]
-    often = f" ({taken['count']} adaptations to them)" if (taken["listed"] or taken["count"]) < taken["count"] else ""
+    often = f" ({taken['count']} adaptations)" if (taken["listed"] or taken["count"]) < taken["count"] else ""
     title = f"return on {tasks_in_words(taken)}{often}, {len(result['seeds'])} seeds: IQM [95 % interval]"
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])

@@ -65,7 +65,7 @@ def _task(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
     """What makes returns those of one task: the family with its settings and wrappers, and the tasks taken from it."""
     family, tasks = dict(experiment.tree["family"]), evaluation.get("tasks", {})
     protocol = evaluation["protocol"]
-    taken = {"tasks": tasks.get("count", protocol.get("tasks")), "listed": tasks.get("listed")}
+    taken = {"tasks": tasks.get("count", protocol.get("tasks")), "listed": tasks.get("listed") is not None}
     taken |= {name: protocol.get(name) for name in ("task_seed", "in_distribution")}
     return {"family": family, **{name: experiment.tree[name] for name in OTHER_TASKS}, **taken}
 

@@ -93,7 +93,7 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
 
 
 def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
-    """Goals that were held out of training, if some were; to the other methods all goals are equally likely at first."""
+    """Goals held out of training, if there are such. The other methods begin with all goals equally likely."""
     episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
     tested = tasks if tasks.sample_test is None else tasks._replace(sample=tasks.sample_test)
