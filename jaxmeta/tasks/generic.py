@@ -52,7 +52,7 @@ def from_gymnax(
     Raises:
       TypeError: ``env`` is not a gymnax environment, or a sampler or a list has another pytree than its parameters.
       ValueError: what ``reset_env`` or ``step_env`` returns is not of one shape at each step, or an observation not of
-        its space; it is named.
+        its space; it is named. Or a list is not of the tasks that ``sample`` returns.
     """
     if not isinstance(env, environment.Environment):
         raise TypeError(f"env: got {type(env).__name__}; must be a gymnax Environment (gymnax.make returns a pair)")
@@ -62,10 +62,13 @@ def from_gymnax(
     for name, sampler in {"sample": sample, "sample_test": sample_test}.items():
         if sampler and (sampled := jax.tree.structure(jax.eval_shape(sampler, jax.random.key(0)))) != expected:
             raise TypeError(f"{name}: returns {sampled}; must return {env.name}'s parameters, {expected}")
+    task = jax.eval_shape(sample, jax.random.key(0))
     for name, tasks in {"every": every, "every_test": every_test}.items():
         if tasks is not None and (given := jax.tree.structure(tasks)) != expected:
-            raise TypeError(f"{name}: got {given}; must be {env.name}'s parameters, {expected}, leaves [N, ...]")
-    env = flat_actions(with_steady_types(env, jax.eval_shape(sample, jax.random.key(0))))
+            raise TypeError(f"{name}: got {given}; must be {env.name}'s parameters, {expected}")
+        if tasks is not None and not _are_tasks(tasks, task):
+            raise ValueError(f"{name}: must have leaves [N, ...], N tasks as sample returns them")
+    env = flat_actions(with_steady_types(env, task))
     env = flat_observations(env) if flatten else env
     space = env.action_space(env.default_params)
     bounded = isinstance(space, spaces.Box) and bounded_entries(space).any()
@@ -100,6 +103,14 @@ def listed(task: Callable[..., Task], *choices: Sequence[Any] | np.ndarray) -> T
     values = [np.asarray(each)[place] for each, place in zip(choices, places, strict=True)]
     types = [jnp.int32 if np.issubdtype(each.dtype, np.integer) else jnp.float32 for each in values]
     return jax.vmap(task)(*(jnp.asarray(each, kind) for each, kind in zip(values, types, strict=True)))
+
+
+def _are_tasks(tasks: Task, task: Task) -> bool:
+    """Whether all leaves have one leading axis, and are behind it those of a task."""
+    leaves, like = ([np.shape(leaf) for leaf in jax.tree.leaves(each)] for each in (tasks, task))
+    return (
+        len({shape[:1] for shape in leaves}) == 1 and [shape[1:] for shape in leaves] == like and leaves[0][:1] > (0,)
+    )
 
 
 class SteadyTypes(Wrapper):
