@@ -82,6 +82,9 @@ class TaskDistribution(NamedTuple):
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, undiscounted; ``None`` if not known.
       sample_test: ``sample_test(key) -> task``, the meta-test distribution where it is another one, such as physics
         outside the training range; ``None`` means the same as ``sample``.
+      every: each task that ``sample`` draws, once, leaves ``[N, ...]``, where they are finitely many and equally
+        likely; ``None`` where they are not, or too many to list. Whoever replaces ``sample`` replaces it too.
+      every_test: the same of ``sample_test``.
     """
 
     env: environment.Environment
@@ -89,6 +92,8 @@ class TaskDistribution(NamedTuple):
     horizon: int
     optimum: Callable[[Task], Array] | None = None
     sample_test: Callable[[Key], Task] | None = None
+    every: Task | None = None
+    every_test: Task | None = None
 
 
 class Learner(NamedTuple):

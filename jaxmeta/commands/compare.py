@@ -50,7 +50,7 @@ def main(
       out: The files to write: PNG, SVG, PDF, or CSV with the numbers drawn.
       json: Write what is drawn to this file as well: a JSON list, a run each.
       curves: Also draw training returns against environment steps, into these files. Runs of from-scratch show their
-        returns in tasks drawn anew, against the steps taken in one of them.
+        returns in test tasks, against the steps taken in one of them.
       profiles: Also draw the share of seeds and tasks with a return above each level, into these files.
       note: A line below each figure.
       labels: What the runs are called, one each.

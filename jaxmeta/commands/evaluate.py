@@ -1,4 +1,4 @@
-"""Evaluate a run on tasks drawn anew: return per adaptation step or episode, reference lines, intervals."""
+"""Evaluate a run on test tasks: return per adaptation step or episode, reference lines, intervals."""
 
 import dataclasses
 import typing
@@ -26,7 +26,7 @@ def main(
     json: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Evaluate a run on tasks drawn anew; writes RUN/evaluation.json and the curves.
+    """Evaluate a run on test tasks; writes RUN/evaluation.json and the curves.
 
     Args:
       run: The run's directory.

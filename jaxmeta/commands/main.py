@@ -7,14 +7,14 @@ from jaxmeta import registry
 from jaxmeta.commands.errors import fail, one_line_signals
 
 COMMANDS = {
-    "train": "meta-train a method across a family of tasks; save, evaluate on tasks drawn anew, and plot",
+    "train": "meta-train a method across a family of tasks; save, evaluate on test tasks, and plot",
     "plan": "what train would take with the same arguments: memory, steps, and what to change where it does not fit",
-    "evaluate": "evaluate a run on tasks drawn anew: returns, reference lines, intervals",
+    "evaluate": "evaluate a run on test tasks: returns, reference lines, intervals",
     "replay": "adapt once more to the tasks of a run whose updates were not finite",
-    "render": "draw what a run does in tasks drawn anew: PNG and GIF",
+    "render": "draw what a run does in test tasks: PNG and GIF",
     "compare": "put evaluated runs side by side, in a figure and a table",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",
-    "model-errors": "how well the models of runs that plan predict tasks drawn anew",
+    "model-errors": "how well the models of runs that plan predict test tasks",
     "reproduce": "make the figures and tables of a paper or of the results anew, and see whether the numbers agree",
     "references": "exact and classical answers beside published numbers",
     "estimators": "which sampled meta-gradients are unbiased, beside exact ones",

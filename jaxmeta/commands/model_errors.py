@@ -1,4 +1,4 @@
-"""How well models of runs that plan predict tasks drawn anew, before and after adaptation, as a table and as JSON."""
+"""How well models of runs that plan predict test tasks, before and after adaptation, as a table and as JSON."""
 
 from pathlib import Path
 
@@ -9,11 +9,11 @@ from jaxmeta.commands.arguments import command
 
 @command(tasks=(1, 1_000_000), ahead=(1, 1000), task_seed=0)
 def main(runs: Positional[tuple[Path, ...]], *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> None:
-    """Errors of a model's predictions in tasks drawn anew; writes RUN/model_errors.json.
+    """Errors of a model's predictions in test tasks; writes RUN/model_errors.json.
 
     Args:
       runs: Directories of runs of grbal or rebal.
-      tasks: Tasks, drawn anew, with a lifetime without exploration in each.
+      tasks: Test tasks, with a lifetime without exploration in each.
       ahead: Steps ahead, beside one.
       task_seed: Draws the tasks.
     """

@@ -1,4 +1,4 @@
-"""What ``jaxmeta render`` draws: trajectories in tasks drawn anew, what is believed in them, and which experts act."""
+"""What ``jaxmeta render`` draws: trajectories in test tasks, what is believed in them, and which experts act."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from jaxmeta import parts, plots, registry
 from jaxmeta.networks import expected_rewards
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.evaluation import for_evaluation
-from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.tasks import MOVES, figures_of
 from jaxmeta.types import Key, MetaAlgorithm, TaskDistribution, Theta
@@ -22,7 +22,7 @@ def draw(run: Run, shown: Any) -> list[Path]:
     config, theta, written = run.config, run.theta, []
     tasks, algorithm = for_evaluation(config, shown)
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
-    batch = held_out_tasks(key_tasks, tasks, shown.tasks)
+    batch = evaluation_tasks(key_tasks, tasks, shown.tasks)
     keys = jax.random.split(key_adapt, shown.tasks)
     _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
     batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
@@ -52,7 +52,7 @@ def pull_shares(
 ) -> np.ndarray:
     """How often the best arm, the second best, … is pulled at each time, over many tasks."""
     key_tasks, key_act = jax.random.split(key)
-    batch = held_out_tasks(key_tasks, tasks, count)
+    batch = evaluation_tasks(key_tasks, tasks, count)
     pulls = lambda key, theta, task: algorithm.adapt(key, theta, task)[1].trajectory.action[-1, 0]  # noqa: E731
     actions = evaluate.in_tasks(pulls, key_act, batch, task_chunk=200)(theta)
     return plots.arm_pull_shares(np.asarray(jax.vmap(figures_of(tasks.env).arm_rewards)(batch)), actions)
@@ -63,7 +63,7 @@ def expert_figure(
 ) -> Any:
     """Which experts each seed uses in which tasks after adaptation; says how many of them, too."""
     key_tasks, key_adapt = jax.random.split(key)
-    batch = held_out_tasks(key_tasks, tasks, count)
+    batch = evaluation_tasks(key_tasks, tasks, count)
     used = lambda key, theta, task: evaluate.adapted_expert_use(key, algorithm, theta, task)  # noqa: E731
     mapped = evaluate.in_tasks(used, key_adapt, batch)
     use = np.stack([mapped(one) for one in evaluate.of_each_seed(thetas)])

@@ -21,6 +21,8 @@ def main(
 ) -> None:
     """Evaluate runs on bandits, random MDPs or GridNavi beside exact and classical methods, on the same tasks.
 
+    Runs with goals held out are evaluated on these; the other methods believe in all goals alike at first.
+
     Args:
       runs: Directories of runs of methods with a memory.
       tasks: Tasks that each seed and each method is evaluated on.

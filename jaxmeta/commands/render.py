@@ -1,4 +1,4 @@
-"""Draw what a run does in tasks drawn anew: its trajectories, and what it believes or which experts act."""
+"""Draw what a run does in test tasks: its trajectories, and what it believes or which experts act."""
 
 import dataclasses
 from pathlib import Path
@@ -16,9 +16,9 @@ class Shown(Adaptation):
     """What is drawn."""
 
     tasks: int = 4
-    """Tasks, drawn anew, side by side."""
+    """Test tasks, side by side."""
     task_seed: int = 1
-    """Draws the tasks."""
+    """Draws the tasks, or which of a finite family's they are."""
     shown: int = 8
     """Episodes drawn, at most."""
     gif: bool = True
@@ -29,7 +29,7 @@ class Shown(Adaptation):
 def main(
     run: tyro.conf.Positional[Path], shown: tyro.conf.OmitArgPrefixes[Shown], *, checkpoint: int | None = None
 ) -> None:
-    """Draw a run's trajectories in tasks drawn anew; writes RUN/trajectories.png and .gif.
+    """Draw a run's trajectories in test tasks; writes RUN/trajectories.png and .gif.
 
     Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
 

@@ -99,7 +99,7 @@ def parse(argv: list[str], usage: str = USAGE) -> Parsed:
         prefix = tyro.conf.arg(name="eval" if name == "evaluation" else "")
         fields.append((name, typing.Annotated[type(default), prefix], dataclasses.field(default=default)))
     command = dataclasses.make_dataclass("Train", fields, frozen=True)
-    command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on tasks drawn anew, and plot."
+    command.__doc__ = f"Meta-train {start.method} on {start.family}; save, evaluate on test tasks, and plot."
     parsed = parsed_by(command, names.rest, usage)
     where: Where = parsed.where
     if where.resume is not None and (where.out is not None or where.overwrite or where.auto_resume):

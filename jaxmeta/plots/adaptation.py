@@ -1,4 +1,4 @@
-"""Adaptation: returns on tasks drawn anew by adaptation step, or by episode for learners with a memory."""
+"""Adaptation: returns on test tasks by adaptation step, or by episode for learners with a memory."""
 
 import textwrap
 from typing import Any
@@ -10,16 +10,16 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxmeta.plots import style
 from jaxmeta.plots.style import AFTER, BEFORE, MUTED, by_episode, distinct, draw_interval, draw_references
+from jaxmeta.runs.evaluation import tasks_in_words
 from jaxmeta.runs.statistics import interquartile_mean, profile
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
-RETURN = "return on tasks drawn anew (IQM, 95 %)"
 BARS = "Points: interquartile mean over seeds and tasks. Bars: its 95 % bootstrap interval, over both."
 
 
 def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
-    """Return on tasks drawn anew against adaptation steps, or episodes, with intervals and reference lines.
+    """Return on test tasks against adaptation steps, or episodes, with intervals and reference lines.
 
     ``evaluation`` is the content of ``evaluation.json``.
     """
@@ -32,7 +32,11 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     scratch = {"color": BEFORE, "markersize": 4, "label": "from scratch, same data"}
     ax.plot(places, references["from_scratch"]["iqm"], "s-", **scratch)
     draw_references(ax, references)
-    ax.set(xlabel="episode" if episodes else "adaptation steps", ylabel=RETURN, title=title)
+    ax.set(
+        xlabel="episode" if episodes else "adaptation steps",
+        ylabel=textwrap.fill(_words([evaluation]), 48),
+        title=title,
+    )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
     style.footnote(figure, BARS)
@@ -44,8 +48,9 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
 
     The returns of a ``policy``, sampled or deterministic, are drawn with their intervals, and ``per_seed`` as a thin
     line for each seed too. A panel's references and curve from scratch are those of its first run. A row has
-    ``columns`` panels at most.
+    ``columns`` panels at most. Which tasks they are is said once, or in each title where it differs.
     """
+    curves = _with_tasks(curves)
 
     def draw(ax: Axes, runs: list[tuple[str, Any, dict[str, Any]]]) -> None:
         sampled = [evaluation["summary"][policy] for _, _, evaluation in runs]
@@ -62,13 +67,32 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
     words = ("adaptation steps", "episodes before this one")
     x = ", or ".join(words[kind] for kind in sorted({by_episode(evaluation) for _, _, evaluation in curves}))
     size = lambda rows, columns: (2.6 * columns + 1.4, 2.4 * rows)  # noqa: E731
-    figure = style.family_panels(curves, columns, size, draw, x=x, y=_words(policy))
+    figure = style.family_panels(curves, columns, size, draw, x=x, y=_words(_evaluations(curves), policy))
     style.footnote(figure, BARS + (" Thin lines: one seed each." if per_seed else ""))
     return figure
 
 
-def _words(policy: str) -> str:
-    return RETURN if policy == "sampled" else RETURN.replace("return", "return of the policy's mode")
+def _evaluations(curves: Curves) -> list[dict[str, Any]]:
+    return [evaluation for _, _, evaluation in curves]
+
+
+def _words(evaluations: list[dict[str, Any]], policy: str = "sampled") -> str:
+    """What is drawn of some evaluations, and on which tasks if they are the same ones."""
+    tasks = _tasks(evaluations)
+    returns = "return" if policy == "sampled" else "return of the policy's mode"
+    return f"{returns} on {tasks[0] if len(tasks) == 1 else 'test tasks'} (IQM,\N{NO-BREAK SPACE}95\N{NO-BREAK SPACE}%)"
+
+
+def _tasks(evaluations: list[dict[str, Any]]) -> list[str]:
+    """On which tasks evaluations were, in words: the different ones."""
+    return list(dict.fromkeys(tasks_in_words(evaluation.get("tasks", {})) for evaluation in evaluations))
+
+
+def _with_tasks(curves: Curves) -> Curves:
+    """The same, families named with the tasks that they were evaluated on where these are not of one kind."""
+    if len(_tasks(_evaluations(curves))) == 1:
+        return curves
+    return [(f"{family}\n{_tasks([evaluation])[0]}", label, evaluation) for family, label, evaluation in curves]
 
 
 def of_seeds(evaluation: dict[str, Any], policy: str) -> np.ndarray:
@@ -103,15 +127,16 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     What lies below the random policy by more than half its distance to the best return is not on the axis, but marked
     at its edge.
     """
+    curves = _with_tasks(curves)
     families, labels = distinct(curves, 0), distinct(curves, 1)
-    stages = style.stages_of([evaluation for _, _, evaluation in curves])
+    stages = style.stages_of(_evaluations(curves))
     # A letter of a slanted label is 0.055 inches high.
     below = 0.055 * max(map(len, labels))
     figure, axes = style.subplots(len(families), 1, (0.62 * len(labels) + 1.6, 2.4 * len(families) + below))
     for ax, family in zip(axes.flat, families, strict=True):
         of_family = {label: evaluation for one, label, evaluation in curves if one == family}
         _draw_row(ax, of_family, labels, policy, per_seed=per_seed)
-        ax.set(ylabel=family)
+        ax.set(ylabel=style.filled(family, 30))
         ax.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
         ax.tick_params(labelbottom=ax is axes.flat[-1])
     later = "after each step, left to right" if stages is style.STEPS else "each later one, left to right"
@@ -122,7 +147,8 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     ):
         axes.flat[0].plot([], [], marker, color=colour, markersize=size, label=label)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), frameon=False, loc="outside upper center", ncols=3)
-    figure.supylabel(textwrap.fill(_words(policy), 30) if len(families) == 1 else _words(policy), fontsize=9)
+    words = _words(_evaluations(curves), policy)
+    figure.supylabel(textwrap.fill(words, 30) if len(families) == 1 else words, fontsize=9)
     style.footnote(figure, BARS)
     return figure
 

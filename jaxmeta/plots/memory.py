@@ -16,9 +16,9 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
     """
     by_setting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        names = ("k", "n", "episodes", "states", "actions", "size", "horizon")
-        setting = ", ".join(f"{name} = {row[name]}" for name in names if name in row)
-        by_setting.setdefault(f"{row['problem']}\n{setting}", []).append(row)
+        names = ("k", "n", "episodes", "states", "actions", "size", "horizon"), ("held_out", "prior")
+        lines = [", ".join(f"{name.replace('_', ' ')} = {row[name]}" for name in each if name in row) for each in names]
+        by_setting.setdefault("\n".join([row["problem"], *filter(None, lines)]), []).append(row)
     figure, axes = grid(len(by_setting), 3, lambda rows, columns: (max(3.4 * columns, 5.0), 2.1 * rows))
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
@@ -66,7 +66,8 @@ def grid_beliefs(
     """Probability that each cell of a grid is the goal, after some steps of a lifetime: learned above, exact below.
 
     The probabilities are ``[T, size, size]``, after each of T steps, the exact ones by Bayes' rule. The agent was at
-    ``position`` ``[T, 2]``, the goal is ``[2]``; ``times`` are shown, and an episode has ``horizon`` steps.
+    ``position`` ``[T, 2]``, the goal is ``[2]``; ``times`` are shown, and an episode has ``horizon`` steps. The exact
+    one begins with the cells that are possible at first, which is said.
     """
     figure, axes = subplots(2, len(times), (1.25 * len(times) + 0.9, 3.2))
     for column, time in enumerate(times):
@@ -81,6 +82,6 @@ def grid_beliefs(
             ax.grid(visible=False)
         axes[0, column].set_title(f"episode {time // horizon + 1}\nstep {time % horizon}", fontsize=8)
     axes[0, 0].set_ylabel("learned")
-    axes[1, 0].set_ylabel("exact")
+    axes[1, 0].set_ylabel(f"exact, prior of\n{np.sum(exact[0] > 0.0)} cells")
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="belief that the goal is here", ticks=[0.0, 0.5, 1.0])
     return figure

@@ -69,7 +69,7 @@ def family_panels(
     figure, axes = grid(len(families), columns, size)
     for ax, family in zip(axes.flat, families, strict=False):
         draw(ax, [(label, palette(labels.index(label)), content) for one, label, content in runs if one == family])
-        ax.set_title(textwrap.fill(family, 26), fontsize=9)
+        ax.set_title(filled(family, 26), fontsize=9)
     figure.supxlabel(x, fontsize=9)
     # A long one would not fit beside a single row.
     figure.supylabel(textwrap.fill(y, 26) if len(axes) == 1 else y, fontsize=9)
@@ -79,6 +79,11 @@ def family_panels(
     beyond = legend.get_window_extent().width / figure.dpi - SHORT_LEGEND
     figure.set_figwidth(figure.get_figwidth() + max(0.0, beyond))
     return figure
+
+
+def filled(text: str, width: int) -> str:
+    """Text in lines of at most ``width`` characters, also after a line of its own has ended."""
+    return "\n".join(textwrap.fill(line, width) for line in text.splitlines())
 
 
 def distinct(runs: list[tuple[str, str, Any]], place: int) -> list[str]:

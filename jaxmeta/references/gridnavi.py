@@ -64,6 +64,19 @@ def bayes_optimal(*, size: int = 5, horizon: int = 15, episodes: int = 4) -> Pla
     return Plan(returns, np.stack(np.divmod(cells, size), axis=-1))
 
 
+def plan_returns(plan: Plan, goals: np.ndarray) -> np.ndarray:
+    """Returns of each episode of a plan where the goal is one of ``goals`` ``[N, 2]``, ``[N, E]``."""
+    episodes, horizon, _ = plan.walks.shape
+    arrived = np.all(plan.walks.reshape(-1, 2) == np.asarray(goals)[:, None], axis=-1)
+    found = np.where(arrived.any(axis=1), arrived.argmax(axis=1), episodes * horizon)
+    episode, step = (each[:, None] for each in np.divmod(found, horizon))
+    # In later episodes the goal is known, and reached after as many steps as its distance.
+    later = np.maximum(horizon - np.sum(goals, axis=1, keepdims=True) + 1, 0)
+    now = np.arange(episodes)
+    rewarded = np.where(now == episode, horizon - step, np.where(now > episode, later, 0))
+    return rewarded - 0.1 * (horizon - rewarded)
+
+
 def goal_cells(size: int) -> np.ndarray:
     """The cells that can be goals, all but the four of the corner of the start, ``[size² − 4, 2]``."""
     return np.array([(x, y) for x in range(size) for y in range(size) if max(x, y) > 1])
@@ -217,6 +230,7 @@ def goal_posterior(arrived: np.ndarray, goal: np.ndarray, *, size: int = 5) -> n
     """Probability of each cell to be the goal after 0, 1, …, T steps, ``[T + 1, size, size]``, by Bayes' rule.
 
     The steps of a lifetime led to the cells ``(x, y)`` in ``arrived`` ``[T, 2]``; ``goal`` ``[2]`` is the cell sought.
+    At first all of ``goal_cells`` are equally likely, whichever of them a learner was trained on.
     """
     possible = np.zeros((size, size), bool)
     possible[tuple(goal_cells(size).T)] = True

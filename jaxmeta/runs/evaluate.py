@@ -1,4 +1,4 @@
-"""Evaluation on tasks drawn anew: return per adaptation step, reference lines, and intervals."""
+"""Evaluation on test tasks: return per adaptation step, reference lines, and intervals."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +11,10 @@ from jaxmeta.checks import check_least
 from jaxmeta.data import collect_episodes, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
-from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
-from jaxmeta.tasks import LifetimeEnv, numbers
+from jaxmeta.tasks import LifetimeEnv, listed_count, numbers
 from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
 
 
@@ -164,7 +164,7 @@ def evaluate_run(
     greedy_episodes: int = 10,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Evaluate every seed, slow weights ``[S, ...]``, on the same tasks drawn anew: the content of ``evaluation.json``.
+    """Evaluate every seed, slow weights ``[S, ...]``, on the same test tasks: the content of ``evaluation.json``.
 
     The algorithm is built for evaluation: its adaptation steps and episodes are those measured. ``task_count``,
     ``task_seed`` and ``greedy_episodes`` are those of ``Evaluation``. ``report`` is told how many tasks are done,
@@ -173,7 +173,7 @@ def evaluate_run(
     check_least(1, tasks=task_count)
     key = jax.random.fold_in(jax.random.key(TEST_KEY), task_seed)
     key_tasks, key_adapt, key_scratch, key_random = jax.random.split(key, 4)
-    batch = held_out_tasks(key_tasks, tasks, task_count)
+    batch = evaluation_tasks(key_tasks, tasks, task_count)
 
     def adapt(key: Key, theta: Theta, task: Task) -> dict[str, Array]:
         return adaptation_returns(key, algorithm, tasks, theta, task, greedy_episodes=greedy_episodes)
@@ -202,21 +202,44 @@ def evaluate_run(
         # A lifetime's optimum is that of all its episodes.
         episodes = tasks.env.episodes if isinstance(tasks.env, LifetimeEnv) else 1
         references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
-    leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
-    drawn = {jax.tree_util.keystr(path).lstrip("."): np.asarray(numbers(leaf)).tolist() for path, leaf in leaves}
-    # Fewer than were drawn where a family has few tasks: those of training are among them then.
-    rows = np.concatenate([np.reshape(values, (task_count, -1)) for values in drawn.values()], axis=1)
-    distinct = len(np.unique(rows, axis=0))
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
-        "tasks": {"task_seed": task_seed, "count": task_count, "distinct": distinct, "parameters": drawn},
+        "tasks": {"task_seed": task_seed, **tasks_taken(batch, tasks), "parameters": _by_name(batch)},
         "returns": returns["sampled"].tolist(),
         "returns_deterministic": returns["deterministic"].tolist(),
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},
         "interval": INTERVAL,
         "summary": {name: summary(values) for name, values in returns.items()},
     }
+
+
+def tasks_taken(batch: Task, tasks: TaskDistribution) -> dict[str, int | None]:
+    """How many ``evaluation_tasks`` there are, and how many distinct ones; how many of these training draws from, too.
+
+    ``listed`` are those in the list that they are taken from, if there is one. ``seen_in_training`` is ``None`` where
+    it is not known: some tasks came twice, but the family does not list them.
+    """
+    count, rows = listed_count(batch), _rows(batch)
+    every = tasks.every if tasks.sample_test is None else tasks.every_test
+    seen = None if len(rows) < count else 0
+    if tasks.every is not None:
+        trained = set(map(tuple, _rows(tasks.every)))
+        seen = sum(tuple(row) in trained for row in rows)
+    listed = None if every is None else listed_count(every)
+    return {"count": count, "distinct": len(rows), "listed": listed, "seen_in_training": seen}
+
+
+def _by_name(batch: Task) -> dict[str, list[Any]]:
+    """The parameters of tasks, each ``[N, ...]``."""
+    leaves = jax.tree_util.tree_flatten_with_path(batch)[0]
+    return {jax.tree_util.keystr(path).lstrip("."): np.asarray(numbers(leaf)).tolist() for path, leaf in leaves}
+
+
+def _rows(batch: Task) -> np.ndarray:
+    """The distinct ones of some tasks, a row of numbers each."""
+    values = [np.asarray(numbers(leaf), np.float64) for leaf in jax.tree.leaves(batch)]
+    return np.unique(np.concatenate([each.reshape(len(each), -1) for each in values], axis=1), axis=0)
 
 
 def _reference(returns: np.ndarray) -> dict[str, Any]:

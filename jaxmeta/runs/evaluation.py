@@ -1,4 +1,4 @@
-"""Evaluation of a run on tasks drawn anew: the protocol, ``evaluation.json``, and the table."""
+"""Evaluation of a run on test tasks: the protocol, ``evaluation.json``, and the table."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Adaptation:
-    """How a trained run adapts to tasks drawn anew."""
+    """How a trained run adapts to test tasks."""
 
     steps: int = 3
     """Adaptation steps K: what is shown is after 0 to K of them."""
@@ -25,9 +25,9 @@ class Adaptation:
     rate_decay: float = 0.5
     """Factor on the inner step size at each further step: its noise must shrink as the goal comes near."""
     tasks: int = 400
-    """Tasks, drawn anew."""
+    """Test tasks: drawn anew, or of a family that lists its tasks each once before any comes again."""
     task_seed: int = 0
-    """Draws these tasks; independent of every training seed."""
+    """Draws these tasks, or their order; independent of every training seed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Evaluation(Adaptation):
     """How a trained run is evaluated."""
 
     in_distribution: bool = False
-    """Draw the tasks from the training distribution, even where the family has another one for tests, such as cartpole
-    with its out-of-range tasks."""
+    """Take tasks of the training distribution, even where there are others for tests, such as cartpole's out-of-range
+    ones, or those of --held-out."""
     greedy_episodes: int = 10
     """Episodes of the deterministic policy after each step."""
     solved_above: float | None = None
@@ -116,7 +116,7 @@ def evaluate(
     tasks, algorithm = for_evaluation(experiment, evaluation)
     result = evaluate_run(
         algorithm,
-        tasks._replace(sample_test=None) if evaluation.in_distribution else tasks,
+        tasks._replace(sample_test=None, every_test=None) if evaluation.in_distribution else tasks,
         theta,
         seeds=experiment.seeds,
         task_count=evaluation.tasks,
@@ -160,6 +160,11 @@ def check_result(found: Any) -> None:
     entry("iteration", int)
     entry("protocol", dict)
     entry("interval")
+    if "tasks" in found and "seen_in_training" in entry("tasks", dict):
+        for name in ("count", "distinct"):
+            entry(f"tasks.{name}", int)
+        for name in ("listed", "seen_in_training"):
+            entry(f"tasks.{name}", int, type(None))
     is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
     stages = len(entry("summary.sampled.iqm", list))
     for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
@@ -175,6 +180,19 @@ def check_result(found: Any) -> None:
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:
     """The share of tasks whose return ``[seeds, tasks, stages]`` was above a level so far, ``[seeds, stages]``."""
     return np.mean(np.maximum.accumulate(np.asarray(returns), axis=-1) > level, axis=1).tolist()
+
+
+def tasks_in_words(taken: dict[str, Any]) -> str:
+    """Which tasks an evaluation was on, such as "400 tasks drawn anew", or "21 tasks, each also trained on"."""
+    if "seen_in_training" not in taken:
+        return "test tasks"  # An evaluation of an earlier version does not say.
+    distinct, seen = taken["distinct"], taken["seen_in_training"]
+    if seen is None:
+        return f"{taken['count']} tasks ({distinct} distinct), which training may draw too"
+    if not seen and taken["listed"] is None:
+        return f"{distinct} tasks drawn anew"
+    share = "each" if seen == distinct else f"{seen} of them"
+    return f"{distinct} task{'s' if distinct > 1 else ''}, {f'{share} also' if seen else 'not'} trained on"
 
 
 def table(result: dict[str, Any]) -> str:
@@ -193,8 +211,8 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
-    drawn = result["tasks"]
-    few = f" ({drawn['distinct']} distinct)" if drawn["distinct"] < drawn["count"] else ""
-    title = f"return on {drawn['count']} tasks drawn anew{few}, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    taken = result["tasks"]
+    often = f" ({taken['count']} adaptations)" if (taken["listed"] or taken["count"]) < taken["count"] else ""
+    title = f"return on {tasks_in_words(taken)}{often}, {len(result['seeds'])} seeds: IQM [95 % interval]"
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
     return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])

@@ -30,6 +30,7 @@ def run_settings(
     meta_batch: int = 20,
     seed: int = 0,
     seeds: int = 1,
+    held_out: int = 0,
     precision: Literal["float32", "tf32", "bfloat16"] = "tf32",
 ) -> None:
     """What a run is, whatever the method.
@@ -39,12 +40,15 @@ def run_settings(
       meta_batch: tasks in each meta-iteration, ≥ 1.
       seed: the first seed, ≥ 0; the last one must have 32 bits at most.
       seeds: number of seeds, trained side by side in one program, from 1 to 100,000.
+      held_out: tasks of a finite family that are kept out of training, and evaluated on, ≥ 0; with 0 it is trained and
+        evaluated on all of them, as the papers do that these families come from.
       precision: of the factors in matrix products: 24, 11 or 8 bits. Products are summed and all else is computed in
         float32, whose precision a CPU uses throughout.
     """
     check_least(1, iterations=iterations, meta_batch=meta_batch)
     check_between(1, 100_000, seeds=seeds)
     check_between(0, MOST - seeds + 1, seed=seed)
+    check_least(0, held_out=held_out)
 
 
 def wrapped(
@@ -183,7 +187,9 @@ class Experiment:
         return self._settings()[setting]
 
     def build_tasks(self) -> TaskDistribution:
-        """The family of tasks, inside its wrappers."""
+        """The family of tasks, inside its wrappers, without the tasks held out of training."""
+        from jaxmeta.tasks import held_out
+
         tree = self.tree
         with self.located():
             try:
@@ -195,7 +201,8 @@ class Experiment:
             builder = registry.builder(self.method)
             for wrapper in _wrappers(builder):
                 tasks = lifetimes(tasks, lifetime=tree["lifetime"]) if _takes_lifetimes(builder) else wrapper(tasks)
-        return tasks
+            # Last, so that an oracle is shown the same features of a task whatever is held out.
+            return held_out(tasks, tree["held_out"]) if tree["held_out"] else tasks
 
     @functools.cached_property
     def _built(self) -> tuple[TaskDistribution, MetaAlgorithm]:

@@ -16,6 +16,7 @@ from jaxmeta.data import Buffer
 from jaxmeta.over_tasks import AXIS, target_platform, task_mesh
 from jaxmeta.runs import hosts
 from jaxmeta.runs.memory import check_memory
+from jaxmeta.tasks import listed_count
 from jaxmeta.types import Array, Info, Key, MetaAlgorithm, MetaState, PyTree, Task, TaskDistribution
 
 SEEDS = "seeds"
@@ -43,14 +44,24 @@ def sample_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
     return jax.vmap(tasks.sample)(jax.random.split(key, count))
 
 
-def held_out_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
-    """``count`` tasks from the family's test distribution, or from its training distribution if it has no other.
+def evaluation_tasks(key: Key, tasks: TaskDistribution, count: int) -> Task:
+    """``count`` tasks of the family's test distribution, or of its training distribution if it has no other.
 
-    They are drawn anew; a family of finitely many tasks draws those of training again.
+    Where the tasks are listed (``every``), each comes once before any comes again, in a drawn order: ``count`` of them,
+    or all of them as often as they fit and some once more. They are drawn elsewhere.
     """
-    tested = tasks._replace(sample=tasks.sample_test or tasks.sample)
-    check_memory(jax.make_jaxpr(lambda key: sample_tasks(key, tested, count))(key))
-    return sample_tasks(key, tested, count)
+    tested = tasks if tasks.sample_test is None else tasks._replace(sample=tasks.sample_test, every=tasks.every_test)
+
+    def taken(key: Key) -> Task:
+        if tested.every is None:
+            return sample_tasks(key, tested, count)
+        number = listed_count(tested.every)
+        order = lambda key: jax.random.permutation(key, number)  # noqa: E731
+        places = jax.vmap(order)(jax.random.split(key, -(-count // number))).ravel()[:count]
+        return jax.tree.map(lambda x: x[places], tested.every)
+
+    check_memory(jax.make_jaxpr(taken)(key))
+    return taken(key)
 
 
 def meta_iteration(

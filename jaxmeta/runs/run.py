@@ -72,7 +72,7 @@ class Run:
     def evaluate(
         self, *, write: bool = False, report: Callable[[int, int], None] = lambda done, total: None, **protocol: Any
     ) -> dict[str, Any]:
-        """Returns of all seeds on tasks drawn anew, as ``evaluation.json`` has them.
+        """Returns of all seeds on test tasks, as ``evaluation.json`` has them.
 
         Args:
           write: whether to write them into the run's directory.

@@ -9,9 +9,9 @@ import numpy as np
 from jaxmeta.parts import USE
 from jaxmeta.runs.experiment import Experiment
 
-WRAPPERS = ("observed", "repeat", "scaled")
-"""Settings that make another task of a family."""
-NOT_COMPARED = ("family", "seed", "seeds", "method", *WRAPPERS)
+OTHER_TASKS = ("observed", "repeat", "scaled", "held_out")
+"""Settings that make other tasks of a family."""
+NOT_COMPARED = ("family", "seed", "seeds", "method", *OTHER_TASKS)
 PROTOCOL = ("steps", "episodes", "rate_decay", "greedy_episodes")
 """Entries of a protocol that a method may have no use for; where two have one, they must agree to share a panel."""
 MOST_NAMED = 3
@@ -56,18 +56,18 @@ def side_by_side(
     beside = [Beside(panel, label, *run[1:]) for panel, label, run in zip(panels, found, runs, strict=True)]
     tasks: dict[str, set[str]] = {}
     for key, panel in zip(keys, panels, strict=True):
-        tasks.setdefault(_text({name: key[name] for name in ("family", *WRAPPERS)}), set()).add(panel)
+        tasks.setdefault(_text({name: key[name] for name in ("family", *OTHER_TASKS)}), set()).add(panel)
     apart = [sorted(each) for each in tasks.values() if len(each) > 1]
     return beside, [f"evaluated in different ways, and shown apart: {'; '.join(each)}" for each in apart]
 
 
 def _task(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
-    """What makes returns those of one task: the family with its settings and wrappers, and the tasks drawn from it."""
-    family = dict(experiment.tree["family"])
+    """What makes returns those of one task: the family with its settings and wrappers, and the tasks taken from it."""
+    family, tasks = dict(experiment.tree["family"]), evaluation.get("tasks", {})
     protocol = evaluation["protocol"]
-    drawn = {"tasks": evaluation.get("tasks", {}).get("count", protocol.get("tasks"))}
-    drawn |= {name: protocol.get(name) for name in ("task_seed", "in_distribution")}
-    return {"family": family, **{name: experiment.tree[name] for name in WRAPPERS}, **drawn}
+    taken = {"tasks": tasks.get("count", protocol.get("tasks")), "listed": tasks.get("listed") is not None}
+    taken |= {name: protocol.get(name) for name in ("task_seed", "in_distribution")}
+    return {"family": family, **{name: experiment.tree[name] for name in OTHER_TASKS}, **taken}
 
 
 def _ways(keys: list[dict[str, Any]], protocols: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How well a model that adapts predicts tasks drawn anew: a step ahead and several, before and after adaptation."""
+"""How well a model that adapts predicts test tasks: a step ahead and several, before and after adaptation."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from jaxmeta.networks import Gaussian
 from jaxmeta.parts import SettingError
 from jaxmeta.runs.evaluate import of_each_seed
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.loop import TEST_KEY, held_out_tasks
+from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.studies.reference_tables import aligned
 from jaxmeta.tasks import LifetimeEnv
@@ -136,7 +136,7 @@ def check(trained: Experiment) -> None:
 def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
     """``model_errors`` of each seed of a run, ``ahead`` steps ahead beside one: a row a seed.
 
-    In each of ``tasks`` tasks drawn anew, which ``task_seed`` draws, the run acts for a lifetime without exploration.
+    In each of ``tasks`` test tasks, which ``task_seed`` draws, the run acts for a lifetime without exploration.
     """
     check(run.config)
     family = run.tasks
@@ -144,7 +144,7 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
         raise SettingError(f"ahead: got {ahead}; must be from 1 to the lifetime's {family.horizon} steps")
     online = parts.built(run.config.part("model"), family.env)
     key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
-    batch = held_out_tasks(key_tasks, family, tasks)
+    batch = evaluation_tasks(key_tasks, family, tasks)
     keys, act = jax.random.split(key_act, tasks), jax.jit(jax.vmap(run.algorithm.adapt, (0, None, 0)))
     rows = []
     for seed, theta in zip(run.config.seeds, of_each_seed(run.thetas), strict=True):
@@ -164,4 +164,4 @@ def table(trained: Experiment, rows: list[dict[str, Any]], *, tasks: int, ahead:
     for row in rows:
         for when in ("before", "after"):
             lines.append((f"seed {row['seed']}, {when}", [f"{row[when][name]:.3f}" for name in names]))
-    return f"\n{trained.title}, {tasks} tasks drawn anew; errors in standard deviations\n" + aligned(lines, 24, 12)
+    return f"\n{trained.title}, {tasks} test tasks; errors in standard deviations\n" + aligned(lines, 24, 12)

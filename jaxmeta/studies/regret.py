@@ -26,7 +26,7 @@ from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import sample_tasks
 from jaxmeta.runs.run import Run
 from jaxmeta.studies import reference_tables
-from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits, common_mdps
+from jaxmeta.tasks import CommonBandit, LifetimeEnv, common_bandits, common_mdps, listed_count
 
 Row = dict[str, Any]
 
@@ -93,23 +93,34 @@ def tabular_mdp(key: Any, tasks: Any, count: int) -> Problem:
 
 
 def gridnavi(key: Any, tasks: Any, count: int) -> Problem:
+    """Goals held out of training, if there are such. The other methods begin with all goals equally likely."""
     episodes, size, horizon = tasks.env.episodes, tasks.env.unwrapped.size, tasks.env.horizon
     key_tasks, key_act = jax.random.split(key)
-    batch = sample_tasks(key_tasks, tasks, count)
+    tested = tasks if tasks.sample_test is None else tasks._replace(sample=tasks.sample_test)
+    batch = sample_tasks(key_tasks, tested, count)
     known = (size, horizon) == (5, 15) and episodes <= 4
 
     def sampling() -> Any:
         simulate = jax.jit(jax.vmap(exact_gridnavi.posterior_sampling))
         return np.asarray(simulate(jax.random.split(key_act, count), batch.goal))[:, :episodes]
 
+    setting, exact = {"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon}, {}
+    if tasks.sample_test is not None:
+        setting |= {"held_out": listed_count(tasks.every_test), "prior": f"all {size**2 - 4} goals"}
+    if known:
+        plan = exact_gridnavi.bayes_optimal(episodes=episodes)
+        means = (
+            plan.returns if tasks.sample_test is None else exact_gridnavi.plan_returns(plan, batch.goal).mean(axis=0)
+        )
+        exact = {"bayes-optimal": means.tolist()}
     return Problem(
-        setting={"problem": "gridnavi", "episodes": episodes, "size": size, "horizon": horizon},
+        setting=setting,
         env=tasks.env,
         batch=batch,
         value=lambda task, trajectory: tasks.env.episode_returns(trajectory.obs[0], trajectory.reward[0]),
         optimum=np.asarray(jax.vmap(tasks.optimum)(batch), np.float64),
         methods={"posterior-sampling": sampling} if known else {},
-        exact={"bayes-optimal": exact_gridnavi.bayes_optimal(episodes=episodes).returns.tolist()} if known else {},
+        exact=exact,
     )
 
 

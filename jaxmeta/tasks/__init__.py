@@ -36,7 +36,7 @@ from jaxmeta.tasks.environments import (
     numbers as numbers,
 )
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
-from jaxmeta.tasks.generic import from_gymnax as from_gymnax
+from jaxmeta.tasks.generic import from_gymnax as from_gymnax, listed as listed
 from jaxmeta.tasks.grids import gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (
     LifetimeEnv as LifetimeEnv,
@@ -61,6 +61,7 @@ from jaxmeta.tasks.spaces import (
     flat_bounds as flat_bounds,
     flat_observation as flat_observation,
 )
+from jaxmeta.tasks.splits import held_out as held_out, listed_count as listed_count
 from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
 from jaxmeta.tasks.wrappers import (
     Revealed as Revealed,

@@ -12,7 +12,7 @@ from gymnax.environments import environment, spaces
 from jaxmeta.checks import check_least, check_positive
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
-from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.generic import from_gymnax, listed
 from jaxmeta.types import Array, Key, Task, TaskDistribution
 
 
@@ -95,7 +95,9 @@ class GaussianBandit(Bandit):
         return params.mean
 
 
-def bandit_family(env: Bandit, sample: Callable[[Key], Task], horizon: int) -> TaskDistribution:
+def bandit_family(
+    env: Bandit, sample: Callable[[Key], Task], horizon: int, every: Task | None = None
+) -> TaskDistribution:
     """The family of a bandit's tasks. Its optimum pulls the best arm.
 
     Where there are contexts, they are equally likely and lead the axes of the expected rewards; each has its best arm.
@@ -104,7 +106,7 @@ def bandit_family(env: Bandit, sample: Callable[[Key], Task], horizon: int) -> T
     def optimum_fn(task: Task) -> Array:
         return horizon * jnp.mean(jnp.max(env.expected_rewards(task), axis=-1))
 
-    return from_gymnax(env, sample, horizon=horizon, optimum=optimum_fn)
+    return from_gymnax(env, sample, horizon=horizon, optimum=optimum_fn, every=every)
 
 
 def bernoulli_bandit(*, arms: int = 5, horizon: int = 100) -> TaskDistribution:
@@ -158,12 +160,16 @@ def dependent_bandit(*, level: str = "uniform", horizon: int = 100) -> TaskDistr
     if level != "uniform" and level not in DEPENDENT_LEVELS:
         raise ValueError(f"level: got {level!r}; must be one of uniform, {', '.join(DEPENDENT_LEVELS)}")
 
-    def sample_fn(key: Key) -> BernoulliParams:
-        levels = DEPENDENT_LEVELS.get(level)
-        first = jax.random.choice(key, jnp.array(levels, jnp.float32)) if levels else jax.random.uniform(key)
+    levels = DEPENDENT_LEVELS.get(level)
+
+    def task_fn(first: Array) -> BernoulliParams:
         return BernoulliParams(probability=jnp.stack([first, 1.0 - first]), max_steps_in_episode=horizon)
 
-    return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon)
+    def sample_fn(key: Key) -> BernoulliParams:
+        return task_fn(jax.random.choice(key, jnp.array(levels, jnp.float32)) if levels else jax.random.uniform(key))
+
+    every = listed(task_fn, levels) if levels else None
+    return bandit_family(BernoulliBandit(arms=2), sample_fn, horizon, every)
 
 
 def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
@@ -177,12 +183,14 @@ def informative_bandit(*, horizon: int = 5) -> TaskDistribution:
       horizon: pulls in a lifetime, n ≥ 1.
     """
 
-    def sample_fn(key: Key) -> GaussianParams:
-        target = jax.random.randint(key, (), 0, 10)
+    def task_fn(target: Array) -> GaussianParams:
         mean = jnp.full(11, 1.1, jnp.float32).at[target].set(5.0).at[10].set(0.1 * (target + 1))
         return GaussianParams(mean=mean, noise=0.0, max_steps_in_episode=horizon)
 
-    return bandit_family(GaussianBandit(arms=11), sample_fn, horizon)
+    def sample_fn(key: Key) -> GaussianParams:
+        return task_fn(jax.random.randint(key, (), 0, 10))
+
+    return bandit_family(GaussianBandit(arms=11), sample_fn, horizon, listed(task_fn, range(10)))
 
 
 @struct.dataclass

@@ -88,7 +88,8 @@ class FrozenLake(Wrapper):
 def frozen_lake(*, size: int = 4, slippery: bool = True, frozen: float = 0.8, horizon: int = 100) -> TaskDistribution:
     """Random maps with a way from the upper left to the lower right, as Gymnasium's ``generate_random_map`` draws them.
 
-    Each other tile is frozen with probability ``frozen`` and a hole else; maps without a way are drawn again.
+    Each other tile is frozen with probability ``frozen`` and a hole else; maps without a way are drawn again. There are
+    finitely many, but a map is the rarer the more holes it has (unless ``frozen`` is 0.5): ``every`` is ``None``.
 
     Args:
       size: cells along a side, ≥ 2.

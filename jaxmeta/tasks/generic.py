@@ -1,16 +1,21 @@
 """Any gymnax environment as a family of tasks."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import bounded_entries, check_least
 from jaxmeta.tasks.environments import typed
 from jaxmeta.tasks.wrappers import Wrapper, flat_actions, flat_observations, scale_actions
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
+
+MOST_LISTED = 100_000
+"""Tasks of a finite family that are listed, at most."""
 
 
 def from_gymnax(
@@ -20,6 +25,8 @@ def from_gymnax(
     horizon: int | None = None,
     optimum: Callable[[Task], Array] | None = None,
     sample_test: Callable[[Key], Task] | None = None,
+    every: Task | None = None,
+    every_test: Task | None = None,
     flatten: bool = True,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
@@ -37,12 +44,15 @@ def from_gymnax(
       horizon: steps in an episode at most; ``None`` takes the default parameters' ``max_steps_in_episode``.
       optimum: ``optimum(task) -> return`` of the best policy that knows the task, if there is one.
       sample_test: the distribution of test tasks, where it is not ``sample``.
+      every: each task that ``sample`` draws, once, leaves ``[N, ...]``, where they are finitely many and equally
+        likely.
+      every_test: the same of ``sample_test``.
       flatten: whether observations become vectors; otherwise they stay as they are, for a network of your own.
 
     Raises:
-      TypeError: ``env`` is not a gymnax environment, or a sampler returns another pytree than its parameters.
+      TypeError: ``env`` is not a gymnax environment, or a sampler or a list has another pytree than its parameters.
       ValueError: what ``reset_env`` or ``step_env`` returns is not of one shape at each step, or an observation not of
-        its space; it is named.
+        its space; it is named. Or a list is not of the tasks that ``sample`` returns.
     """
     if not isinstance(env, environment.Environment):
         raise TypeError(f"env: got {type(env).__name__}; must be a gymnax Environment (gymnax.make returns a pair)")
@@ -52,7 +62,13 @@ def from_gymnax(
     for name, sampler in {"sample": sample, "sample_test": sample_test}.items():
         if sampler and (sampled := jax.tree.structure(jax.eval_shape(sampler, jax.random.key(0)))) != expected:
             raise TypeError(f"{name}: returns {sampled}; must return {env.name}'s parameters, {expected}")
-    env = flat_actions(with_steady_types(env, jax.eval_shape(sample, jax.random.key(0))))
+    task = jax.eval_shape(sample, jax.random.key(0))
+    for name, tasks in {"every": every, "every_test": every_test}.items():
+        if tasks is not None and (given := jax.tree.structure(tasks)) != expected:
+            raise TypeError(f"{name}: got {given}; must be {env.name}'s parameters, {expected}")
+        if tasks is not None and not _are_tasks(tasks, task):
+            raise ValueError(f"{name}: must have leaves [N, ...], N tasks as sample returns them")
+    env = flat_actions(with_steady_types(env, task))
     env = flat_observations(env) if flatten else env
     space = env.action_space(env.default_params)
     bounded = isinstance(space, spaces.Box) and bounded_entries(space).any()
@@ -66,6 +82,34 @@ def from_gymnax(
         horizon=horizon,
         optimum=optimum,
         sample_test=None if sample_test is None else strong(sample_test),
+        every=typed(every),
+        every_test=typed(every_test),
+    )
+
+
+def listed(task: Callable[..., Task], *choices: Sequence[Any] | np.ndarray) -> Task | None:
+    """``task(*values)`` of each combination of one value of every choice, leaves ``[N, ...]``: a family's ``every``.
+
+    ``None`` where these are more than 100,000.
+
+    Args:
+      task: a task from its values: whole numbers of 32 bits, or single precision.
+      *choices: the values that there are of each, ``[C, ...]``.
+    """
+    counts = [len(each) for each in choices]
+    if math.prod(counts) > MOST_LISTED:
+        return None
+    places = np.unravel_index(np.arange(math.prod(counts)), counts)
+    values = [np.asarray(each)[place] for each, place in zip(choices, places, strict=True)]
+    types = [jnp.int32 if np.issubdtype(each.dtype, np.integer) else jnp.float32 for each in values]
+    return jax.vmap(task)(*(jnp.asarray(each, kind) for each, kind in zip(values, types, strict=True)))
+
+
+def _are_tasks(tasks: Task, task: Task) -> bool:
+    """Whether all leaves have one leading axis, and are behind it those of a task."""
+    leaves, like = ([np.shape(leaf) for leaf in jax.tree.leaves(each)] for each in (tasks, task))
+    return (
+        len({shape[:1] for shape in leaves}) == 1 and [shape[1:] for shape in leaves] == like and leaves[0][:1] > (0,)
     )
 
 

@@ -13,7 +13,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.references import MOVES, goal_cells, goal_posterior
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, Plane, TimedState, registered
-from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.generic import from_gymnax, listed
 from jaxmeta.types import Array, Key, TaskDistribution
 
 
@@ -126,15 +126,18 @@ def gridnavi(*, size: int = 5, horizon: int = 15) -> TaskDistribution:
     """
     env, cells = GridNavi(size), goal_cells(size)
 
+    def task_fn(goal: Array) -> GridNaviParams:
+        return GridNaviParams(goal=goal, max_steps_in_episode=horizon)
+
     def sample_fn(key: Key) -> GridNaviParams:
-        return GridNaviParams(goal=any_of(key, cells), max_steps_in_episode=horizon)
+        return task_fn(any_of(key, cells))
 
     def optimum_fn(task: GridNaviParams) -> Array:
         # The goal is reached after as many steps as its distance, the last of which is already rewarded.
         rewarded = jnp.maximum(horizon - jnp.sum(task.goal) + 1, 0)
         return 1.0 * rewarded - 0.1 * (horizon - rewarded)
 
-    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn, every=listed(task_fn, cells))
 
 
 def any_of(key: Key, cells: np.ndarray) -> Array:

@@ -17,7 +17,7 @@ from jaxmeta.checks import check_action
 from jaxmeta.references import optimal_return, reaching_probability
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import EpisodeView, Plane, TaskEnvironment, registered, typed
-from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.generic import from_gymnax, listed
 from jaxmeta.tasks.grids import any_of
 from jaxmeta.tasks.wrappers import Wrapper
 from jaxmeta.types import Array, Key, TaskDistribution
@@ -134,8 +134,11 @@ def four_rooms(*, horizon: int = 100, fail_prob: float = 1.0 / 3) -> TaskDistrib
     env = FourRooms()
     goals = np.delete(env.cells, env.start, axis=0)
 
+    def task_fn(goal: Array) -> FourRoomsParams:
+        return FourRoomsParams(goal=goal, fail_prob=fail_prob, max_steps_in_episode=horizon)
+
     def sample_fn(key: Key) -> FourRoomsParams:
-        return FourRoomsParams(goal=any_of(key, goals), fail_prob=fail_prob, max_steps_in_episode=horizon)
+        return task_fn(any_of(key, goals))
 
     def optimum_fn(task: FourRoomsParams) -> Array:
         at_goal = env.at_goal(task)
@@ -145,7 +148,7 @@ def four_rooms(*, horizon: int = 100, fail_prob: float = 1.0 / 3) -> TaskDistrib
         transition = (1.0 - random) * chosen + random * jnp.mean(chosen, axis=1, keepdims=True)
         return reaching_probability(transition, at_goal, ~at_goal, horizon, start=env.start)
 
-    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn, every=listed(task_fn, goals))
 
 
 @struct.dataclass
@@ -227,8 +230,11 @@ def meta_maze(*, maze_size: int = 9, horizon: int = 200) -> TaskDistribution:
     """
     env = MetaMaze(maze_size)
 
+    def task_fn(goal: Array) -> MetaMazeParams:
+        return MetaMazeParams(goal=goal, max_steps_in_episode=horizon)
+
     def sample_fn(key: Key) -> MetaMazeParams:
-        return MetaMazeParams(goal=any_of(key, env.cells), max_steps_in_episode=horizon)
+        return task_fn(any_of(key, env.cells))
 
     def optimum_fn(task: MetaMazeParams) -> Array:
         count, following = len(env.cells), env.neighbours
@@ -237,4 +243,4 @@ def meta_maze(*, maze_size: int = 9, horizon: int = 200) -> TaskDistribution:
         reward = task.reward * reached + task.punishment * at_wall
         return optimal_return(transition, reward, horizon, start=env.start)
 
-    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn, every=listed(task_fn, env.cells))

@@ -1,5 +1,8 @@
 """Tasks of memory: the T-maze, whose cue is seen once, and the dark room with a key and a door."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +12,7 @@ from gymnax.environments import environment, spaces
 from jaxmeta.checks import check_least
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.environments import DiscreteEnvironment, EpisodeView, TimedState, registered
-from jaxmeta.tasks.generic import from_gymnax
+from jaxmeta.tasks.generic import from_gymnax, listed
 from jaxmeta.tasks.grids import Grid
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -100,14 +103,14 @@ def t_maze(
         if not 1 <= low <= high < horizon:
             raise ValueError(f"{name}: got ({low}, {high}); must be 1 <= low <= high < horizon = {horizon}")
 
-    def sampler(low: int, high: int):
+    def task_fn(side: Any, length: Any) -> TMazeParams:
+        return TMazeParams(side=side, length=length, max_steps_in_episode=horizon)
+
+    def sampler(low: int, high: int) -> Callable[[Key], TMazeParams]:
         def sample_fn(key: Key) -> TMazeParams:
             key_side, key_length = jax.random.split(key)
-            return TMazeParams(
-                side=jnp.where(jax.random.bernoulli(key_side), jnp.int32(1), jnp.int32(-1)),  # pyright: ignore
-                length=jax.random.randint(key_length, (), low, high + 1, jnp.int32),  # pyright: ignore
-                max_steps_in_episode=horizon,
-            )
+            side = jnp.where(jax.random.bernoulli(key_side), jnp.int32(1), jnp.int32(-1))
+            return task_fn(side, jax.random.randint(key_length, (), low, high + 1, jnp.int32))
 
         return sample_fn
 
@@ -115,8 +118,15 @@ def t_maze(
         # Straight to the junction at no cost, and up or down; every corridor is shorter than the horizon.
         return jnp.full_like(jnp.asarray(task.length, jnp.float32), 4.0)
 
-    test = sampler(*test_lengths)
-    return from_gymnax(TMaze(), sampler(*lengths), horizon=horizon, optimum=optimum_fn, sample_test=test)
+    return from_gymnax(
+        TMaze(),
+        sampler(*lengths),
+        horizon=horizon,
+        optimum=optimum_fn,
+        sample_test=sampler(*test_lengths),
+        every=listed(task_fn, (1, -1), range(lengths[0], lengths[1] + 1)),
+        every_test=listed(task_fn, (1, -1), range(test_lengths[0], test_lengths[1] + 1)),
+    )
 
 
 @struct.dataclass
@@ -190,9 +200,11 @@ def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
     """
     env = DarkKeyToDoor(size)
 
+    def task_fn(key_cell: Array, door_cell: Array) -> KeyToDoorParams:
+        return KeyToDoorParams(key_cell=key_cell, door_cell=door_cell, max_steps_in_episode=horizon)
+
     def sample_fn(key: Key) -> KeyToDoorParams:
-        cells = jax.random.randint(key, (2, 2), 0, size, jnp.int32)
-        return KeyToDoorParams(key_cell=cells[0], door_cell=cells[1], max_steps_in_episode=horizon)
+        return task_fn(*jax.random.randint(key, (2, 2), 0, size, jnp.int32))
 
     def optimum_fn(task: KeyToDoorParams) -> Array:
         # The shortest way to the key and on to the door; each takes at least the step that notices it.
@@ -200,4 +212,5 @@ def dark_key_to_door(*, size: int = 9, horizon: int = 50) -> TaskDistribution:
         to_door = jnp.maximum(jnp.sum(jnp.abs(task.door_cell - task.key_cell)), 1)
         return (to_key <= horizon).astype(jnp.float32) + (to_key + to_door <= horizon)
 
-    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn)
+    cells = np.stack(np.divmod(np.arange(size**2), size), axis=-1)
+    return from_gymnax(env, sample_fn, horizon=horizon, optimum=optimum_fn, every=listed(task_fn, cells, cells))

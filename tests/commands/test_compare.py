@@ -79,6 +79,7 @@ def result_without_returns():
     curve, line = {name: [0.0, 1.0] for name in ("iqm", "low", "high")}, {"iqm": 0.0, "low": 0.0, "high": 0.0}
     result = {"axes": ["seed", "task", "adaptation_step"], "seeds": [0], "iteration": 1, "protocol": {}, "interval": ""}
     result |= {"summary": {"sampled": {**curve}, "deterministic": {**curve}}}
+    result |= {"tasks": {"count": 2, "distinct": 2, "listed": None, "seen_in_training": 0}}
     result |= {"references": {"from_scratch": {**curve}, "random_policy": {**line}, "optimum": {**line}}}
     return result
 
@@ -93,6 +94,9 @@ def result_without_returns():
         ("summary.sampled.low", [1.0], "summary.sampled.low: must be 2 numbers"),
         ("references.from_scratch.iqm", [], "references.from_scratch.iqm: must be 2 numbers"),
         ("references.optimum.iqm", None, "references.optimum.iqm: must be a number"),
+        ("tasks", [], "tasks: must be a table"),
+        ("tasks.distinct", "two", "tasks.distinct: must be a whole number"),
+        ("tasks.listed", "none", "tasks.listed: must be a whole number"),
     ],
 )
 def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused, described, path, value, message):

@@ -2,7 +2,7 @@
 
 import json
 
-from jaxmeta.commands import evaluate
+from jaxmeta.commands import evaluate, train
 
 
 def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
@@ -17,6 +17,21 @@ def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
     assert evaluation["protocol"]["episodes"] == 3
     for name in ("learning_curve.png", "adaptation_curve.png"):
         assert (tiny_run / name).stat().st_size > 5_000
+
+
+def test_goals_held_out_are_evaluated_on_and_a_run_keeps_them_out(printed, refused, tmp_path):
+    run, small = tmp_path / "run", "--family.horizon 4 --meta-batch 2 --episodes 2 --policy.hidden 4 --iterations 1"
+    printed(train.main, "maml", "gridnavi", *small.split(), "--held-out", 3, "--no-evaluate", "--out", run)
+    how = ("--steps", 0, "--episodes", 1, "--greedy-episodes", 1)
+    table = printed(evaluate.main, run, *how, "--tasks", 7)
+    assert "return on 3 tasks, not trained on (7 adaptations), 1 seeds: IQM" in table
+    tasks = json.loads((run / "evaluation.json").read_text())["tasks"]
+    assert (tasks["distinct"], tasks["seen_in_training"]) == (3, 0)
+    assert "return on 6 tasks, each also trained on, 1" in printed(
+        evaluate.main, run, *how, "--tasks", 6, "--in-distribution", "--overwrite"
+    )
+    resumed = refused(train.main, "--resume", run, "--held-out", 4)
+    assert "other settings: held_out (3 there, 4 here)" in resumed
 
 
 def test_an_evaluation_that_is_there_is_replaced_only_where_that_is_said(printed, refused, tiny_run, tmp_path):

@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 
+import jaxmeta
 from jaxmeta.commands import regret, render, train
 from jaxmeta.references import bandit_returns, bandits, bernoulli_value, gridnavi
+from jaxmeta.studies import regret as studies_regret
 from jaxmeta.tasks import common_bandits
 
 SMALL = ["--iterations", "1", "--meta-batch", "8", "--outer.minibatches", "1", "--outer.epochs", "1", "--no-evaluate"]
@@ -77,6 +79,19 @@ def test_beliefs_and_regrets_in_gridnavi(trained, tmp_path):
     np.testing.assert_allclose(rows[2]["by_episode"], gridnavi.bayes_optimal(episodes=2).returns, rtol=1e-6)
     assert render.main([str(run), "--tasks", "1", "--no-gif"]) == 0
     assert (run / "beliefs.png").stat().st_size > 5_000
+
+
+def test_goals_held_out_are_what_regrets_are_of_and_the_others_begin_with_all_goals():
+    tasks = jaxmeta.experiment("rl2", "gridnavi", lifetime=2, held_out=4).build_tasks()
+    problem = studies_regret.gridnavi(jax.random.key(0), tasks, 200)
+    assert problem.setting["held_out"] == 4
+    assert problem.setting["prior"] == "all 21 goals"
+    tested = np.asarray(tasks.every_test.goal)
+    np.testing.assert_array_equal(np.unique(problem.batch.goal, axis=0), np.unique(tested, axis=0))
+    # With 200 draws of four goals the mean is near that of the four.
+    of_goals = gridnavi.plan_returns(gridnavi.bayes_optimal(episodes=2), tested)
+    np.testing.assert_allclose(problem.exact["bayes-optimal"], of_goals.mean(axis=0), atol=1.0)
+    assert np.all(np.sum(problem.exact["bayes-optimal"]) <= problem.optimum.mean())
 
 
 def test_arm_pulls_are_drawn(trained):

@@ -183,6 +183,8 @@ def test_a_finished_run_is_described(finished):
         ("maml navigation --checkpoint-every 0", "--checkpoint-every: got 0; must be at least 1"),
         ("maml navigation --keep 0", "--keep: got 0; must be at least 1"),
         ("rl2 gridnavi --lifetime 0", "--lifetime: got 0; must be at least 1"),
+        ("rl2 gridnavi --held-out 21", "--held-out: got 21; must be from 1 to 20: the family has 21 tasks"),
+        ("rl2 navigation --held-out 2", "--held-out: got 2; the family has no list of its tasks"),
         ("rl2 gridnavi --policy tabular --policy.experts 2", "--policy.experts: unknown flag"),
         ("rl2 gridnavi --policy tabular", "--policy: env: its first observation is not one-hot"),
         ("maml-q navigation", "tasks: actions are Box"),

@@ -71,6 +71,27 @@ def test_a_comparison_has_a_panel_a_family_a_colour_a_label_and_names_both_axes(
     assert plots.comparison([("a", "maml", BY_STEP)]).get_supxlabel() == "adaptation steps"
 
 
+def test_figures_say_which_tasks_returns_are_of():
+    def on(count, distinct, listed, seen):
+        names = ("count", "distinct", "listed", "seen_in_training")
+        return {**BY_STEP, "tasks": dict(zip(names, (count, distinct, listed, seen), strict=True))}
+
+    anew, seen = on(400, 400, None, 0), on(400, 21, 21, 21)
+    words = [plots.adaptation_curve(one).axes[0].get_ylabel().split("(")[0].split() for one in (anew, seen, BY_STEP)]
+    assert [" ".join(each) for each in words] == [
+        "return on 400 tasks drawn anew",
+        "return on 21 tasks, each also trained on",
+        "return on test tasks",
+    ]
+    one = plots.comparison([("a", "maml", seen), ("b", "maml", seen)])
+    assert [ax.get_title() for ax in one.axes] == ["a", "b"]
+    assert "each also trained on" in one.get_supylabel().replace("\n", " ")
+    several = [("a", "maml", anew), ("b", "maml", seen)]
+    titles = [ax.get_title() for ax in plots.comparison(several).axes]
+    assert titles == ["a\n400 tasks drawn anew", "b\n21 tasks, each also\ntrained on"]
+    assert plots.adaptation_by_label(several).axes[0].get_ylabel() == titles[0]
+
+
 @pytest.mark.parametrize(
     ("results", "first", "stages"),
     [

@@ -41,6 +41,13 @@ def test_two_runs_of_a_method_are_told_apart_and_share_the_others():
     np.testing.assert_allclose(dots, [[1.7], [1.5]])
 
 
+def test_runs_with_tasks_held_out_have_a_panel_of_their_own():
+    some = [row for row in rows() if row["n"] == 10]
+    figure = memory_plots.regrets(some + [{**row, "held_out": 4, "prior": "all 21 goals"} for row in some])
+    titles = [ax.get_title().splitlines() for ax in figure.axes]
+    assert titles[1] == [*titles[0], "held out = 4, prior = all 21 goals"]
+
+
 @pytest.mark.parametrize("times", [[0, 3], [5]])
 def test_beliefs_are_drawn_over_the_cells_that_they_are_about(tmp_path, times):
     belief = np.zeros((6, 3, 3))
@@ -50,4 +57,6 @@ def test_beliefs_are_drawn_over_the_cells_that_they_are_about(tmp_path, times):
     # Cell (2, 0) is to the right and at the bottom.
     assert shown[0, 2] == 1.0
     assert shown.sum() == 1.0
+    # The exact belief says what it begins with: here a single cell.
+    assert figure.axes[len(times)].get_ylabel() == "exact, prior of\n1 cells"
     assert figure.axes[0].get_title() == f"episode {times[0] // 4 + 1}\nstep {times[0] % 4}"

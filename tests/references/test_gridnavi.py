@@ -70,6 +70,7 @@ def test_the_plan_earns_its_returns_in_the_environment(size, horizon, episodes):
                 returns[index, episode] += float(reward)
                 known = known or float(reward) > 0
     np.testing.assert_allclose(returns.mean(0), plan.returns, atol=1e-4)
+    np.testing.assert_allclose(gridnavi.plan_returns(plan, np.array(goals)), returns, atol=1e-4)
 
 
 def test_the_published_grid_is_solved_within_two_episodes():

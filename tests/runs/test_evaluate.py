@@ -10,6 +10,7 @@ import jaxmeta
 from jaxmeta import plots
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.directory import seed_states
+from jaxmeta.runs.loop import evaluation_tasks
 
 
 def evaluated(navigation, small_maml):
@@ -26,9 +27,43 @@ def test_evaluation_names_its_axes_and_everything_in_them(evaluation):
     assert evaluation["axes"] == ["seed", "task", "adaptation_step"]
     assert np.shape(evaluation["returns"]) == np.shape(evaluation["returns_deterministic"]) == (3, 6, 2)
     assert np.shape(evaluation["tasks"]["parameters"]["goal"]) == (6, 2)
-    assert (evaluation["tasks"]["count"], evaluation["tasks"]["distinct"]) == (6, 6)
+    tasks = {name: value for name, value in evaluation["tasks"].items() if name != "parameters"}
+    assert tasks == {"task_seed": 0, "count": 6, "distinct": 6, "listed": None, "seen_in_training": 0}
     assert evaluation["seeds"] == [0, 1, 2]
     json.dumps(evaluation, allow_nan=False)
+
+
+def goal_counts(seed, count, **settings):
+    tasks = jaxmeta.tasks.make("gridnavi", **settings)
+    batch = evaluation_tasks(jax.random.key(seed), tasks, count)
+    return np.asarray(batch.goal).tolist(), np.unique(np.asarray(batch.goal), axis=0, return_counts=True)[1].tolist()
+
+
+def test_a_family_that_lists_its_tasks_is_evaluated_on_each_before_any_comes_again():
+    goals, counts = goal_counts(0, 50)
+    assert sorted(counts) == [2] * 13 + [3] * 8
+    # In whole passes, each in an order of its own that the key draws.
+    first, second = ([tuple(goal) for goal in goals[start : start + 21]] for start in (0, 21))
+    assert len(set(first)) == len(set(second)) == 21
+    assert first != second
+    assert goal_counts(0, 50)[0] == goals != goal_counts(1, 50)[0]
+    assert goal_counts(0, 5)[1] == [1] * 5
+    assert goal_counts(0, 42)[1] == [2] * 21
+
+
+def test_it_is_counted_how_many_tasks_training_draws_too():
+    def taken(name, count, change=lambda tasks: tasks, **settings):
+        tasks = change(jaxmeta.tasks.make(name, **settings))
+        return tuple(evaluate.tasks_taken(evaluation_tasks(jax.random.key(0), tasks, count), tasks).values())
+
+    assert taken("gridnavi", 30) == (30, 21, 21, 21)
+    assert taken("gridnavi", 30, lambda tasks: jaxmeta.tasks.held_out(tasks, 3)) == (30, 3, 3, 0)
+    assert taken("navigation", 30) == (30, 30, None, 0)
+    # Test corridors of 9 and 10 cells are among those of training, 11 to 13 are not; there are two sides.
+    assert taken("t-maze", 30, test_lengths=(9, 13)) == (30, 10, 10, 4)
+    count, distinct, listed, seen = taken("frozen-lake", 200, size=3)
+    assert (count, listed, seen) == (200, None, None)
+    assert distinct < 200
 
 
 def test_no_policy_beats_the_optimum(evaluation):

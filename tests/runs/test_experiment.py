@@ -124,6 +124,32 @@ def test_what_is_out_of_range_is_named_by_its_full_path_when_it_is_built(given, 
         jaxmeta.experiment("maml", "navigation", **given).build()
 
 
+def test_tasks_are_held_out_of_training_where_that_is_said():
+    whole, split = (jaxmeta.experiment("rl2", "gridnavi", held_out=count).build_tasks() for count in (0, 4))
+    counts = [each and len(each.goal) for each in (whole.every, whole.every_test, split.every, split.every_test)]
+    assert counts == [21, None, 17, 4]
+    assert split.horizon == whole.horizon
+    # A configuration of before has no such setting.
+    config = jaxmeta.experiment("rl2", "gridnavi", held_out=4).config()
+    assert from_config(config).tree["held_out"] == config.pop("held_out") == 4
+    assert from_config(config).tree["held_out"] == 0
+    assert settings.base(Names("rl2", "gridnavi", None, None, [])).tree["held_out"] == 0
+    assert train.parse(["rl2", "gridnavi", "--held-out", "3"]).experiment.tree["held_out"] == 3
+
+
+@pytest.mark.parametrize(
+    ("family", "count", "message"),
+    [
+        ("gridnavi", 21, r"^held_out: got 21; must be from 1 to 20: the family has 21 tasks$"),
+        ("gridnavi", -1, r"^held_out: got -1; must be at least 0$"),
+        ("navigation", 1, r"^held_out: got 1; the family has no list of its tasks"),
+    ],
+)
+def test_tasks_that_cannot_be_held_out_are_refused_by_name(family, count, message):
+    with pytest.raises(SettingError, match=message):
+        jaxmeta.experiment("rl2", family, held_out=count).build()
+
+
 def test_an_experiment_is_built_once():
     chosen = jaxmeta.experiment("es-maml", "navigation")
     assert chosen.build() is chosen.build()

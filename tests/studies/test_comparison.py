@@ -61,6 +61,15 @@ def test_a_task_with_other_settings_has_a_panel_of_its_own():
     ]
 
 
+def test_other_tasks_held_out_or_tasks_taken_otherwise_have_a_panel_of_their_own():
+    held = [run(str(count), "rl2", "gridnavi", held_out=count) for count in (0, 4)]
+    assert named(*held) == ([("gridnavi, held out 0", "rl2"), ("gridnavi, held out 4", "rl2")], [])
+    # Evaluations of before drew the tasks of finite families.
+    drawn, listed = run("a", "rl2", "gridnavi"), run("b", "rl2", "gridnavi")
+    drawn[2]["tasks"], listed[2]["tasks"] = {"count": 30}, {"count": 30, "listed": 21}
+    assert [panel for panel, _ in named(drawn, listed)[0]] == ["gridnavi, listed False", "gridnavi, listed True"]
+
+
 @pytest.mark.parametrize(
     ("protocol", "title"),
     [

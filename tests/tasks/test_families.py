@@ -184,6 +184,51 @@ def test_random_actions_stay_below_the_optimum(name):
     assert np.mean(np.sum(seen["reward"] * in_first, axis=1)) < np.mean(optimum)
 
 
+LISTED = {"dark-key-to-door": 6561, "four-rooms": 103, "gridnavi": 21, "informative-bandit": 10, "meta-maze": 65}
+LISTED |= {"t-maze": 12}
+
+
+def rows_of(batch):
+    """Tasks as rows of numbers, exactly."""
+    leaves = [np.asarray(leaf, np.float64) for leaf in jax.tree.leaves(batch)]
+    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=1)
+
+
+def check_list(sampler, every, count):
+    """The list has ``count`` distinct tasks of the sampler's types, and the sampler draws each equally often."""
+    listed = rows_of(every)
+    assert len(np.unique(listed, axis=0)) == len(listed) == count
+    one = jax.eval_shape(sampler, jax.random.key(0))
+    types = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((count, *leaf.shape), leaf.dtype), one)
+    assert jax.eval_shape(lambda: every) == types
+    drawn, counts = np.unique(
+        rows_of(jax.jit(jax.vmap(sampler))(jax.random.split(jax.random.key(5), 16 * count))), axis=0, return_counts=True
+    )
+    np.testing.assert_array_equal(drawn, np.unique(listed, axis=0))
+    # Counts of equally likely tasks are spread as a binomial distribution's: the variance is about 16.
+    assert np.var(counts) < 3 * 16
+
+
+@every_family
+def test_a_finite_family_lists_what_it_draws(name):
+    family, _ = family_and_sampler(name)
+    assert (family.every is not None) == (name in LISTED)
+    assert (family.every_test is not None) == (name == "t-maze")
+    if family.every is not None:
+        check_list(family.sample, family.every, LISTED[name])
+    if family.every_test is not None:
+        check_list(family.sample_test, family.every_test, 20)
+
+
+def test_settings_decide_whether_tasks_are_listed():
+    easy = tasks.make("dependent-bandit", level="easy")
+    check_list(easy.sample, easy.every, 2)
+    # 17^4 tasks are listed, 19^4 are more than 100,000; so are a million corridors.
+    assert tasks.make("dark-key-to-door", size=17).every is not None
+    assert tasks.make("dark-key-to-door", size=19).every is None
+    assert tasks.make("t-maze", horizon=2_000_000, lengths=(1, 1_000_000)).every is None
+
+
 @pytest.mark.parametrize("name", tasks.names())
 def test_a_state_can_be_drawn(name):
     family = tasks.make(name)

@@ -51,6 +51,15 @@ def test_what_is_not_a_family_is_refused_in_one_line():
         jaxmeta.tasks.from_gymnax(env, lambda key: {"length": 1.0})
     with pytest.raises(ValueError, match=r"^horizon: got 0; must be at least 1$"):
         jaxmeta.tasks.from_gymnax(env, lambda key: params, horizon=0)
+    some = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), params)
+    assert jaxmeta.tasks.from_gymnax(env, lambda key: params, every=some).every.length.shape == (2,)
+    with pytest.raises(TypeError, match=r"^every_test: got PyTreeDef"):
+        jaxmeta.tasks.from_gymnax(env, lambda key: params, every_test=[params])
+    for wrong in (params, some.replace(length=jnp.ones(3)), jax.tree.map(lambda leaf: leaf[:0], some)):
+        with pytest.raises(
+            ValueError, match=r"^every: must have leaves \[N, \.\.\.\], N tasks as sample returns them$"
+        ):
+            jaxmeta.tasks.from_gymnax(env, lambda key: params, every=wrong)
     with pytest.raises(ValueError, match="action space"):
         jaxmeta.tasks.scale_actions(env)
     with pytest.raises(ValueError, match=r"^force: got \(3.0, 1.0\); must be 0 < low <= high$"):
