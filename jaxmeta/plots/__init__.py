@@ -5,6 +5,7 @@ from jaxmeta.plots.adaptation import (
     adaptation_curve as adaptation_curve,
     comparison as comparison,
     performance_profiles as performance_profiles,
+    side_by_side as side_by_side,
 )
 from jaxmeta.plots.experts import expert_use as expert_use
 from jaxmeta.plots.gallery import RESOLUTION as RESOLUTION, gallery as gallery

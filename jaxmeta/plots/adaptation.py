@@ -14,6 +14,8 @@ from jaxmeta.runs.statistics import interquartile_mean, profile
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
+CURVES_IN_A_PANEL = 6
+"""With more labels than these each gets a place of its own beside the others."""
 RETURN = "return on tasks drawn anew (IQM, 95 %)"
 
 
@@ -35,6 +37,13 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
     return figure
+
+
+def side_by_side(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:
+    """``comparison`` of several evaluated runs, or ``adaptation_by_label`` where they have many labels."""
+    if len(distinct(curves, 1)) > CURVES_IN_A_PANEL:
+        return adaptation_by_label(curves, policy=policy, per_seed=per_seed)
+    return comparison(curves, columns=columns, policy=policy, per_seed=per_seed)
 
 
 def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:

@@ -167,6 +167,12 @@ def check_result(found: Any) -> None:
             values = entry(f"{curve}.{name}", list)
             right = len(values) == max(stages, 1) and all(map(is_number, values))
             refuse_unless(right, f"{curve}.{name}", f"{max(stages, 1)} numbers")
+    for share in entry("solved", list) if "solved" in found else []:
+        right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
+        refuse_unless(right, "solved", f"lists of {stages} numbers")
+    if "tasks" in found:
+        entry("tasks.count", int)
+        entry("tasks.distinct", int)
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
@@ -177,13 +183,17 @@ def solved_so_far(returns: Any, level: float) -> list[list[float]]:
     return np.mean(np.maximum.accumulate(np.asarray(returns), axis=-1) > level, axis=1).tolist()
 
 
-def table(result: dict[str, Any]) -> str:
-    """Interquartile means over seeds and tasks, with intervals, per adaptation step or episode."""
+def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Interquartile means over seeds and tasks, with intervals, per adaptation step or episode: names and cells.
+
+    The first row counts the steps or episodes.
+    """
     summary, references = result["summary"], result["references"]
     by_episode = result["axes"][2] == "episode"
     stages = range(by_episode, len(summary["sampled"]["iqm"]) + by_episode)
     rows = [("episode" if by_episode else "adaptation steps", [str(stage) for stage in stages])]
-    curves = {f"{name} policy": one for name, one in summary.items()} | {"from scratch": references["from_scratch"]}
+    curves = {f"{name} policy": one for name, one in summary.items() if name in ("sampled", "deterministic")}
+    curves |= {"from scratch": references["from_scratch"]}
     for name, one in curves.items():
         cells = zip(one["iqm"], one["low"], one["high"], strict=True)
         rows.append((name, [f"{iqm:.2f} [{low:.2f}, {high:.2f}]" for iqm, low, high in cells]))
@@ -193,8 +203,19 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
+    return rows
+
+
+def title_of(result: dict[str, Any]) -> str:
+    """What the rows of an evaluation show."""
     drawn = result["tasks"]
     few = f" ({drawn['distinct']} distinct)" if drawn["distinct"] < drawn["count"] else ""
-    title = f"return on {drawn['count']} tasks drawn anew{few}, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    return f"return on {drawn['count']} tasks drawn anew{few}, {len(result['seeds'])} seeds: IQM [95 % interval]"
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows of an evaluation as aligned text."""
+    rows = rows_of(result)
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
-    return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])
+    lines = (f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)
+    return "\n".join([title_of(result), *lines])

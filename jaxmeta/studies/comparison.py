@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxmeta.parts import USE
+from jaxmeta.runs.directory import RunError
+from jaxmeta.runs.evaluation import check_result
 from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.logging import read_csv
 
 WRAPPERS = ("observed", "repeat", "scaled")
 """Settings that make another task of a family."""
@@ -35,6 +39,47 @@ class Beside(NamedTuple):
     label: str
     experiment: Experiment
     evaluation: dict[str, Any]
+
+
+def names_of(runs: Sequence[Path]) -> list[str]:
+    """What the directories of runs are called: by their last part, or in full if two of them share it."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(set(runs)) else list(map(str, runs))
+
+
+def evaluated(run: Path) -> dict[str, Any]:
+    """What ``jaxmeta evaluate`` wrote into a run's directory, with the environment steps of training.
+
+    Raises:
+      RunError: nothing, or what is no evaluation; one line that says what to do.
+    """
+    path = run / "evaluation.json"
+    if not path.is_file():
+        raise RunError(f"{run} has no evaluation.json; make it with jaxmeta evaluate {run}")
+    anew = f"make it anew with jaxmeta evaluate {run} --overwrite"
+    try:
+        found = json.loads(path.read_text())
+        check_result(found)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({type(error).__name__}); {anew}") from error
+    except ValueError as error:
+        raise RunError(f"{path}: {error}; {anew}") from error
+    kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+    kept |= {name: found[name] for name in ("returns", "returns_deterministic", "tasks", "solved") if name in found}
+    without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
+    references = {name: without_returns(one) for name, one in found["references"].items()}
+    return {**kept, "env_steps": environment_steps(metrics(run)), "references": references}
+
+
+def metrics(run: Path) -> Rows:
+    """Rows of a run's ``metrics.csv``; none if there is no such file."""
+    return read_csv(run / "metrics.csv") if (run / "metrics.csv").is_file() else []
+
+
+def environment_steps(rows: Rows) -> float | None:
+    """Environment steps of training, mean over the seeds."""
+    last = {row["seed"]: row["env_steps"] for row in rows}
+    return sum(last.values()) / len(last) if last else None
 
 
 def side_by_side(

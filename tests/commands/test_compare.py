@@ -124,7 +124,7 @@ def test_a_label_for_two_runs_and_returns_that_are_missing_are_one_line(refused,
 def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):
     run = described("from-scratch")
     one = comparison.Beside("navigation", "from-scratch", jaxmeta.experiment("from-scratch"), {"protocol": {}})
-    monkeypatch.setattr(compare, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
+    monkeypatch.setattr(comparison, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
     with pytest.raises(SystemExit):
         compare.training(run, one)
     entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"
