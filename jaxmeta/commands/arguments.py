@@ -27,12 +27,14 @@ PICTURES = (".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".tiff", ".
 """Formats of pictures, by the end of a file's name."""
 
 
-def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], Callable[..., int]]:
+def command(
+    *, endings: tuple[str, ...] = PICTURES, **ranges: int | tuple[int, int]
+) -> Callable[[Callable[..., None]], Callable[..., int]]:
     """Make a function a command's ``main(argv) -> exit status``: its parameters are the arguments, its docstring helps.
 
-    The command is called as its module. Flags that are paths are files to be written: their folders must exist. Of
-    ``runs`` at least one must be named. ``ranges`` say what a number, or each of several, must be at least; or at least
-    and at most.
+    The command is called as its module. Flags that are paths are files to be written: their folders must exist, and the
+    names of ``out`` and ``curves`` must have one of the ``endings``. Of ``runs`` at least one must be named. ``ranges``
+    say what a number, or each of several, must be at least; or at least and at most.
     """
 
     def decorated(function: Callable[..., None]) -> Callable[..., int]:
@@ -45,7 +47,7 @@ def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], 
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
                 arguments = parsed_by(bound, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
-                _check(arguments, ranges)
+                _check(arguments, ranges, endings)
                 function(**arguments)
             return 0
 
@@ -54,12 +56,12 @@ def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], 
     return decorated
 
 
-def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) -> None:
+def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]], endings: tuple[str, ...]) -> None:
     for group in filter(dataclasses.is_dataclass, list(arguments.values())):
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
         if isinstance(value, Path) and name != "run":
-            check_file(f"--{name.replace('_', '-')}", value, picture=name in ("out", "curves"))
+            check_file(f"--{name.replace('_', '-')}", value, endings if name in ("out", "curves") else ())
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():
@@ -69,14 +71,14 @@ def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) 
                 check_between(low, high, **{name: value})
 
 
-def check_file(flag: str, path: Path, *, picture: bool = False) -> None:
-    """End the command where no file can be written to a path, or no picture of a format that we know."""
+def check_file(flag: str, path: Path, endings: tuple[str, ...] = ()) -> None:
+    """End the command where no file can be written to a path, or its name has none of the endings, if there are any."""
     if path.is_dir():
         fail(f"{flag}: {path} is a directory; name a file")
     if not path.absolute().parent.is_dir():
         fail(f"{flag}: {path.parent} is not a directory")
-    if picture and path.suffix.lower() not in PICTURES:
-        fail(f"{flag}: got {path}; its name must end in one of {', '.join(PICTURES)}")
+    if endings and path.suffix.lower() not in endings:
+        fail(f"{flag}: got {path}; its name must end in one of {', '.join(endings)}")
 
 
 def imported(argv: list[str]) -> list[str]:

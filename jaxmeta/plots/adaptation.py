@@ -108,6 +108,7 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     What lies below the random policy by more than half its distance to the best return is not on the axis, but marked
     at its edge.
     """
+    curves = [(style.literal(family), style.literal(label), content) for family, label, content in curves]
     families, labels = distinct(curves, 0), distinct(curves, 1)
     stages = style.stages_of([evaluation for _, _, evaluation in curves])
     # A letter of a slanted label is 0.055 inches high.

@@ -167,6 +167,10 @@ def check_result(found: Any) -> None:
             values = entry(f"{curve}.{name}", list)
             right = len(values) == max(stages, 1) and all(map(is_number, values))
             refuse_unless(right, f"{curve}.{name}", f"{max(stages, 1)} numbers")
+    for name in ("returns", "returns_deterministic"):
+        if name in found:
+            shape = _shape(entry(name, list))
+            refuse_unless(shape[::2] == (len(seeds), stages), name, f"{stages} numbers for each task and each seed")
     for share in entry("solved", list) if "solved" in found else []:
         right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
         refuse_unless(right, "solved", f"lists of {stages} numbers")
@@ -176,6 +180,14 @@ def check_result(found: Any) -> None:
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
+
+
+def _shape(values: list[Any]) -> tuple[int, ...]:
+    """The shape of nested lists of numbers; of no length if they are anything else."""
+    try:
+        return np.asarray(values, dtype=np.float64).shape
+    except (TypeError, ValueError):
+        return ()
 
 
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:

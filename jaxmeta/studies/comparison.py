@@ -134,9 +134,9 @@ def _titles(keys: list[dict[str, Any]]) -> list[str]:
     titles = []
     for key in keys:
         of_family = [each for each in keys if each["family"][USE] == key["family"][USE]]
-        flat, others = _flat(key), [_flat(each) for each in of_family]
-        differs = [name for name in flat if any(other.get(name) != flat[name] for other in others)]
-        shown = [_words(name.removeprefix("family."), flat[name]) for name in differs if name != "family.use"]
+        own, others = flat(key), [flat(each) for each in of_family]
+        differs = [name for name in own if any(other.get(name) != own[name] for other in others)]
+        shown = [_words(name.removeprefix("family."), own[name]) for name in differs if name != "family.use"]
         titles.append(", ".join([key["family"][USE], *shown]))
     return titles
 
@@ -144,7 +144,7 @@ def _titles(keys: list[dict[str, Any]]) -> list[str]:
 def _labels(runs: list[tuple[str, Experiment]], panels: list[str]) -> list[str]:
     """The method of each, with what differs from the others of it on this family."""
     labels = []
-    settings = [_flat({n: v for n, v in one.tree.items() if n not in NOT_COMPARED}) for _, one in runs]
+    settings = [flat({n: v for n, v in one.tree.items() if n not in NOT_COMPARED}) for _, one in runs]
     for (place, experiment), panel, own in zip(runs, panels, settings, strict=True):
         kind = (experiment.method, experiment.family)
         others = [there for (_, one), there in zip(runs, settings, strict=True) if (one.method, one.family) == kind]
@@ -162,11 +162,12 @@ def _labels(runs: list[tuple[str, Experiment]], panels: list[str]) -> list[str]:
     return labels
 
 
-def _flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A tree's values by their full names: ``{"outer": {"rate": 1}}`` as ``{"outer.rate": 1}``."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
         full = f"{path}.{name}" if path else name
-        found |= _flat(value, full) if isinstance(value, dict) else {full: value}
+        found |= flat(value, full) if isinstance(value, dict) else {full: value}
     return found
 
 
