@@ -1,5 +1,6 @@
 """Figures of runs. Every function returns a matplotlib figure; ``save`` writes one."""
 
+from jaxmeta.plots import page as page
 from jaxmeta.plots.adaptation import (
     adaptation_by_label as adaptation_by_label,
     adaptation_curve as adaptation_curve,

@@ -176,7 +176,8 @@ def check_result(found: Any) -> None:
         refuse_unless(right, "solved", f"lists of {stages} numbers")
     if "tasks" in found:
         entry("tasks.count", int)
-        entry("tasks.distinct", int)
+        if "distinct" in found["tasks"]:
+            entry("tasks.distinct", int)
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
@@ -221,7 +222,9 @@ def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
 def title_of(result: dict[str, Any]) -> str:
     """What the rows of an evaluation show."""
     drawn = result["tasks"]
-    few = f" ({drawn['distinct']} distinct)" if drawn["distinct"] < drawn["count"] else ""
+    # Older versions did not count them.
+    distinct = drawn.get("distinct", drawn["count"])
+    few = f" ({distinct} distinct)" if distinct < drawn["count"] else ""
     return f"return on {drawn['count']} tasks drawn anew{few}, {len(result['seeds'])} seeds: IQM [95 % interval]"
 
 

@@ -7,4 +7,5 @@ from . import (
     model_errors as model_errors,
     reference_tables as reference_tables,
     regret as regret,
+    report as report,
 )
