@@ -12,15 +12,6 @@ if TYPE_CHECKING:
     from jaxmeta.studies.comparison import Beside
     from jaxmeta.studies.report import Reported
 
-PICTURES = {
-    "trajectories.png": "Episodes before and after adaptation in tasks drawn anew",
-    "trajectories.gif": "Episodes before and after adaptation in tasks drawn anew, moving",
-    "arm_pulls.png": "How often the best arm, the second best, and so on are pulled at each time",
-    "beliefs.png": "Beliefs over goals along an episode, learned and exact",
-    "experts.png": "Which experts act in which tasks after adaptation",
-}
-"""What ``jaxmeta render`` leaves in a run's directory."""
-
 
 @command(endings=(".html", ".htm"))
 def main(
@@ -48,27 +39,25 @@ def main(
             fail(f"--figures {path}: there is no such file")
     read = [report.read(run, name) for run, name in zip(runs, comparison.names_of(runs), strict=True)]
     evaluated = [(one.name, one.experiment, one.evaluation) for one in read if one.evaluation is not None]
-    beside, warnings = comparison.side_by_side(evaluated) if len(evaluated) > 1 else ([], [])
-    labels = dict(zip([name for name, _, _ in evaluated], [one.label for one in beside], strict=False))
-    heads = [_head(one, labels.get(one.name)) for one in read]
+    beside, apart = comparison.side_by_side(evaluated) if len(evaluated) > 1 else ([], [])
+    warnings = [f"{line[:1].upper()}{line[1:]}." for line in apart]
+    for one in read:
+        prefix = f"{one.name}: " if len(read) > 1 else ""
+        warnings += [prefix + line for line in report.warnings(one)]
     from jaxmeta.plots import page
 
-    shown = [_run(one, run, f"run-{place}") for place, (one, run) in enumerate(zip(read, runs, strict=True), 1)]
-    warnings = [f"{line[:1].upper()}{line[1:]}." for line in warnings]
-    for one, (_, refused) in zip(read, shown, strict=True):
-        prefix = f"{one.name}: " if len(read) > 1 else ""
-        warnings += [prefix + line for line in (*report.warnings(one), *refused)]
     title = title or (read[0].experiment.title if len(read) == 1 else f"{len(read)} runs")
     body = [page.heading(1, title), *([page.paragraph(note, "note")] if note else [])]
-    body.append(page.paragraph(report.summary(read[0]) if len(read) == 1 else report.summary_of_all(read), "summary"))
+    body.append(page.paragraph(report.summary(read), "summary"))
     body += [page.notices("Warnings", warnings)] if warnings else []
-    if len(read) > 1:
-        body.append(page.links([(f"run-{place}", head) for place, head in enumerate(heads, 1)]))
+    labels = {name: each.label for (name, *_), each in zip(evaluated, beside, strict=False)}
+    heads = {f"run-{place}": _head(one, labels.get(one.name)) for place, one in enumerate(read, 1)}
+    body += [page.links(heads.items())] if len(read) > 1 else []
     body += _comparison(beside) if beside else []
-    for place, (head, one, (pieces, _)) in enumerate(zip(heads, read, shown, strict=True), 1):
-        body.append(page.heading(2, head, f"run-{place}"))
-        body += [page.paragraph(report.summary(one), "summary")] if len(read) > 1 else []
-        body += pieces
+    for one, (name, head) in zip(read, heads.items(), strict=True):
+        body.append(page.heading(2, head, name))
+        body += [page.paragraph(report.summary([one]), "summary")] if len(read) > 1 else []
+        body += _run(one, name)
     body += [page.heading(2, "Figures")] if figures else []
     body += [page.embedded(path, path.stem, path.name) for path in figures]
     write_text(out, page.document(title, body))
@@ -99,15 +88,15 @@ def _comparison(beside: list["Beside"]) -> list[str]:
     ]
 
 
-def _run(one: "Reported", run: Path, name: str) -> tuple[list[str], list[str]]:
-    """What is shown of a run under its heading, and what is not, and why."""
+def _run(one: "Reported", name: str) -> list[str]:
+    """What is shown of a run under its heading; the names of its figures begin with ``name``."""
     from jaxmeta.commands.settings import as_toml
     from jaxmeta.plots import page
     from jaxmeta.studies import report
 
     drawn = [_learning(one, name)] if one.rows else []
     drawn += [_adaptation(one, name)] if one.evaluation is not None else []
-    pieces = [page.beside(*drawn)]
+    pieces = [page.beside(*drawn)] if drawn else []
     if one.evaluation is not None:
         caption, returns = report.returns_table(one.evaluation)
         protocol = page.table("Protocol", *report.protocol_table(one.evaluation))
@@ -121,9 +110,8 @@ def _run(one: "Reported", run: Path, name: str) -> tuple[list[str], list[str]]:
     history = report.history_table(one)
     if len(history.rows) > 1:
         pieces.append(page.table("Parts of the training, and what differs between them", *history))
-    pictures, refused = _pictures(run)
-    pieces += [page.heading(3, "Pictures"), *pictures] if pictures else []
-    return pieces, refused
+    pictures = [page.embedded(path, alt, path.name) for path, alt in report.pictures(one)]
+    return [*pieces, *([page.heading(3, "Pictures"), *pictures] if pictures else [])]
 
 
 def _learning(one: "Reported", name: str) -> str:
@@ -138,9 +126,9 @@ def _learning(one: "Reported", name: str) -> str:
     caption = "Learning: return on training tasks."
     if seeds > 1:
         caption += (
-            " Lines: interquartile mean over seeds, and thin ones for each; bands: from the lowest to the highest."
+            " Lines: interquartile mean over seeds; thin lines: each seed; bands: from the lowest to the highest."
         )
-    caption += f" Every {every}th meta-iteration is shown." if every > 1 else ""
+    caption += f" One meta-iteration of {every} is shown." if every > 1 else ""
     alt = f"Learning curve of {one.experiment.title}: return on training tasks against environment steps"
     return plots.page.curves(figure, f"{name}-learning", alt, caption)
 
@@ -152,20 +140,3 @@ def _adaptation(one: "Reported", name: str) -> str:
     alt = f"Adaptation curve of {one.experiment.title} on tasks drawn anew; the table of returns has its numbers"
     caption = "Adaptation: return on tasks drawn anew, interquartile mean with its 95 % interval."
     return plots.page.drawing(plots.adaptation_curve(evaluation), f"{name}-adaptation", alt, caption)
-
-
-def _pictures(run: Path) -> tuple[list[str], list[str]]:
-    """The pictures in a run's directory, and what is said of those that are not shown."""
-    from jaxmeta.plots import page
-
-    pictures, refused = [], []
-    for name, alt in PICTURES.items():
-        # A run that somebody else made may hold links to any file of the one who makes a report of it.
-        if (run / name).is_symlink():
-            refused.append(f"{name} is a link and is not shown.")
-        elif (run / name).is_file():
-            try:
-                pictures.append(page.embedded(run / name, alt, name))
-            except ValueError:
-                refused.append(f"{name} is no picture and is not shown.")
-    return pictures, refused

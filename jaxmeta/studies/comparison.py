@@ -44,7 +44,9 @@ class Beside(NamedTuple):
 def names_of(runs: Sequence[Path]) -> list[str]:
     """What the directories of runs are called: by their last part, or in full if two of them share it."""
     names = [run.resolve().name for run in runs]
-    return names if len(set(names)) == len(set(runs)) else list(map(str, runs))
+    names = names if len(set(names)) == len(set(runs)) else list(map(str, runs))
+    # A name may hold bytes that are no text.
+    return [name.encode("utf-8", "replace").decode() for name in names]
 
 
 def evaluated(run: Path) -> dict[str, Any]:

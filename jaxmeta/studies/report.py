@@ -16,6 +16,14 @@ from jaxmeta.studies.comparison_tables import Table, in_digits
 
 POINTS = 400
 """Iterations that a curve shows, at most."""
+PICTURES = {
+    "trajectories.png": "Episodes before and after adaptation in tasks drawn anew",
+    "trajectories.gif": "Episodes before and after adaptation in tasks drawn anew, moving",
+    "arm_pulls.png": "How often the best arm, the second best, and so on are pulled at each time",
+    "beliefs.png": "Beliefs over goals along an episode, learned and exact",
+    "experts.png": "Which experts act in which tasks after adaptation",
+}
+"""What ``jaxmeta render`` leaves in a run's directory, and what is seen there."""
 NOT_OF_THE_MACHINE = ("format", "experiment", "evaluation", "history")
 """Entries of ``config.json`` that do not say what a run was made with."""
 
@@ -24,6 +32,7 @@ class Reported(NamedTuple):
     """A run, as far as it is there.
 
     Attributes:
+      directory: where it is.
       name: what it is called.
       experiment: what was, or is, trained.
       config: the content of ``config.json``.
@@ -31,6 +40,7 @@ class Reported(NamedTuple):
       evaluation: from ``comparison.evaluated``; ``None`` if there is none.
     """
 
+    directory: Path
     name: str
     experiment: Experiment
     config: dict[str, Any]
@@ -46,18 +56,15 @@ def read(run: Path, name: str) -> Reported:
     """
     experiment = read_config(run)
     evaluation = evaluated(run) if (run / "evaluation.json").exists() else None
-    return Reported(name, experiment, json.loads((run / CONFIG).read_text()), metrics(run), evaluation)
+    return Reported(run, name, experiment, json.loads((run / CONFIG).read_text()), metrics(run), evaluation)
 
 
-def summary(one: Reported) -> str:
-    """Method, family, seeds, iterations and steps in one line."""
-    steps = environment_steps(one.rows) or 0
-    counts = [_counted(len(one.experiment.seeds), "seed"), _counted(_iterations(one), "meta-iteration")]
-    return f"{one.experiment.title}: {', '.join(counts)}, {steps:,.0f} environment steps in each seed"
-
-
-def summary_of_all(runs: list[Reported]) -> str:
-    """The methods and families of several runs, and what they took in all, in one line."""
+def summary(runs: list[Reported]) -> str:
+    """Methods, families, seeds and steps in one line; of a single run its iterations too."""
+    if len(runs) == 1:
+        steps = environment_steps(runs[0].rows) or 0
+        counts = [_counted(len(runs[0].experiment.seeds), "seed"), _counted(_iterations(runs[0]), "meta-iteration")]
+        return f"{runs[0].experiment.title}: {', '.join(counts)}, {steps:,.0f} environment steps in each seed"
     titles = [one.experiment.title for one in runs]
     kinds = [f"{title} ({titles.count(title)})" for title in dict.fromkeys(titles)]
     steps = sum(sum(_last(one.rows, "env_steps").values()) for one in runs)
@@ -67,7 +74,8 @@ def summary_of_all(runs: list[Reported]) -> str:
 
 def warnings(one: Reported) -> list[str]:
     """What a reader should know before believing a run's numbers."""
-    return [*_of_training(one), *_of_evaluation(one), *_of_history(one)]
+    links = [f"{name} is a link and is not shown." for name in PICTURES if (one.directory / name).is_symlink()]
+    return [*_of_training(one), *_of_evaluation(one), *_of_history(one), *links]
 
 
 def _of_training(one: Reported) -> Iterator[str]:
@@ -165,6 +173,13 @@ def timings_table(one: Reported) -> Table:
         rows.append(["environment steps a second", f"{steps / seconds:,.0f}"])
         rows.append(["time of a meta-iteration, all seeds", f"{1e3 * seconds / iterations:,.1f} ms"])
     return Table(["what", "value"], rows)
+
+
+def pictures(one: Reported) -> list[tuple[Path, str]]:
+    """The pictures in a run's directory, and what is seen in each."""
+    # A run that somebody else made may hold links to any file of the one who reports it.
+    there = [(one.directory / name, seen) for name, seen in PICTURES.items()]
+    return [(path, seen) for path, seen in there if path.is_file() and not path.is_symlink()]
 
 
 def thinned(rows: Rows) -> tuple[Rows, int]:
