@@ -62,7 +62,9 @@ def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _draw_learning(ax: Axes, rows: Rows, name: str, label: str, colour: Any, *, per_seed: bool) -> None:
     # No legend has the labels that begin with an underscore; by them a page knows what belongs together.
     steps, values = over_seeds(rows, name)
-    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
+    # A single point is no line.
+    marker = "o" if len(steps) == 1 else None
+    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2, marker=marker)
     if len(values) > 1:
         band = {"color": colour, "alpha": 0.2, "linewidth": 0, "label": f"_{label}"}
         ax.fill_between(steps, values.min(axis=0), values.max(axis=0), **band)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_adaptation_steps, check_between, check_finite, check_least, check_positive
+from jaxmeta.checks import MOST, check_adaptation_steps, check_between, check_finite, check_least, check_positive
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -160,7 +160,8 @@ def check_result(found: Any) -> None:
     entry("iteration", int)
     entry("protocol", dict)
     entry("interval")
-    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
+    # A whole number may be larger than any other.
+    is_number = lambda value: isinstance(value, float) or (type(value) is int and abs(value) <= MOST)  # noqa: E731
     stages = len(entry("summary.sampled.iqm", list))
     for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
         for name in ("iqm", "low", "high"):
@@ -186,9 +187,10 @@ def check_result(found: Any) -> None:
 def _shape(values: list[Any]) -> tuple[int, ...]:
     """The shape of nested lists of numbers; of no length if they are anything else."""
     try:
-        return np.asarray(values, dtype=np.float64).shape
-    except (TypeError, ValueError):
+        found = np.asarray(values)
+    except ValueError:
         return ()
+    return found.shape if found.dtype.kind in "if" else ()
 
 
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:

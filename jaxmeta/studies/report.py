@@ -55,7 +55,7 @@ def read(run: Path, name: str) -> Reported:
       RunError, ValueError: no run, or a file of it that cannot be read.
     """
     experiment = read_config(run)
-    evaluation = evaluated(run) if (run / "evaluation.json").exists() else None
+    evaluation = evaluated(run) if (run / "evaluation.json").is_file() else None
     return Reported(run, name, experiment, json.loads((run / CONFIG).read_text()), metrics(run), evaluation)
 
 

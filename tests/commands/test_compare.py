@@ -93,6 +93,9 @@ def result_without_returns():
         ("summary.sampled.low", [1.0], "summary.sampled.low: must be 2 numbers"),
         ("references.from_scratch.iqm", [], "references.from_scratch.iqm: must be 2 numbers"),
         ("references.optimum.iqm", None, "references.optimum.iqm: must be a number"),
+        ("references.optimum.iqm", 10**400, "references.optimum.iqm: must be a number"),
+        ("returns", [[[0.0, None]]], "returns: must be 2 numbers for each task and each seed"),
+        ("returns_deterministic", [[0.0, 1.0]], "returns_deterministic: must be 2 numbers for each task and each seed"),
     ],
 )
 def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused, described, path, value, message):
