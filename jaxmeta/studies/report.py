@@ -26,6 +26,8 @@ PICTURES = {
 """What ``jaxmeta render`` leaves in a run's directory, and what is seen there."""
 NOT_OF_THE_MACHINE = ("format", "experiment", "evaluation", "history")
 """Entries of ``config.json`` that do not say what a run was made with."""
+OF_A_PART = ("from_iteration", "compile_seconds")
+"""Entries of a part of the training that are its own, wherever it ran."""
 
 
 class Reported(NamedTuple):
@@ -85,7 +87,8 @@ def _of_training(one: Reported) -> Iterator[str]:
     for seed in sorted({row["seed"] for row in one.rows}):
         skipped = [row.get("skipped", 0.0) for row in one.rows if row["seed"] == seed]
         if count := sum(each > 0 for each in skipped):
-            yield f"Seed {seed}: {count:,} of {len(skipped):,} updates were not finite and were left out."
+            left_out = "updates that were not finite were left out"
+            yield f"Seed {seed}: {left_out} in {count:,} of {_counted(len(skipped), 'meta-iteration')}."
 
 
 def _of_evaluation(one: Reported) -> Iterator[str]:
@@ -134,7 +137,7 @@ def _of_history(one: Reported) -> Iterator[str]:
 def history_table(one: Reported) -> Table:
     """From which iteration on a run was trained where and with what; only what differs, and maybe nothing."""
     parts = [flat(each) for each in one.config.get("history", [])]
-    known = dict.fromkeys(name for each in parts for name in each if name != "from_iteration")
+    known = dict.fromkeys(name for each in parts for name in each if name not in OF_A_PART)
     differs = [name for name in known if any(each.get(name) != parts[0].get(name) for each in parts)]
     rows = [[_said(each.get(name)) for name in ("from_iteration", *differs)] for each in parts]
     return Table(["from iteration", *differs], rows)
@@ -161,10 +164,14 @@ def returns_table(evaluation: dict[str, Any]) -> tuple[str, Table]:
 
 
 def timings_table(one: Reported) -> Table:
-    """How long training took, and what was done in that time; compilation and evaluation are not counted."""
+    """How long compilation took, where that is known, and training; and what was done in training."""
     seconds = max((row["seconds"] for row in one.rows), default=0.0)
     steps, iterations = sum(_last(one.rows, "env_steps").values()), _iterations(one)
+    # Older versions did not note it.
+    compiled = [each.get("compile_seconds") for each in one.config.get("history", [])]
+    known = bool(compiled) and all(isinstance(each, (int, float)) for each in compiled)
     rows = [
+        *([["compilation", f"{sum(compiled):,.1f} s"]] if known else []),
         ["training, without compilation", f"{seconds:,.1f} s"],
         ["meta-iterations", f"{iterations:,} of {one.experiment.tree['iterations']:,}"],
         ["environment steps, all seeds", f"{steps:,.0f}"],

@@ -33,7 +33,7 @@ def made(tmp_path):
         run.mkdir()
         experiment = jaxmeta.experiment(method, "navigation", iterations=asked, seeds=2, **settings)
         config = {"format": 3, "experiment": experiment.config(), **HERE}
-        config["history"] = [{"from_iteration": 0, **HERE}, *history]
+        config["history"] = [{"from_iteration": 0, **HERE, "compile_seconds": 1.5}, *history]
         (run / "config.json").write_text(json.dumps(config))
         log = CsvLog(run / "metrics.csv", columns(["skipped"]), [0, 1])
         for i in range(1, done + 1):
@@ -158,6 +158,7 @@ def test_a_run_has_all_its_pieces_in_order_and_no_warning_without_a_reason(made,
     assert "maml on navigation: 2 seeds, 4 meta-iterations, 4,000 environment steps in each seed" in text
     # Two seeds of 4,000 steps each took eight seconds.
     for name, value in (
+        ("compilation", "1.5 s"),
         ("environment steps a second", "1,000"),
         ("meta-iterations", "4 of 4"),
         ("versions.jax", "1.0"),
@@ -208,7 +209,10 @@ def test_runs_are_compared_and_then_shown_one_by_one(made, reported):
     [
         ({"done": 3, "evaluated": 3}, "The run is not finished: 3 of 4 meta-iterations are done."),
         ({"done": 0}, "The run is not finished: 0 of 4 meta-iterations are done."),
-        ({"skipped": [(2, 1), (3, 1)]}, "Seed 1: 2 of 4 updates were not finite and were left out."),
+        (
+            {"skipped": [(2, 1), (3, 1)]},
+            "Seed 1: updates that were not finite were left out in 2 of 4 meta-iterations.",
+        ),
         ({"evaluated": 0}, "The run has no evaluation; jaxmeta evaluate makes it."),
         ({"evaluated": 2}, "The evaluation is of iteration 2, and training went on after it."),
         (
