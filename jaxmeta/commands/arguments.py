@@ -29,12 +29,14 @@ PICTURES = (".csv", ".eps", ".jpeg", ".jpg", ".pdf", ".png", ".svg", ".tif", ".t
 """Formats of figures, by the end of a file's name."""
 
 
-def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], Callable[..., int]]:
+def command(
+    *, endings: tuple[str, ...] = PICTURES, **ranges: int | tuple[int, int]
+) -> Callable[[Callable[..., None]], Callable[..., int]]:
     """Make a function a command's ``main(argv) -> exit status``: its parameters are the arguments, its docstring helps.
 
-    The command is called as its module. Flags that are paths are files to be written: their folders must exist. Of
-    ``runs`` at least one must be named. ``ranges`` say what a number, or each of several, must be at least; or at least
-    and at most.
+    The command is called as its module. Flags that are paths are files to be written: their folders must exist, and the
+    names of ``FIGURES`` must have one of the ``endings``. Of ``runs`` at least one must be named. ``ranges``
+    say what a number, or each of several, must be at least; or at least and at most.
     """
 
     def decorated(function: Callable[..., None]) -> Callable[..., int]:
@@ -47,7 +49,7 @@ def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], 
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
                 arguments = parsed_by(bound, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")
-                _check(arguments, ranges)
+                _check(arguments, ranges, endings)
                 function(**arguments)
             return 0
 
@@ -56,13 +58,13 @@ def command(**ranges: int | tuple[int, int]) -> Callable[[Callable[..., None]], 
     return decorated
 
 
-def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) -> None:
+def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]], endings: tuple[str, ...]) -> None:
     for group in filter(dataclasses.is_dataclass, list(arguments.values())):
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
         for path in value if isinstance(value, tuple) and name in FIGURES else (value,):
             if isinstance(path, Path) and name != "run":
-                check_file(f"--{name.replace('_', '-')}", path, picture=name in FIGURES)
+                check_file(f"--{name.replace('_', '-')}", path, endings if name in FIGURES else ())
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")
     with of_flags():
@@ -72,14 +74,14 @@ def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]]) 
                 check_between(low, high, **{name: value})
 
 
-def check_file(flag: str, path: Path, *, picture: bool = False) -> None:
-    """End the command where no file can be written to a path, or no picture of a format that we know."""
+def check_file(flag: str, path: Path, endings: tuple[str, ...] = ()) -> None:
+    """End the command where no file can be written to a path, or its name has none of the endings, if there are any."""
     if path.is_dir():
         fail(f"{flag}: {path} is a directory; name a file")
     if not path.absolute().parent.is_dir():
         fail(f"{flag}: {path.parent} is not a directory")
-    if picture and path.suffix.lower() not in PICTURES:
-        fail(f"{flag}: got {path}; its name must end in one of {', '.join(PICTURES)}")
+    if endings and path.suffix.lower() not in endings:
+        fail(f"{flag}: got {path}; its name must end in one of {', '.join(endings)}")
 
 
 def imported(argv: list[str]) -> list[str]:

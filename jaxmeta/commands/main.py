@@ -13,6 +13,7 @@ COMMANDS = {
     "replay": "adapt once more to the tasks of a run whose updates were not finite",
     "render": "draw what a run does in test tasks: PNG and GIF",
     "compare": "put evaluated runs side by side, in a figure and a table",
+    "report": "write what is known of runs into one page of HTML: warnings, curves, tables, settings, pictures",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",
     "model-errors": "how well the models of runs that plan predict test tasks",
     "reproduce": "make the figures and tables of a paper or of the results anew, and see whether the numbers agree",

@@ -1,10 +1,12 @@
 """Figures of runs. Every function returns a matplotlib figure; ``save`` writes one."""
 
+from jaxmeta.plots import page as page
 from jaxmeta.plots.adaptation import (
     adaptation_by_label as adaptation_by_label,
     adaptation_curve as adaptation_curve,
     comparison as comparison,
     performance_profiles as performance_profiles,
+    side_by_side as side_by_side,
 )
 from jaxmeta.plots.experts import expert_use as expert_use
 from jaxmeta.plots.gallery import RESOLUTION as RESOLUTION, gallery as gallery

@@ -15,6 +15,8 @@ from jaxmeta.runs.statistics import interquartile_mean, profile
 
 Curves = list[tuple[str, str, dict[str, Any]]]
 """(family, label, content of ``evaluation.json``) of several runs."""
+CURVES_IN_A_PANEL = 6
+"""With more labels than these each gets a place of its own beside the others."""
 BARS = "Points: interquartile mean over seeds and tasks. Bars: its 95 % bootstrap interval, over both."
 
 
@@ -41,6 +43,13 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     figure.legend(frameon=False, loc="outside right upper")
     style.footnote(figure, BARS)
     return figure
+
+
+def side_by_side(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:
+    """``comparison`` of several evaluated runs, or ``adaptation_by_label`` where they have many labels."""
+    if len(distinct(curves, 1)) > CURVES_IN_A_PANEL:
+        return adaptation_by_label(curves, policy=policy, per_seed=per_seed)
+    return comparison(curves, columns=columns, policy=policy, per_seed=per_seed)
 
 
 def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:
@@ -127,7 +136,7 @@ def adaptation_by_label(curves: Curves, *, policy: str = "sampled", per_seed: bo
     What lies below the random policy by more than half its distance to the best return is not on the axis, but marked
     at its edge.
     """
-    curves = _with_tasks(curves)
+    curves = [(style.literal(family), style.literal(label), content) for family, label, content in _with_tasks(curves)]
     families, labels = distinct(curves, 0), distinct(curves, 1)
     stages = style.stages_of(_evaluations(curves))
     # A letter of a slanted label is 0.055 inches high.

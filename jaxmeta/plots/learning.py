@@ -15,16 +15,17 @@ BANDS = "Line: interquartile mean over seeds. Band: from the lowest to the highe
 STEPS_TAKEN = "environment steps (adaptation included)"
 
 
-def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS) -> Figure:
+def learning_curve(rows: Rows, title: str = "", *, stages: Stages = STEPS, per_seed: bool = False) -> Figure:
     """Return before and after adaptation against all environment steps, over the seeds of ``metrics.csv``.
 
     The line is the interquartile mean over seeds, the band runs from the lowest to the highest seed. ``stages`` names
-    the two ends of adaptation: ``EPISODES`` for learners with a memory.
+    the two ends of adaptation: ``EPISODES`` for learners with a memory. ``per_seed`` draws each seed too, as a thin
+    line.
     """
     figure, axes = subplots(1, 1, (5.6, 3.6))
     ax = axes[0, 0]
     for name, label, colour in zip(("return_pre", "return_post"), stages, (BEFORE, AFTER), strict=True):
-        _draw_learning(ax, rows, name, label, colour)
+        _draw_learning(ax, rows, name, label, colour, per_seed=per_seed)
     ax.set(xlabel=STEPS_TAKEN, ylabel="return on training tasks", title=title)
     ax.legend(frameon=False)
     footnote(figure, BANDS)
@@ -42,10 +43,7 @@ def sample_efficiency(
 
     def draw(ax: Axes, runs: list[tuple[str, Any, Rows]]) -> None:
         for label, colour, rows in runs:
-            _draw_learning(ax, rows, "return_post", label, colour)
-            steps, values = over_seeds(rows, "return_post")
-            for seed in values if per_seed else ():
-                ax.plot(steps, seed, color=colour, linewidth=0.4, alpha=0.6)
+            _draw_learning(ax, rows, "return_post", label, colour, per_seed=per_seed)
         if level is not None:
             ax.axhline(level, color=MUTED, linestyle=":", label=f"{level:g}")
         ax.set(xscale="log")
@@ -65,8 +63,14 @@ def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:
     return steps, np.array([[row[name] for row in one[:length]] for one in by_seed])
 
 
-def _draw_learning(ax: Axes, rows: Rows, name: str, label: str, colour: Any) -> None:
+def _draw_learning(ax: Axes, rows: Rows, name: str, label: str, colour: Any, *, per_seed: bool) -> None:
+    # No legend has the labels that begin with an underscore; by them a page knows what belongs together.
     steps, values = over_seeds(rows, name)
-    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2)
+    # A single point is no line.
+    marker = "o" if len(steps) == 1 else None
+    ax.plot(steps, interquartile_mean(values, axis=0), color=colour, label=label, linewidth=1.2, marker=marker)
     if len(values) > 1:
-        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.2, linewidth=0)
+        band = {"color": colour, "alpha": 0.2, "linewidth": 0, "label": f"_{label}"}
+        ax.fill_between(steps, values.min(axis=0), values.max(axis=0), **band)
+    for seed, one in zip(sorted({row["seed"] for row in rows}), values, strict=True) if per_seed else ():
+        ax.plot(steps, one, color=colour, linewidth=0.4, alpha=0.6, label=f"_seed {seed:g}")

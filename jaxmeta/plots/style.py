@@ -64,6 +64,7 @@ def family_panels(
 
     ``draw(ax, runs)`` draws a family's, each (label, colour, content); ``x`` and ``y`` name the axes of all.
     """
+    runs = [(literal(family), literal(label), content) for family, label, content in runs]
     families, labels = distinct(runs, 0), distinct(runs, 1)
     palette = mpl.colormaps["tab10" if len(labels) <= 10 else "tab20"]
     figure, axes = grid(len(families), columns, size)
@@ -89,6 +90,11 @@ def filled(text: str, width: int) -> str:
 def distinct(runs: list[tuple[str, str, Any]], place: int) -> list[str]:
     """The families (place 0) or labels (place 1) that there are, in the order in which they come first."""
     return list(dict.fromkeys(run[place] for run in runs))
+
+
+def literal(text: str) -> str:
+    """Words that are drawn as they are: what stands between two dollars would be read as a formula."""
+    return text.replace("$", r"\$")
 
 
 def heat_map(ax: Axes, shares: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxmeta import parts, registry
-from jaxmeta.checks import check_adaptation_steps, check_between, check_finite, check_least, check_positive
+from jaxmeta.checks import MOST, check_adaptation_steps, check_between, check_finite, check_least, check_positive
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -165,16 +165,37 @@ def check_result(found: Any) -> None:
             entry(f"tasks.{name}", int)
         for name in ("listed", "seen_in_training"):
             entry(f"tasks.{name}", int, type(None))
-    is_number = lambda value: isinstance(value, (int, float)) and not isinstance(value, bool)  # noqa: E731
+    # A whole number may be larger than any other.
+    is_number = lambda value: isinstance(value, float) or (type(value) is int and abs(value) <= MOST)  # noqa: E731
     stages = len(entry("summary.sampled.iqm", list))
     for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
         for name in ("iqm", "low", "high"):
             values = entry(f"{curve}.{name}", list)
             right = len(values) == max(stages, 1) and all(map(is_number, values))
             refuse_unless(right, f"{curve}.{name}", f"{max(stages, 1)} numbers")
+    for name in ("returns", "returns_deterministic"):
+        if name in found:
+            shape = _shape(entry(name, list))
+            refuse_unless(shape[::2] == (len(seeds), stages), name, f"{stages} numbers for each task and each seed")
+    for share in entry("solved", list) if "solved" in found else []:
+        right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
+        refuse_unless(right, "solved", f"lists of {stages} numbers")
+    if "tasks" in found:
+        entry("tasks.count", int)
+        if "distinct" in found["tasks"]:
+            entry("tasks.distinct", int)
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
+
+
+def _shape(values: list[Any]) -> tuple[int, ...]:
+    """The shape of nested lists of numbers; of no length if they are anything else."""
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        return ()
+    return found.shape if found.dtype.kind in "if" else ()
 
 
 def solved_so_far(returns: Any, level: float) -> list[list[float]]:
@@ -195,13 +216,17 @@ def tasks_in_words(taken: dict[str, Any]) -> str:
     return f"{distinct} task{'s' if distinct > 1 else ''}, {f'{share} also' if seen else 'not'} trained on"
 
 
-def table(result: dict[str, Any]) -> str:
-    """Interquartile means over seeds and tasks, with intervals, per adaptation step or episode."""
+def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """Interquartile means over seeds and tasks, with intervals, per adaptation step or episode: names and cells.
+
+    The first row counts the steps or episodes.
+    """
     summary, references = result["summary"], result["references"]
     by_episode = result["axes"][2] == "episode"
     stages = range(by_episode, len(summary["sampled"]["iqm"]) + by_episode)
     rows = [("episode" if by_episode else "adaptation steps", [str(stage) for stage in stages])]
-    curves = {f"{name} policy": one for name, one in summary.items()} | {"from scratch": references["from_scratch"]}
+    curves = {f"{name} policy": one for name, one in summary.items() if name in ("sampled", "deterministic")}
+    curves |= {"from scratch": references["from_scratch"]}
     for name, one in curves.items():
         cells = zip(one["iqm"], one["low"], one["high"], strict=True)
         rows.append((name, [f"{iqm:.2f} [{low:.2f}, {high:.2f}]" for iqm, low, high in cells]))
@@ -211,8 +236,20 @@ def table(result: dict[str, Any]) -> str:
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
-    taken = result["tasks"]
-    often = f" ({taken['count']} adaptations)" if (taken["listed"] or taken["count"]) < taken["count"] else ""
-    title = f"return on {tasks_in_words(taken)}{often}, {len(result['seeds'])} seeds: IQM [95 % interval]"
+    return rows
+
+
+def title_of(result: dict[str, Any]) -> str:
+    """What the rows of an evaluation show."""
+    taken, count = result["tasks"], len(result["seeds"])
+    often = f" ({taken['count']} adaptations)" if (taken.get("listed") or taken["count"]) < taken["count"] else ""
+    seeds = f"{count} seed{'s' if count > 1 else ''}"
+    return f"return on {tasks_in_words(taken)}{often}, {seeds}: IQM [95 % interval]"
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows of an evaluation as aligned text."""
+    rows = rows_of(result)
     width = 2 + max(len(cell) for _, cells in rows for cell in cells)
-    return "\n".join([title, *(f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)])
+    lines = (f"{name:20s}" + "".join(f"{one:>{width}s}" for one in cells) for name, cells in rows)
+    return "\n".join([title_of(result), *lines])

@@ -151,13 +151,19 @@ def write_json(path: Path | None, content: Any) -> None:
     """Write a file whole or not at all; nothing where no path is given."""
     if path is None:
         return
-    text = json.dumps(content, indent=1) + "\n"
+    write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all, in UTF-8. A link there is replaced, not followed."""
+    # Names of files may hold what is no text.
+    how = {"encoding": "utf-8", "errors": "replace"}
     if path.exists() and not path.is_file():
         # Such as /dev/stdout: nothing may take its place.
-        path.write_text(text)
+        path.write_text(text, **how)
         return
     temporary = without_link(path.with_suffix(path.suffix + ".tmp"))
-    temporary.write_text(text)
+    temporary.write_text(text, **how)
     temporary.replace(path)
 
 

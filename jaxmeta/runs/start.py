@@ -142,8 +142,8 @@ def start(
         def begun(iteration: int) -> None:
             content = {"format": FORMAT, "experiment": experiment.config(), "preset": experiment.preset}
             content |= {"evaluation": dataclasses.asdict(evaluation), "run": before["run"], **here}
-            history = [*before["history"], {"from_iteration": iteration, **here}]
-            write_json(directory / CONFIG, {**content, "history": history})
+            part = {"from_iteration": iteration, **here, "compile_seconds": round(program.seconds, 1)}
+            write_json(directory / CONFIG, {**content, "history": [*before["history"], part]})
 
         if not resume and hosts.first():
             begun(0)

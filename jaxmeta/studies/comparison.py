@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxmeta.parts import USE
+from jaxmeta.runs.directory import RunError
+from jaxmeta.runs.evaluation import check_result
 from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.logging import read_csv
 
 OTHER_TASKS = ("observed", "repeat", "scaled", "held_out")
 """Settings that make other tasks of a family."""
@@ -35,6 +39,49 @@ class Beside(NamedTuple):
     label: str
     experiment: Experiment
     evaluation: dict[str, Any]
+
+
+def names_of(runs: Sequence[Path]) -> list[str]:
+    """What the directories of runs are called: by their last part, or in full if two of them share it."""
+    names = [run.resolve().name for run in runs]
+    names = names if len(set(names)) == len(set(runs)) else list(map(str, runs))
+    # A name may hold bytes that are no text.
+    return [name.encode("utf-8", "replace").decode() for name in names]
+
+
+def evaluated(run: Path) -> dict[str, Any]:
+    """What ``jaxmeta evaluate`` wrote into a run's directory, with the environment steps of training.
+
+    Raises:
+      RunError: nothing, or what is no evaluation; one line that says what to do.
+    """
+    path = run / "evaluation.json"
+    if not path.is_file():
+        raise RunError(f"{run} has no evaluation.json; make it with jaxmeta evaluate {run}")
+    anew = f"make it anew with jaxmeta evaluate {run} --overwrite"
+    try:
+        found = json.loads(path.read_text())
+        check_result(found)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError, OSError) as error:
+        raise RunError(f"{path} cannot be read ({type(error).__name__}); {anew}") from error
+    except ValueError as error:
+        raise RunError(f"{path}: {error}; {anew}") from error
+    kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
+    kept |= {name: found[name] for name in ("returns", "returns_deterministic", "tasks", "solved") if name in found}
+    without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
+    references = {name: without_returns(one) for name, one in found["references"].items()}
+    return {**kept, "env_steps": environment_steps(metrics(run)), "references": references}
+
+
+def metrics(run: Path) -> Rows:
+    """Rows of a run's ``metrics.csv``; none if there is no such file."""
+    return read_csv(run / "metrics.csv") if (run / "metrics.csv").is_file() else []
+
+
+def environment_steps(rows: Rows) -> float | None:
+    """Environment steps of training, mean over the seeds."""
+    last = {row["seed"]: row["env_steps"] for row in rows}
+    return sum(last.values()) / len(last) if last else None
 
 
 def side_by_side(
@@ -89,9 +136,9 @@ def _titles(keys: list[dict[str, Any]]) -> list[str]:
     titles = []
     for key in keys:
         of_family = [each for each in keys if each["family"][USE] == key["family"][USE]]
-        flat, others = _flat(key), [_flat(each) for each in of_family]
-        differs = [name for name in flat if any(other.get(name) != flat[name] for other in others)]
-        shown = [_words(name.removeprefix("family."), flat[name]) for name in differs if name != "family.use"]
+        own, others = flat(key), [flat(each) for each in of_family]
+        differs = [name for name in own if any(other.get(name) != own[name] for other in others)]
+        shown = [_words(name.removeprefix("family."), own[name]) for name in differs if name != "family.use"]
         titles.append(", ".join([key["family"][USE], *shown]))
     return titles
 
@@ -99,7 +146,7 @@ def _titles(keys: list[dict[str, Any]]) -> list[str]:
 def _labels(runs: list[tuple[str, Experiment]], panels: list[str]) -> list[str]:
     """The method of each, with what differs from the others of it on this family."""
     labels = []
-    settings = [_flat({n: v for n, v in one.tree.items() if n not in NOT_COMPARED}) for _, one in runs]
+    settings = [flat({n: v for n, v in one.tree.items() if n not in NOT_COMPARED}) for _, one in runs]
     for (place, experiment), panel, own in zip(runs, panels, settings, strict=True):
         kind = (experiment.method, experiment.family)
         others = [there for (_, one), there in zip(runs, settings, strict=True) if (one.method, one.family) == kind]
@@ -117,11 +164,12 @@ def _labels(runs: list[tuple[str, Experiment]], panels: list[str]) -> list[str]:
     return labels
 
 
-def _flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """A tree's values by their full names: ``{"outer": {"rate": 1}}`` as ``{"outer.rate": 1}``."""
     found: dict[str, Any] = {}
     for name, value in tree.items():
         full = f"{path}.{name}" if path else name
-        found |= _flat(value, full) if isinstance(value, dict) else {full: value}
+        found |= flat(value, full) if isinstance(value, dict) else {full: value}
     return found
 
 

@@ -97,6 +97,9 @@ def result_without_returns():
         ("tasks", [], "tasks: must be a table"),
         ("tasks.distinct", "two", "tasks.distinct: must be a whole number"),
         ("tasks.listed", "none", "tasks.listed: must be a whole number"),
+        ("references.optimum.iqm", 10**400, "references.optimum.iqm: must be a number"),
+        ("returns", [[[0.0, None]]], "returns: must be 2 numbers for each task and each seed"),
+        ("returns_deterministic", [[0.0, 1.0]], "returns_deterministic: must be 2 numbers for each task and each seed"),
     ],
 )
 def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused, described, path, value, message):
@@ -128,7 +131,7 @@ def test_a_label_for_two_runs_and_returns_that_are_missing_are_one_line(refused,
 def test_a_run_from_scratch_without_its_episodes_is_one_line(described, monkeypatch, capsys):
     run = described("from-scratch")
     one = comparison.Beside("navigation", "from-scratch", jaxmeta.experiment("from-scratch"), {"protocol": {}})
-    monkeypatch.setattr(compare, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
+    monkeypatch.setattr(comparison, "metrics", lambda run: [{"seed": 0, "env_steps": 1.0, "iteration": 1}])
     with pytest.raises(SystemExit):
         compare.training(run, one)
     entry = f"{run / 'evaluation.json'}: protocol.episodes: must be a whole number"

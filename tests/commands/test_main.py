@@ -37,6 +37,7 @@ sys.exit(code)
         (("evaluate", "--help"), 0, "usage: jaxmeta evaluate"),
         (("render", "--help"), 0, "usage: jaxmeta render"),
         (("compare", "--help"), 0, "usage: jaxmeta compare"),
+        (("report", "--help"), 0, "usage: jaxmeta report"),
         (("regret", "--help"), 0, "usage: jaxmeta regret"),
         (("model-errors", "--help"), 0, "usage: jaxmeta model-errors"),
     ],

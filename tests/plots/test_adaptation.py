@@ -109,3 +109,14 @@ def test_a_place_a_label_names_what_its_first_point_is(results, first, stages):
     np.testing.assert_allclose(
         [line.get_ydata()[0] for line in starts], [one["summary"]["sampled"]["iqm"][0] for one in results]
     )
+
+
+def test_labels_are_no_formulas(tmp_path):
+    for draw in (plots.comparison, plots.adaptation_by_label):
+        plots.save(draw([("$a$", "$x^{$", BY_STEP)]), tmp_path / "x.png")
+
+
+def test_many_labels_have_places_and_few_share_a_panel():
+    many = [("a", str(label), BY_STEP) for label in range(7)]
+    assert plots.side_by_side(many).axes[0].get_ylabel() == "a"
+    assert plots.side_by_side(many[:6]).axes[0].get_title() == "a"

@@ -35,3 +35,15 @@ def test_a_learner_with_a_memory_has_a_first_and_a_last_episode():
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["first episode", "last episode"]
     figure = plots.sample_efficiency([("a", "rl2", ROWS)], stages=plots.EPISODES)
     assert figure.get_supylabel().split() == ["return,", "last", "episode,", "training", "tasks"]
+
+
+def test_seeds_are_thin_lines_that_no_legend_names():
+    (ax,) = plots.learning_curve(ROWS, per_seed=True).axes
+    assert [line.get_label() for line in ax.lines[:4]] == ["before adaptation", "_seed 0", "_seed 1", "_seed 2"]
+    np.testing.assert_array_equal(ax.lines[-1].get_ydata(), [3.0, 4.0])
+    assert len(ax.get_legend().get_texts()) == 2
+
+
+def test_a_single_iteration_is_a_point():
+    (ax,) = plots.learning_curve([row for row in ROWS if row["env_steps"] == 10.0]).axes
+    assert [line.get_marker() for line in ax.lines] == ["o", "o"]
