@@ -2,7 +2,7 @@
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-COLUMNS = ("panel", "label", "kind", "place", "x", "y", "low", "high")
+COLUMNS: tuple[str, ...] = ("panel", "label", "kind", "place", "x", "y", "low", "high")
 """Of ``drawn``: the title of the axes, what the legend calls it, and what it is: ``points`` (with ``low`` and ``high``
 where there are bars), ``line``, ``level`` (a line across, at ``y``), ``band`` (from ``low`` to ``high``), ``bar``,
 ``dots`` or ``image`` (``y`` in row ``place`` and column ``x``). ``place`` is the word there on an axis of words."""
@@ -57,7 +57,7 @@ def _of(ax: Axes) -> list[Row]:
             rows += _line(ax, line, by_colour)
     for one in ax.collections:
         if isinstance(one, PolyCollection):
-            label = _label(one) or by_colour.get(to_rgb(one.get_facecolor()[0]), "")
+            label = _label(one) or by_colour.get(to_rgb(cast(Any, one.get_facecolor())[0]), "")
             rows += [row for path in one.get_paths() for row in _band(path.vertices, label)]
         elif isinstance(one, PathCollection):
             rows += [{"label": _label(one), "kind": "dots", "x": x, "y": y} for x, y in np.asarray(one.get_offsets())]
@@ -90,7 +90,7 @@ def _points(ax: Axes, container: ErrorbarContainer, label: str) -> list[Row]:
 
 def _line(ax: Axes, line: Line2D, by_colour: dict[Any, str]) -> list[Row]:
     if line.get_transform() == ax.get_yaxis_transform():
-        return [{"label": _label(line), "kind": "level", "y": line.get_ydata()[0]}]
+        return [{"label": _label(line), "kind": "level", "y": float(np.asarray(line.get_ydata())[0])}]
     label = _label(line) or by_colour.get(to_rgb(line.get_color()), "")
     kind = "dots" if line.get_linestyle() == "None" else "line"
     return [{"label": label, "kind": kind, **_place(ax, x, y)} for x, y in _numbers(line)]
