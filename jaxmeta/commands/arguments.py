@@ -35,8 +35,8 @@ def command(
     """Make a function a command's ``main(argv) -> exit status``: its parameters are the arguments, its docstring helps.
 
     The command is called as its module. Flags that are paths are files to be written: their folders must exist, and the
-    names of ``FIGURES`` must have one of the ``endings``. Of ``runs`` at least one must be named. ``ranges``
-    say what a number, or each of several, must be at least; or at least and at most.
+    names of ``FIGURES`` must have one of the ``endings``; without endings those are folders. Of ``runs`` at least one
+    must be named. ``ranges`` say what a number, or each of several, must be at least; or at least and at most.
     """
 
     def decorated(function: Callable[..., None]) -> Callable[..., int]:
@@ -63,7 +63,7 @@ def _check(arguments: dict[str, Any], ranges: dict[str, int | tuple[int, int]], 
         arguments = {**arguments, **vars(group)}
     for name, value in arguments.items():
         for path in value if isinstance(value, tuple) and name in FIGURES else (value,):
-            if isinstance(path, Path) and name != "run":
+            if isinstance(path, Path) and name != "run" and (endings or name not in FIGURES):
                 check_file(f"--{name.replace('_', '-')}", path, endings if name in FIGURES else ())
     if not arguments.get("runs", True):
         fail("RUNS: name the directory of at least one run")

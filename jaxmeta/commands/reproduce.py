@@ -25,7 +25,7 @@ ALL = "all"
 REPOSITORY = Path(jaxmeta.__file__).parents[1]
 
 
-@command(jobs=1)
+@command(endings=(), jobs=1)
 def main(
     name: Positional[str] = "",
     *,

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from jaxmeta import registry
 
-NOTED = ("compare", "regret", "render")
+NOTED = ("compare", "regret", "report")
 """Commands whose figures say that the budget is reduced."""
 
 

@@ -1,0 +1,117 @@
+"""Recipes: their commands can be given, and a small one is made, gone on with, and judged by its bands."""
+
+import json
+import tomllib
+
+import pytest
+
+from jaxmeta.commands import reproduce, train
+from jaxmeta.studies import reproduction
+
+SMALL = tomllib.loads("""
+title = "A small one"
+seconds = { full = 20, quick = 10 }
+
+[[runs]]
+name = "run-{each}"
+each = ["a", "b"]
+quick-each = ["a"]
+train = "maml navigation --episodes 2 --policy.hidden 4 --family.horizon 5 --meta-batch 2 --iterations 9 --eval.tasks 2"
+quick = "--iterations 3 --eval.steps 1"
+
+[[steps]]
+command = "compare runs/run-* --out a.png a.csv --json a.json"
+
+[[steps]]
+command = "compare runs/run-b"
+quick = false
+
+[[bands]]
+of = "return"
+file = "a.json"
+where = { method = "maml" }
+value = "summary.sampled.iqm.0"
+quick = [-100.0, 0.0]
+published = -1.5
+
+[[bands]]
+of = "seeds"
+file = "a.json"
+value = "seeds.3"
+full = [0, 1]
+quick = [0, 1]
+""")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(reproduction, "_contents", lambda: {"small": SMALL})
+
+
+@pytest.mark.parametrize("quick", [True, False])
+@pytest.mark.parametrize("name", reproduction.names())
+def test_the_runs_of_every_recipe_can_be_given(name, quick, tmp_path):
+    recipe = reproduction.recipe(name, quick=quick)
+    for run, arguments in recipe.runs.items():
+        parsed = train.parse([*arguments, "--out", str(tmp_path / run)])
+        assert parsed.experiment.method in arguments
+    assert recipe.seconds <= 180 or not quick
+    for step in recipe.steps:
+        assert "runs/" not in step, "names runs that there are none of"
+    for band in recipe.bands:
+        assert band["band"][0] < band["band"][1]
+
+
+def test_flags_of_a_reduced_budget_replace_those_of_the_full_one():
+    merged = reproduction.merged("rl2 line --a 1 2 --b --c x", "--a 3 --d 4")
+    assert merged == ["rl2", "line", "--a", "3", "--b", "--c", "x", "--d", "4"]
+    quick, full = (reproduction.made("small", SMALL, quick=quick) for quick in (True, False))
+    assert list(full.runs) == ["run-a", "run-b"]
+    assert full.steps[0][:3] == ["compare", "runs/run-a", "runs/run-b"]
+    assert full.steps[1] == ["compare", "runs/run-b"]
+    assert list(quick.runs) == ["run-a"]
+    assert len(quick.steps) == 1
+    assert quick.steps[0][-1].startswith("Reduced budget")
+
+
+def test_a_small_one_is_made_gone_on_with_and_judged(small, tmp_path, capfd):
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as ended:
+        reproduce.main(["small", "--quick", "--out", str(out)])
+    assert ended.value.code == 1
+    said = capfd.readouterr().out
+    assert "| return |" in said
+    assert "| inside |" in said
+    assert "not there" in said
+    result = json.loads((out / "result.json").read_text())
+    assert [one["inside"] for one in result["numbers"]] == [True, False]
+    assert result["numbers"][0]["published"] == -1.5
+    files = {name: (out / name).read_bytes() for name in ("a.png", "a.csv", "a.json", "result.json")}
+
+    # What is done is not done again; what is missing is.
+    steps = json.loads((out / "steps.json").read_text())
+    (last,) = [words for words in steps if words.startswith("compare")]
+    (out / "steps.json").write_text(json.dumps({name: entry for name, entry in steps.items() if name != last}))
+    with pytest.raises(SystemExit):
+        reproduce.main(["small", "--quick", "--out", str(out)])
+    said = capfd.readouterr().out
+    assert "$ compare" in said
+    assert "$ train" not in said
+    assert files == {name: (out / name).read_bytes() for name in files}
+
+
+def test_what_cannot_be_made_is_one_line(small, refused, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+    assert "is not empty and holds no reproduction" in refused(reproduce.main, "small", "--out", tmp_path)
+    (tmp_path / "steps.json").write_text(json.dumps({"began": {"command": "jaxmeta reproduce other", "jaxmeta": "0"}}))
+    assert "holds jaxmeta reproduce other, begun with jaxmeta 0" in refused(reproduce.main, "small", "--out", tmp_path)
+    assert "unknown" in refused(reproduce.main, "smal")
+
+
+def test_recipes_are_listed_and_their_commands_shown(small, capsys):
+    assert reproduce.main([]) == 0
+    assert "small                     20 s      10 s  A small one" in capsys.readouterr().out
+    assert reproduce.main(["small", "--quick", "--commands"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("jaxmeta train maml navigation --episodes 2")
+    assert second.startswith("jaxmeta compare runs/run-a --out a.png a.csv")
