@@ -24,7 +24,7 @@ def test_goals_held_out_are_evaluated_on_and_a_run_keeps_them_out(printed, refus
     printed(train.main, "maml", "gridnavi", *small.split(), "--held-out", 3, "--no-evaluate", "--out", run)
     how = ("--steps", 0, "--episodes", 1, "--greedy-episodes", 1)
     table = printed(evaluate.main, run, *how, "--tasks", 7)
-    assert "return on 3 tasks, not trained on (7 adaptations), 1 seeds: IQM" in table
+    assert "return on 3 tasks, not trained on (7 adaptations), 1 seed: IQM" in table
     tasks = json.loads((run / "evaluation.json").read_text())["tasks"]
     assert (tasks["distinct"], tasks["seen_in_training"]) == (3, 0)
     assert "return on 6 tasks, each also trained on, 1" in printed(
