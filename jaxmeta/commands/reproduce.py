@@ -140,7 +140,10 @@ class Reproduction:
 
     def done(self) -> dict[str, Any]:
         """What ``steps.json`` holds."""
-        return json.loads(self.log.read_text()) if self.log.exists() else {}
+        try:
+            return dict(json.loads(self.log.read_text())) if self.log.exists() else {}
+        except (ValueError, TypeError):
+            fail(f"{self.log}: cannot be read; choose another folder, or remove this one")
 
     def note(self, name: str, content: Any) -> None:
         """Put an entry into ``steps.json``."""

@@ -105,6 +105,9 @@ def test_what_cannot_be_made_is_one_line(small, refused, tmp_path):
     assert "is not empty and holds no reproduction" in refused(reproduce.main, "small", "--out", tmp_path)
     (tmp_path / "steps.json").write_text(json.dumps({"began": {"command": "jaxmeta reproduce other", "jaxmeta": "0"}}))
     assert "holds jaxmeta reproduce other, begun with jaxmeta 0" in refused(reproduce.main, "small", "--out", tmp_path)
+    for damaged in ("", "[1]", "null"):
+        (tmp_path / "steps.json").write_text(damaged)
+        assert "steps.json: cannot be read" in refused(reproduce.main, "small", "--out", tmp_path)
     assert "unknown" in refused(reproduce.main, "smal")
 
 
