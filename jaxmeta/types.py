@@ -11,7 +11,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
-from gymnax.environments import environment
+
+from jaxmeta.put_off import put_off
+
+with put_off("matplotlib.pyplot", "seaborn"):
+    from gymnax.environments import environment
 
 Array = jax.Array
 PyTree = Any

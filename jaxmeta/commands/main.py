@@ -1,6 +1,7 @@
 """``jaxmeta COMMAND``: finds the command, imports it, and runs it. Nothing heavy is imported before."""
 
 import importlib
+import os
 import sys
 
 from jaxmeta import registry
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
 def as_a_process(*command: str) -> int:
     """What ``jaxmeta``, ``python -m jaxmeta`` and the scripts run, the last with the command that they are."""
     one_line_signals()
+    # Where compiled programs are kept, the many small ones are kept too.
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     return main([*command, *sys.argv[1:]])
 
 

@@ -196,6 +196,8 @@ def compiled_chunk(
         part = PartitionSpec(SEEDS)
         step_all = jax.shard_map(step_all, in_specs=part, out_specs=part, axis_names={SEEDS}, check_vma=False)
 
+    step_all = jax.jit(step_all)  # Traced once, for its types and in the loop.
+
     def run_fn(states: TrainState, count: Array) -> tuple[TrainState, Info]:
         with contextlib.nullcontext() if mesh is None else jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return run_on_mesh(states, count)
