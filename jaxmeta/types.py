@@ -187,6 +187,7 @@ class MetaAlgorithm(NamedTuple):
       adapt: ``adapt(key, theta, task) -> (phi, Lifetime)``: what a user runs on a new task.
       learner: the learner that ``adapt`` collects with.
       greedy: the same learner, acting by the mode of its distribution: for evaluation of ``phi``, not for exploration.
+      estimator: fills in the advantages of a batch of episodes before ``learner.absorb`` is given it.
       gate: which experts act, at observations ``[E, T, O]`` that a batch of episodes or a lifetime met and by the fast
         state that it began with; ``None`` where the policy is a single network.
     """
@@ -196,4 +197,5 @@ class MetaAlgorithm(NamedTuple):
     adapt: Callable[[Key, Theta, Task], tuple[Phi, Lifetime]]
     learner: Learner
     greedy: Learner
+    estimator: Estimator
     gate: Gate | None = None

@@ -90,7 +90,7 @@ def compose(
         parts = (tasks.env, batch, learner, state.theta, estimator)
         return learn(state, collect_lifetimes(keys, *parts, **sizes, task_chunk=task_chunk)[1])
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, estimator, gate)
 
 
 def learning(

@@ -87,4 +87,4 @@ def es_maml(
         info = {"loss": -jnp.mean(after), "grad_norm": optax.global_norm(gradient)}
         return guarded(state, new, {**info, **summarise(tasks.env, merged)})
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), gate)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), estimator, gate)

@@ -111,7 +111,7 @@ def mql(
         check_contract(tasks, learner, adaptation_steps=adaptation_steps, episodes=1)
         gate = base.gate
         of_phi = None if gate is None else lambda theta, phi, obs: gate(phi.network, phi.memory, obs)
-        return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, of_phi)
+        return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, identity_estimator, of_phi)
 
     return r2d2(tasks, extension=extension, **settings)
 

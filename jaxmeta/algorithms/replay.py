@@ -148,7 +148,7 @@ def replay_method(
         info = {**info, **report(replay.iteration), **summarise(tasks.env, lifetimes)}
         return guarded(state, MetaState(theta, replay._replace(iteration=replay.iteration + 1)), info)
 
-    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, gate)
+    return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, estimator, gate)
 
 
 def _with_iteration(collecting: Callable[[Array], Learner]) -> Learner:

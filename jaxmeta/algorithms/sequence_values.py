@@ -56,7 +56,7 @@ def sequence_values(
     segment = tasks.horizon - burn_in if segment is None else segment
     check_least(1, n_step=n_step, segment=segment)
     check_least(0, burn_in=burn_in)
-    if (tasks.horizon - burn_in) % segment:
+    if tasks.horizon <= burn_in or (tasks.horizon - burn_in) % segment:
         rest = f"the lifetime's {tasks.horizon} steps" + (f" but for {burn_in} of burn-in" if burn_in else "")
         raise ValueError(f"segment: got {segment}; must divide {rest}")
     window, count = burn_in + segment, (tasks.horizon - burn_in) // segment

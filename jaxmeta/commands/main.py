@@ -11,6 +11,7 @@ COMMANDS = {
     "train": "meta-train a method across a family of tasks; save, evaluate on test tasks, and plot",
     "plan": "what train would take with the same arguments: memory, steps, and what to change where it does not fit",
     "evaluate": "evaluate a run on test tasks: returns, reference lines, intervals",
+    "export": "write a run as a folder of weights and compiled functions that needs no jaxmeta",
     "replay": "adapt once more to the tasks of a run whose updates were not finite",
     "render": "draw what a run does in test tasks: PNG and GIF",
     "compare": "put evaluated runs side by side, in a figure and a table",

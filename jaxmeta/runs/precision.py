@@ -36,5 +36,6 @@ def with_precision(algorithm: MetaAlgorithm, precision: str) -> MetaAlgorithm:
         at_precision(algorithm.adapt),
         of_learner(algorithm.learner),
         of_learner(algorithm.greedy),
+        at_precision(algorithm.estimator),
         None if algorithm.gate is None else at_precision(algorithm.gate),
     )

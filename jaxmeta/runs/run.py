@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxmeta import parts
+from jaxmeta.data import absorbs, adapt_on
 from jaxmeta.registry import RegistryError
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation, evaluate
 from jaxmeta.runs.experiment import Experiment, from_config
 from jaxmeta.runs.logging import write_json
-from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
+from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta, Trajectory
 
 CONFIG = "config.json"
 FORMAT = 3
@@ -68,6 +70,32 @@ class Run:
         """
         action, _, _, phi = self.algorithm.greedy.act(key, self.theta, phi, obs)
         return action, phi
+
+    def adapt_on(self, trajectory: Trajectory, phi: Phi | None = None) -> Phi:
+        """The fast state after episodes that you recorded, from ``jaxmeta.data.recorded``.
+
+        Args:
+          trajectory: leaves ``[E, T, ...]``.
+          phi: the fast state that they were acted with, if not that before any adaptation.
+
+        Raises:
+          ValueError: a method that adapts by acting and learns nothing from whole episodes, or numbers that are not
+            finite.
+        """
+        if not absorbs(self.algorithm, self.theta, trajectory):
+            raise ValueError(
+                f"adapt_on: {self.config.method} adapts while it acts: give the observations to act, one by one"
+            )
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(trajectory)):
+            raise ValueError("adapt_on: the trajectory holds numbers that are not finite")
+        phi = self.algorithm.learner.begin(self.theta) if phi is None else phi
+        return jax.jit(adapt_on, static_argnums=0)(self.algorithm, self.theta, phi, trajectory)
+
+    def export(self, path: str | Path, *, platforms: tuple[str, ...] = ("cpu", "cuda", "tpu")) -> Path:
+        """Write weights and compiled functions into a new folder that needs no jaxmeta: see ``runs.export``."""
+        from jaxmeta.runs.export import export
+
+        return export(self, path, platforms=platforms)
 
     def evaluate(
         self, *, write: bool = False, report: Callable[[int, int], None] = lambda done, total: None, **protocol: Any
