@@ -9,7 +9,7 @@ from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, grid, heat_map, subp
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
-    """Regret of each method, a panel a setting, with standard errors over tasks; seeds of a run are small dots.
+    """Regret of each method, a panel a setting, with standard errors; seeds of a run are small dots.
 
     A row is ``{"problem", ...setting, "run", "method", "regret", "regret_stderr", ...}``, with ``seeds`` if it is a
     run's mean, and ``seed`` if it is one of its seeds. Methods that several runs were set beside are drawn once.
@@ -35,7 +35,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         ax.set_yticks(range(len(methods)), labels)
         ax.set_title(setting, fontsize=8 if len(setting) < 40 else 7)
         ax.set(ylim=(-0.6, len(methods) - 0.4))
-    figure.supxlabel("regret of a lifetime (± standard error; dots are seeds)", fontsize=9)
+    figure.supxlabel("regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)", fontsize=9)
     return figure
 
 

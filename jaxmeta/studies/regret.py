@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -168,12 +169,15 @@ def compare(
 
     returns = np.stack([np.asarray(act(theta)) for theta in of_each_seed(run.thetas)])
     ours = returns.mean(axis=0)
+    of_seeds = seeds_stderr(returns.sum(axis=2).mean(axis=1))
 
     def row(method: str, values: np.ndarray, **more: Any) -> Row:
         total = np.asarray(values, np.float64).sum(axis=1)
         numbers: dict[str, Any] = {"tasks": count}
+        averaged = {"mean": "seeds" in more, "regret": "seeds" in more, "behind": not {"seed", "seeds"} & set(more)}
         for name, each in (("mean", total), ("regret", problem.optimum - total), ("behind", ours.sum(axis=1) - total)):
-            numbers[name], numbers[f"{name}_stderr"] = estimate(each)
+            numbers[name], of_tasks = estimate(each)
+            numbers[f"{name}_stderr"] = math.hypot(of_tasks, of_seeds) if averaged[name] else of_tasks
         acted = {"run": run.directory.name, "method": method, "deterministic": deterministic}
         return {**problem.setting, **acted, **more, **numbers, "by_episode": values.mean(axis=0).tolist()}
 
@@ -184,6 +188,14 @@ def compare(
     if references:
         rows += [row(name, simulate()) for name, simulate in problem.methods.items()]
     return rows, problem
+
+
+def seeds_stderr(means: np.ndarray) -> float:
+    """Standard error of a mean over seeds, from the mean return of each, ``[S]``; 0 where there is only one.
+
+    Beside that of the tasks, which are the same for all seeds, it makes up the whole: their squares add.
+    """
+    return float(np.std(means, ddof=1) / math.sqrt(len(means))) if len(means) > 1 else 0.0
 
 
 def table(rows: list[Row], problem: Problem) -> str:
@@ -197,5 +209,6 @@ def table(rows: list[Row], problem: Problem) -> str:
         cells = [f"{row[name]:.3f} ± {row[f'{name}_stderr']:.3f}" for name in ("mean", "regret", "behind")]
         lines.append((row["method"] + which, cells))
     lines += [(f"{name}, published", [f"{value:.1f}"]) for name, value in problem.published.items()]
-    head = f"\n{setting}; {rows[0]['tasks']} tasks, mean ± standard error over tasks\n"
+    also = " and, in means of seeds, over seeds" if rows[0]["seeds"] > 1 else ""
+    head = f"\n{setting}; {rows[0]['tasks']} tasks, mean ± standard error over tasks{also}\n"
     return head + reference_tables.aligned(lines, 28, 20)

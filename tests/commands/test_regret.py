@@ -55,7 +55,16 @@ def test_a_bandit_learner_and_the_simulated_methods_meet_the_same_tasks(trained,
     np.testing.assert_allclose(rows[0]["mean"] + rows[0]["regret"], 6 * best.mean(), rtol=1e-5)
     # Six pulls by a policy that has learned nothing yet are worth about three.
     assert abs(rows[0]["mean"] - 3.0) < 0.3
-    assert "bayes-optimal, exact" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "bayes-optimal, exact" in out
+    assert "standard error over tasks and, in means of seeds, over seeds" in out
+    # What an average over two seeds is uncertain by: half their difference, and what tasks add.
+    apart = abs(rows[1]["mean"] - rows[2]["mean"]) / 2
+    for name in ("mean", "regret"):
+        assert rows[0][f"{name}_stderr"] > apart > 0
+    assert all(row["behind_stderr"] > apart for row in rows[3:])
+    of_tasks = rows[0]["mean_stderr"] ** 2 - apart**2
+    assert 0.5 * rows[1]["mean_stderr"] ** 2 < of_tasks < 1.01 * max(row["mean_stderr"] ** 2 for row in rows[1:3])
 
 
 def test_lifetimes_in_mdps_are_worth_what_their_actions_pay_on_average(trained, tmp_path):
