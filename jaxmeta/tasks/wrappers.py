@@ -337,9 +337,11 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
     """``features(task) -> [F]``: the numbers of a task, in the pytree's order, that vary between tasks of the family.
 
-    Which ones do is found once, from 16 tasks that are drawn by a fixed key.
+    Which ones do is found once: from all tasks where they are listed, and else from 1,024 that are drawn by a fixed key.
     """
-    batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 16))
+    batch = tasks.every
+    if batch is None:
+        batch = jax.jit(jax.vmap(tasks.sample))(jax.random.split(jax.random.key(0), 1024))
     leaves = [np.asarray(numbers(leaf)) for leaf in jax.tree.leaves(batch)]
     varies = [np.flatnonzero(np.any(leaf != leaf[:1], axis=0)) for leaf in leaves]
 

@@ -129,6 +129,14 @@ def test_revealed_tasks_end_in_what_varies():
     assert tasks.reveal_task(tasks.make("cartpole")).env.observation_space().shape == (4 + 7,)
 
 
+def test_who_is_told_the_task_can_tell_all_listed_tasks_apart():
+    # One arm in ten pays at its own value: few draws do not show that each of them may.
+    family = tasks.make("informative-bandit")
+    features = np.asarray(jax.vmap(tasks.varying_features(family))(family.every))
+    assert features.shape == (10, 11)
+    assert len(np.unique(features, axis=0)) == 10
+
+
 def test_revealed_features_of_ones_own():
     family = tasks.make("gridnavi")
     revealed = tasks.reveal_task(family, lambda task: jax.nn.one_hot(task.goal[0], 5))
