@@ -33,7 +33,7 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
         draw_interval(ax, places, evaluation["summary"][name], color=colour, label=f"{name} policy", capsize=3)
     scratch = {"color": BEFORE, "markersize": 4, "label": "from scratch, same data"}
     ax.plot(places, references["from_scratch"]["iqm"], "s-", **scratch)
-    draw_references(ax, references)
+    draw_references(ax, references, first=int(episodes))
     ax.set(
         xlabel="episode" if episodes else "adaptation steps",
         ylabel=textwrap.fill(_words([evaluation]), 48),
@@ -68,9 +68,10 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
                 ax.plot(seed, color=colour, linewidth=0.5, alpha=0.6)
         for (label, colour, _), one in zip(runs, sampled, strict=True):
             draw_interval(ax, range(len(one["iqm"])), one, color=colour, label=label, capsize=2, markersize=4)
-        references = runs[0][2]["references"]
+        # Those of the first run, and what only others know.
+        references = {name: line for _, _, one in reversed(runs) for name, line in one["references"].items()}
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
-        draw_references(ax, references)
+        draw_references(ax, references, first=0)
         ax.set(xticks=range(max(len(one["iqm"]) for one in sampled)))
 
     words = ("adaptation steps", "episodes before this one")

@@ -35,7 +35,9 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         ax.set_yticks(range(len(methods)), labels)
         ax.set_title(setting, fontsize=8 if len(setting) < 40 else 7)
         ax.set(ylim=(-0.6, len(methods) - 0.4))
-    figure.supxlabel("regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)", fontsize=9)
+    figure.supxlabel(
+        "regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)", fontsize=9
+    )
     return figure
 
 

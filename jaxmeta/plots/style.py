@@ -147,11 +147,25 @@ def draw_interval(ax: Axes, places: Any, interval: dict[str, Any], **style: Any)
     ax.errorbar(places, middle, yerr=margins, marker="o", **style)
 
 
-def draw_references(ax: Axes, references: dict[str, Any]) -> None:
-    """Lines at the return of the random policy and, where it is known, of the exact optimum."""
+def draw_references(ax: Axes, references: dict[str, Any], first: int | None = None) -> None:
+    """Lines at the return of the random policy and, where known, of the optimum of who is told the task.
+
+    The Bayes optimum, of who is not told it, has a point for each episode, the first of them at ``first``.
+    """
     ax.axhline(references["random_policy"]["iqm"], color=MUTED, linestyle=":", label="random policy")
     if "optimum" in references:
-        ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="exact optimum")
+        ax.axhline(references["optimum"]["iqm"], color="black", linestyle="--", label="optimum, told the task")
+    if "bayes_optimum" in references and first is not None:
+        bayes = references["bayes_optimum"]["iqm"]
+        ax.plot(
+            first + np.arange(len(bayes)),
+            bayes,
+            color="black",
+            marker="_",
+            markersize=9,
+            linewidth=0.8,
+            label="Bayes optimum",
+        )
 
 
 def by_episode(evaluation: dict[str, Any]) -> bool:

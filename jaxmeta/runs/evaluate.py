@@ -11,6 +11,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.data import collect_episodes, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
+from jaxmeta.runs.bayes import bayes_optimum
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
@@ -202,6 +203,8 @@ def evaluate_run(
         # A lifetime's optimum is that of all its episodes.
         episodes = tasks.env.episodes if isinstance(tasks.env, LifetimeEnv) else 1
         references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
+    if (best := bayes_optimum(tasks, batch)) is not None:
+        references["bayes_optimum"] = best
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,

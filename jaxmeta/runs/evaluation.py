@@ -168,7 +168,9 @@ def check_result(found: Any) -> None:
     # A whole number may be larger than any other.
     is_number = lambda value: isinstance(value, float) or (type(value) is int and abs(value) <= MOST)  # noqa: E731
     stages = len(entry("summary.sampled.iqm", list))
-    for curve in ("summary.sampled", "summary.deterministic", "references.from_scratch"):
+    curves = ["summary.sampled", "summary.deterministic", "references.from_scratch"]
+    curves += ["references.bayes_optimum"] if "bayes_optimum" in entry("references", dict) else []
+    for curve in curves:
         for name in ("iqm", "low", "high"):
             values = entry(f"{curve}.{name}", list)
             right = len(values) == max(stages, 1) and all(map(is_number, values))
@@ -230,9 +232,11 @@ def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     for name, one in curves.items():
         cells = zip(one["iqm"], one["low"], one["high"], strict=True)
         rows.append((name, [f"{iqm:.2f} [{low:.2f}, {high:.2f}]" for iqm, low, high in cells]))
-    for name in ("random_policy", "optimum"):
+    if "bayes_optimum" in references:
+        rows.append(("Bayes optimum", [f"{value:.2f}" for value in references["bayes_optimum"]["iqm"]]))
+    for name, words in (("random_policy", "random policy"), ("optimum", "told the task")):
         if name in references:
-            rows.append((name.replace("_", " "), [f"{references[name]['iqm']:.2f}"]))
+            rows.append((words, [f"{references[name]['iqm']:.2f}"]))
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))

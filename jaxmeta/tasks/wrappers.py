@@ -337,7 +337,7 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:
     """``features(task) -> [F]``: the numbers of a task, in the pytree's order, that vary between tasks of the family.
 
-    Which ones do is found once: from all tasks where they are listed, and else from 1,024 that are drawn by a fixed key.
+    Which ones do is found once: from all tasks where they are listed, and else from 1,024 that a fixed key draws.
     """
     batch = tasks.every
     if batch is None:

@@ -56,7 +56,7 @@ def test_a_curve_is_against_steps_from_0_or_episodes_from_1(result, places, word
     )
     assert len(lines_at(ax, -7.0)) == 1
     assert len(lines_at(ax, 9.0)) == ("optimum" in result["references"])
-    assert ("exact optimum" in legend(figure)) == ("optimum" in result["references"])
+    assert ("optimum, told the task" in legend(figure)) == ("optimum" in result["references"])
 
 
 def test_a_comparison_has_a_panel_a_family_a_colour_a_label_and_names_both_axes():
@@ -66,9 +66,21 @@ def test_a_comparison_has_a_panel_a_family_a_colour_a_label_and_names_both_axes(
     colour = [matplotlib.colors.to_hex(ax.containers[-1].lines[0].get_color()) for ax in (left, right)]
     assert colour[0] == colour[1]
     assert figure.get_supxlabel() == "adaptation steps, or episodes before this one"
-    assert sorted(legend(figure)) == ["exact optimum", "from scratch", "maml", "random policy", "rl2"]
+    assert sorted(legend(figure)) == ["from scratch", "maml", "optimum, told the task", "random policy", "rl2"]
     assert plots.comparison([("a", "rl2", BY_EPISODE)]).get_supxlabel() == "episodes before this one"
     assert plots.comparison([("a", "maml", BY_STEP)]).get_supxlabel() == "adaptation steps"
+
+
+def test_the_bayes_optimum_has_a_point_for_each_episode_whichever_run_knows_it():
+    known = {**BY_EPISODE, "references": {**BY_EPISODE["references"], "bayes_optimum": {"iqm": [4.0, 11.0]}}}
+    for figure, places in (
+        (plots.adaptation_curve(known), [1, 2]),
+        (plots.comparison([("a", "maml", BY_STEP), ("a", "rl2", known)]), [0, 1]),
+    ):
+        (line,) = (line for line in figure.axes[0].lines if line.get_label() == "Bayes optimum")
+        np.testing.assert_array_equal(line.get_xdata(), places)
+        np.testing.assert_array_equal(line.get_ydata(), [4.0, 11.0])
+        assert "Bayes optimum" in legend(figure)
 
 
 def test_figures_say_which_tasks_returns_are_of():
