@@ -71,6 +71,9 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
         references = runs[0][2]["references"]
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
         draw_references(ax, references)
+        for label, returns in references.get("published", {}).items():
+            hollow = {"color": "black", "markerfacecolor": "none", "markersize": 5}
+            ax.plot(returns[: len(sampled[0]["iqm"])], "D", **hollow, label=f"published, {label}")
         ax.set(xticks=range(max(len(one["iqm"]) for one in sampled)))
 
     words = ("adaptation steps", "episodes before this one")

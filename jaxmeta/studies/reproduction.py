@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from jaxmeta import registry
 
-NOTED = ("compare", "regret", "report")
+NOTED = ("compare", "regret", "render", "report")
 """Commands whose figures say that the budget is reduced."""
 
 
