@@ -192,6 +192,8 @@ def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _words(name: str, value: Any) -> str:
+    if name == "observed" and not value:
+        return "all observed"
     if isinstance(value, (list, tuple)):
         value = " ".join(map(str, value))
     return f"{name.replace('_', ' ')} {value}"
