@@ -9,6 +9,7 @@ import tyro
 
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import fail, of_flags
+from jaxmeta.commands.figures import Figures
 from jaxmeta.runs.evaluation import Evaluation, check_evaluation
 
 if typing.TYPE_CHECKING:
@@ -21,6 +22,7 @@ EVALUATION = "evaluation.json"
 def main(
     run: tyro.conf.Positional[Path],
     evaluation: typing.Annotated[Evaluation, tyro.conf.arg(name="")],
+    figures: tyro.conf.OmitArgPrefixes[Figures],
     *,
     checkpoint: int | None = None,
     json: Path | None = None,
@@ -31,6 +33,7 @@ def main(
     Args:
       run: The run's directory.
       evaluation: How.
+      figures: How the curves are written.
       checkpoint: Meta-iteration of a kept checkpoint; the newest if not given.
       json: A file to write the evaluation to, without curves, in place of the run's own.
       overwrite: Replace an evaluation that is there already.
@@ -46,13 +49,13 @@ def main(
         fail(f"{there} is there already; give --overwrite to replace it, or --json FILE")
     found = load(run, checkpoint=checkpoint)
     if json is None:
-        evaluate_and_plot(found, evaluation)
+        evaluate_and_plot(found, evaluation, figures)
     else:
         write_json(json, evaluated(found, evaluation))
         print("wrote", json)
 
 
-def evaluate_and_plot(run: "Run", evaluation: Evaluation) -> None:
+def evaluate_and_plot(run: "Run", evaluation: Evaluation, figures: Figures) -> None:
     """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
     from jaxmeta import plots
     from jaxmeta.runs.logging import read_csv, write_json
@@ -61,10 +64,10 @@ def evaluate_and_plot(run: "Run", evaluation: Evaluation) -> None:
     write_json(run.directory / EVALUATION, result)
     seeds, metrics = run.config.seeds, run.directory / "metrics.csv"
     title = f"{run.config.title}, {len(seeds)} seed{'s' if len(seeds) > 1 else ''}"
-    written = plots.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve.png")
+    written = figures.save(plots.adaptation_curve(result, title), run.directory / "adaptation_curve")
     if metrics.exists() and (rows := read_csv(metrics)):
         figure = plots.learning_curve(rows, title, stages=plots.stages_of([result]))
-        written += plots.save(figure, run.directory / "learning_curve.png")
+        written += figures.save(figure, run.directory / "learning_curve")
     print("wrote", run.directory / EVALUATION, *written)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta import parts, plots, registry
+from jaxmeta.commands.figures import Figures
 from jaxmeta.networks import expected_rewards
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.evaluation import for_evaluation
@@ -17,8 +18,8 @@ from jaxmeta.tasks import MOVES, figures_of
 from jaxmeta.types import Key, MetaAlgorithm, TaskDistribution, Theta
 
 
-def draw(run: Run, shown: Any) -> list[Path]:
-    """Write a run's pictures into its directory, as the flags ``shown`` say; their paths."""
+def draw(run: Run, shown: Any, figures: Figures) -> list[Path]:
+    """Write a run's pictures into its directory, as the flags ``shown`` and ``figures`` say; their paths."""
     config, theta, written = run.config, run.theta, []
     tasks, algorithm = for_evaluation(config, shown)
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
@@ -28,22 +29,22 @@ def draw(run: Run, shown: Any) -> list[Path]:
     batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
 
     def save(figure: Any, name: str) -> None:
-        written.extend(plots.save(figure, run.directory / name))
+        written.extend(figures.save(figure, run.directory / name))
 
-    save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories.png")
+    save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories")
     if shown.gif:
         written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
     env = figures_of(tasks.env)
     if config.has("lifetime") and env.arm_rewards(jax.tree.map(lambda leaf: leaf[0], batch)) is not None:
         key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
-        save(plots.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, theta)}), "arm_pulls.png")
+        save(plots.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, theta)}), "arm_pulls")
     if algorithm.gate is not None:
         key_experts = jax.random.fold_in(key_tasks, 1)
-        save(expert_figure(key_experts, tasks, algorithm, run.thetas, config.seeds), "experts.png")
+        save(expert_figure(key_experts, tasks, algorithm, run.thetas, config.seeds), "experts")
     model = parts.parameters(registry.builder(config.method)).get("model")
     if model is not None and parts.kind_of(model.annotation) == "BeliefModel" and env.has_goal_belief:
         beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
-        save(goal_beliefs(beliefs, tasks, theta, batch.goal[0], batches), "beliefs.png")
+        save(goal_beliefs(beliefs, tasks, theta, batch.goal[0], batches), "beliefs")
     return written
 
 

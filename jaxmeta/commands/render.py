@@ -8,6 +8,7 @@ import tyro
 from jaxmeta.checks import check_least
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import of_flags
+from jaxmeta.commands.figures import Figures
 from jaxmeta.runs.evaluation import Adaptation, check_adaptation
 
 
@@ -27,7 +28,11 @@ class Shown(Adaptation):
 
 @command()
 def main(
-    run: tyro.conf.Positional[Path], shown: tyro.conf.OmitArgPrefixes[Shown], *, checkpoint: int | None = None
+    run: tyro.conf.Positional[Path],
+    shown: tyro.conf.OmitArgPrefixes[Shown],
+    figures: tyro.conf.OmitArgPrefixes[Figures],
+    *,
+    checkpoint: int | None = None,
 ) -> None:
     """Draw a run's trajectories in test tasks; writes RUN/trajectories.png and .gif.
 
@@ -36,6 +41,7 @@ def main(
     Args:
       run: The run's directory.
       shown: What is drawn.
+      figures: How figures are written.
       checkpoint: Meta-iteration of a kept checkpoint; the newest if not given.
     """
     from jaxmeta.runs.run import load, read_config
@@ -46,4 +52,4 @@ def main(
         check_adaptation(shown, config)
     from jaxmeta.commands.pictures import draw
 
-    print("wrote", *draw(load(run, checkpoint=checkpoint), shown))
+    print("wrote", *draw(load(run, checkpoint=checkpoint), shown, figures))

@@ -160,8 +160,10 @@ class Reproduction:
         print(f"\n$ {words}", flush=True)
         script = is_script(arguments)
         program = [str(REPOSITORY / arguments[0]), *arguments[1:]] if script else ["-m", "jaxmeta", *arguments]
+        # Programs that several commands have are compiled once; a script times its own.
+        compiled = {} if script else {"JAX_COMPILATION_CACHE_DIR": str((self.folder / "compiled").absolute())}
         started = time.perf_counter()
-        with subprocess.Popen([sys.executable, *program], cwd=self.folder) as process:
+        with subprocess.Popen([sys.executable, *program], cwd=self.folder, env=compiled | os.environ) as process:
             self.processes.add(process)
             status = process.wait()
             self.processes.discard(process)

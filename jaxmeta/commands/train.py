@@ -137,6 +137,7 @@ def joined_by(argv: list[str]) -> "Hosts":
 def run(arguments: Parsed) -> int:
     """Train, evaluate and plot; the exit status."""
     from jaxmeta.commands.evaluate import evaluate_and_plot
+    from jaxmeta.commands.figures import Figures
     from jaxmeta.runs import hosts
     from jaxmeta.runs.display import Display
     from jaxmeta.runs.start import Stopped, start
@@ -166,6 +167,6 @@ def run(arguments: Parsed) -> int:
     if not hosts.first():
         return 0
     if where.evaluate:
-        evaluate_and_plot(found, evaluation)
+        evaluate_and_plot(found, evaluation, Figures())
     print(f"done in {time.perf_counter() - started:.0f} s")
     return 0

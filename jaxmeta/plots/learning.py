@@ -1,10 +1,12 @@
 """Learning curves: returns on training tasks against all steps of the environment."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from jaxmeta.plots.style import AFTER, BEFORE, MUTED, STEPS, Stages, distinct, family_panels, footnote, subplots
 from jaxmeta.runs.statistics import interquartile_mean
@@ -45,13 +47,21 @@ def sample_efficiency(
         for label, colour, rows in runs:
             _draw_learning(ax, rows, "return_post", label, colour, per_seed=per_seed)
         if level is not None:
-            ax.axhline(level, color=MUTED, linestyle=":", label=f"{level:g}")
+            ax.axhline(level, color=MUTED, linestyle=":", label=f"{level:g}".replace("-", "\N{MINUS SIGN}"))
         ax.set(xscale="log")
+        ax.xaxis.set_minor_formatter(FuncFormatter(partial(_between_powers, ax)))
 
     count, y = len(distinct(runs, 0)), f"return, {stages.last}, training tasks"
     figure = family_panels(runs, count, lambda _, columns: (3.4 * columns + 1.6, 3.0), draw, x=STEPS_TAKEN, y=y)
     footnote(figure, BANDS)
     return figure
+
+
+def _between_powers(ax: Axes, x: float, _: int) -> str:
+    """The label of a tick between powers of ten: of 2 and 5 where one power at most is in view. More would overlap."""
+    low, high = np.log10(ax.get_xlim())
+    digit, exponent = f"{x:.0e}".split("e")
+    return rf"${digit} \times 10^{{{int(exponent)}}}$" if digit in "25" and np.floor(high) <= np.ceil(low) else ""
 
 
 def over_seeds(rows: Rows, name: str) -> tuple[np.ndarray, np.ndarray]:

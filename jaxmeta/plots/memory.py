@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, grid, heat_map, subplots
+from jaxmeta.plots.style import AFTER, BEFORE, GOAL, MUTED, footnote, grid, heat_map, subplots
+
+PUBLISHED = "Published: Duan et al. 2016 (RL²), Mishra et al. 2018 (SNAIL). Means over 1,000 tasks of their own."
 
 
 def regrets(rows: list[dict[str, Any]]) -> Figure:
@@ -13,6 +15,7 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
 
     A row is ``{"problem", ...setting, "run", "method", "regret", "regret_stderr", ...}``, with ``seeds`` if it is a
     run's mean, and ``seed`` if it is one of its seeds. Methods that several runs were set beside are drawn once.
+    ``published`` returns in a run's row are hollow: their regret is that against the mean optimum of the tasks here.
     """
     by_setting: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
@@ -23,8 +26,12 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
     for ax, (setting, group) in zip(axes.flat, by_setting.items(), strict=False):
         runs = [row for row in group if "seeds" in row]
         others = {row["method"]: row for row in group if "seeds" not in row and "seed" not in row}
+        others |= {row["method"]: row for run in runs for row in _published(run)}
         methods = sorted([*runs, *others.values()], key=lambda row: -row["regret"])
         for place, row in enumerate(methods):
+            if "regret_stderr" not in row:
+                ax.plot(row["regret"], place, "D", color=MUTED, markerfacecolor="none", markersize=5)
+                continue
             colour = AFTER if "seeds" in row else MUTED
             ax.errorbar(row["regret"], place, xerr=row["regret_stderr"], color=colour, marker="o", capsize=2)
             if "seeds" in row:
@@ -38,7 +45,17 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
     figure.supxlabel(
         "regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)", fontsize=9
     )
+    if any(row.get("published") for row in rows):
+        footnote(figure, PUBLISHED)
     return figure
+
+
+def _published(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of what was published beside a run."""
+    found = run.get("published", {})
+    return [
+        {"method": f"{name}, published", "regret": run["mean"] + run["regret"] - mean} for name, mean in found.items()
+    ]
 
 
 def arm_pull_shares(expected: np.ndarray, action: np.ndarray) -> np.ndarray:

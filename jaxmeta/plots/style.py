@@ -71,7 +71,11 @@ def family_panels(
     for ax, family in zip(axes.flat, families, strict=False):
         draw(ax, [(label, palette(labels.index(label)), content) for one, label, content in runs if one == family])
         ax.set_title(filled(family, 26), fontsize=9)
-    figure.supxlabel(x, fontsize=9)
+    if len(families) == 1:
+        # The legend beside it would draw the figure's own away from it.
+        axes[0, 0].set_xlabel(textwrap.fill(x, 40))
+    else:
+        figure.supxlabel(x, fontsize=9)
     # A long one would not fit beside a single row.
     figure.supylabel(textwrap.fill(y, 26) if len(axes) == 1 else y, fontsize=9)
     entries = {label: line for ax in axes.flat for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}

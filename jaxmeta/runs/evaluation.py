@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from jaxmeta.checks import MOST, check_adaptation_steps, check_between, check_fi
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
     from jaxmeta.types import MetaAlgorithm, TaskDistribution
+
+Format = Literal["png", "svg", "pdf", "csv"]
+"""Of the figures in a run's directory."""
 
 
 @dataclasses.dataclass(frozen=True)

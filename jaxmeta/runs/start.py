@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import typing
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.runs import directory as runs, hosts
 from jaxmeta.runs.diagnosis import diagnosed, in_words
 from jaxmeta.runs.directory import RunError
-from jaxmeta.runs.evaluation import Evaluation
+from jaxmeta.runs.evaluation import Evaluation, Format
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import summary_writer, without_link, write_json
 from jaxmeta.runs.memory import LESS, in_bytes
@@ -25,7 +26,8 @@ FAILED = "not_finite.json"
 DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
 PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
 TEMPORARY = tuple(f"{name}.tmp" for name in DATA if "." in name)
-OURS = (*DATA, *TEMPORARY, *(f"{name}.png" for name in PICTURES), "trajectories.gif")
+FIGURES = tuple(f"{name}.{ending}" for name in PICTURES for ending in typing.get_args(Format))
+OURS = (*DATA, *TEMPORARY, *FIGURES, "trajectories.gif")
 """What we write into a run's directory, and delete when it is overwritten."""
 ASIDE = ".overwritten"
 """Where a run that is overwritten stays until the new one has a checkpoint."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmeta import parts, registry
 from jaxmeta.parts import USE
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import check_result
@@ -20,6 +21,8 @@ PROTOCOL = ("steps", "episodes", "rate_decay", "greedy_episodes")
 """Entries of a protocol that a method may have no use for; where two have one, they must agree to share a panel."""
 MOST_NAMED = 3
 """Settings in a label, at most; of runs that differ in more the directories are named."""
+PUBLISHED = {"navigation": {"maml, Finn et al. 2017": [-40.4, -11.7, -3.33, -3.23]}}
+"""Returns by adaptation step on a family with its default settings, as the authors logged them: means of 40 goals."""
 
 Rows = list[dict[str, float]]
 """Rows of ``metrics.csv``."""
@@ -100,12 +103,27 @@ def side_by_side(
     ways = _ways(keys, [evaluation["protocol"] for _, _, evaluation in runs])
     panels = _titles([{**key, **way} for key, way in zip(keys, ways, strict=True)])
     found = list(labels) or _labels([(place, experiment) for place, experiment, _ in runs], panels)
-    beside = [Beside(panel, label, *run[1:]) for panel, label, run in zip(panels, found, runs, strict=True)]
+    beside = [
+        Beside(panel, label, experiment, _with_published(experiment, evaluation))
+        for panel, label, (_, experiment, evaluation) in zip(panels, found, runs, strict=True)
+    ]
     tasks: dict[str, set[str]] = {}
     for key, panel in zip(keys, panels, strict=True):
         tasks.setdefault(_text({name: key[name] for name in ("family", *OTHER_TASKS)}), set()).add(panel)
     apart = [sorted(each) for each in tasks.values() if len(each) > 1]
     return beside, [f"evaluated in different ways, and shown apart: {'; '.join(each)}" for each in apart]
+
+
+def _with_published(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
+    """The same evaluation, with what was published of its tasks among the references, if anything was."""
+    if experiment.family not in PUBLISHED or evaluation["axes"][2] == "episode":
+        return evaluation
+    tree, plain = experiment.tree, parts.default_tree(registry.family_factory(experiment.family))
+    if tree["family"] != {USE: experiment.family, **plain}:
+        return evaluation
+    if tree["repeat"] > 1 or tree["observed"] or tree["scaled"] or tree["held_out"]:
+        return evaluation
+    return {**evaluation, "references": {**evaluation["references"], "published": PUBLISHED[experiment.family]}}
 
 
 def _task(experiment: Experiment, evaluation: dict[str, Any]) -> dict[str, Any]:
@@ -174,6 +192,8 @@ def flat(tree: dict[str, Any], path: str = "") -> dict[str, Any]:
 
 
 def _words(name: str, value: Any) -> str:
+    if name == "observed" and not value:
+        return "all observed"
     if isinstance(value, (list, tuple)):
         value = " ".join(map(str, value))
     return f"{name.replace('_', ' ')} {value}"

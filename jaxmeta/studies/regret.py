@@ -181,7 +181,8 @@ def compare(
         acted = {"run": run.directory.name, "method": method, "deterministic": deterministic}
         return {**problem.setting, **acted, **more, **numbers, "by_episode": values.mean(axis=0).tolist()}
 
-    rows = [row(trained.method, ours, seeds=len(trained.seeds))]
+    published = {"published": problem.published} if problem.published else {}
+    rows = [row(trained.method, ours, seeds=len(trained.seeds), **published)]
     rows += [row(trained.method, one, seed=seed) for seed, one in zip(trained.seeds, returns, strict=True)]
     # A value that is exact is the same in every task.
     rows += [row(f"{name}, exact", np.broadcast_to(value, ours.shape)) for name, value in problem.exact.items()]

@@ -2,27 +2,31 @@
 
 A recipe is a TOML file in ``recipes``: a ``title``, its ``source``, the ``seconds`` it takes on two cores, and tables:
 
-- ``[[runs]]``: a ``name``, the arguments of ``jaxmeta train``, and ``quick``: flags in their place, or beside them,
-  with a reduced budget. ``each`` makes a run of each word, which stands for ``{each}``; ``quick-each`` are those of
-  them that the reduced budget has, an empty list none.
-- ``[[steps]]``: a ``command`` of ``jaxmeta`` or a script of the repository's ``benchmarks``; ``quick`` as above, and
-  ``quick = false`` leaves it out. ``runs/NAME*`` stands for all runs whose names fit.
+- ``[[runs]]``: a ``name`` and ``train``, the arguments of ``jaxmeta train``.
+- ``[[steps]]``: a ``command`` of ``jaxmeta`` or a script of the repository's ``benchmarks``. ``runs/NAME*`` stands for
+  all runs of the budget whose names fit.
+- Both: ``quick``, flags in the place of others, or beside them, with a reduced budget, or ``false``: it has none of
+  this. ``each`` makes one of each word, which stands for ``{each}``; ``quick-each`` are those of the reduced budget.
 - ``[[bands]]``: ``of`` which number, the JSON ``file`` it is in, the row ``where`` some entries have these values, the
   ``value``'s place in it, and the lowest and highest value with each budget, ``full`` and ``quick``; ``published``.
+  In a place ``*`` stands for the mean over a list. Tables instead of the last three make a band of each of their
+  words, which stands for ``{each}``.
 """
 
 import fnmatch
 import functools
 import json
 import shlex
+import statistics
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmeta import registry
 
-NOTED = ("compare", "regret", "report")
+NOTED = ("compare", "regret", "render", "report")
 """Commands whose figures say that the budget is reduced."""
 
 
@@ -81,25 +85,44 @@ def recipe(name: str, *, quick: bool) -> Recipe:
 
 def made(name: str, content: dict[str, Any], *, quick: bool) -> Recipe:
     """A recipe from the content of its file."""
-    runs = {}
-    for one in content.get("runs", []):
-        words = one.get("each", [""])
-        for word in one.get("quick-each", words) if quick else words:
-            arguments = merged(one["train"], one.get("quick", "") if quick else "")
-            placed = [argument.replace("{each}", word) for argument in arguments]
-            runs[one["name"].replace("{each}", word)] = placed
-    steps = []
-    for one in content.get("steps", []):
-        if quick and one.get("quick") is False:
-            continue
+    runs, steps = {}, []
+    for one, word in _entries(content.get("runs", []), quick=quick):
+        arguments = merged(one["train"], one.get("quick", "") if quick else "")
+        runs[_placed(one["name"], word)] = [_placed(argument, word) for argument in arguments]
+    for one, word in _entries(content.get("steps", []), quick=quick):
         arguments = merged(one["command"], one.get("quick", "") if quick else "")
         if quick and arguments[0] in NOTED:
             arguments += ["--note", f"Reduced budget: made by jaxmeta reproduce {name} --quick."]
-        steps.append([place for argument in arguments for place in _places(argument, runs)])
+        steps.append([place for argument in arguments for place in _places(_placed(argument, word), runs)])
     size = "quick" if quick else "full"
     about = {"title": content["title"], "source": content.get("source", ""), "seconds": content["seconds"][size]}
-    bands = [band | {"band": band[size]} for band in content.get("bands", []) if size in band]
+    bands = [band for one in content.get("bands", []) if size in one for band in _bands(one, one[size])]
     return Recipe(name, quick=quick, runs=runs, steps=steps, bands=bands, **about)
+
+
+def _entries(entries: list[dict[str, Any]], *, quick: bool) -> Iterator[tuple[dict[str, Any], str]]:
+    """The entries that a budget has, each with each of its words."""
+    for one in entries:
+        if quick and one.get("quick") is False:
+            continue
+        words = one.get("each", [""])
+        for word in one.get("quick-each", words) if quick else words:
+            yield one, word
+
+
+def _bands(one: dict[str, Any], ends: list[float] | dict[str, list[float]]) -> Iterator[dict[str, Any]]:
+    """The bands that an entry stands for, each with its ``band``; ``ends`` are those of the budget."""
+    of_each = ends if isinstance(ends, dict) else {"": ends}
+    for word, band in of_each.items():
+        placed = {name: _placed(value, word) for name, value in one.items() if name in ("of", "file", "where", "value")}
+        published = one.get("published")
+        yield placed | {"band": band, "published": published.get(word) if isinstance(published, dict) else published}
+
+
+def _placed(value: Any, word: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _placed(entry, word) for name, entry in value.items()}
+    return value.replace("{each}", word) if isinstance(value, str) else value
 
 
 def merged(command: str, flags: str) -> list[str]:
@@ -122,9 +145,10 @@ def _by_flag(text: str) -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _places(argument: str, runs: dict[str, list[str]]) -> list[str]:
+    """An argument, or the runs that it stands for."""
     if not argument.startswith("runs/"):
         return [argument]
-    return [f"runs/{name}" for name in fnmatch.filter(runs, argument.removeprefix("runs/"))] or [argument]
+    return [f"runs/{name}" for name in fnmatch.filter(runs, argument.removeprefix("runs/"))]
 
 
 def found(recipe: Recipe, folder: Path) -> list[Band]:
@@ -133,7 +157,7 @@ def found(recipe: Recipe, folder: Path) -> list[Band]:
     for one in recipe.bands:
         low, high = one["band"]
         value = _value(folder / one["file"], one.get("where", {}), one["value"])
-        bands.append(Band(one["of"], value, low, high, one.get("published")))
+        bands.append(Band(one["of"], value, low, high, one["published"]))
     return bands
 
 
@@ -142,11 +166,18 @@ def _value(path: Path, where: dict[str, Any], place: str) -> float | None:
         content = json.loads(path.read_text())
         if isinstance(content, list):
             content = next(row for row in content if all(row.get(name) == value for name, value in where.items()))
-        for name in place.split("."):
-            content = content[int(name) if isinstance(content, list) else name]
-        return float(content)
+        return _value_at(content, place.split("."))
     except (OSError, ValueError, LookupError, TypeError, StopIteration):
         return None
+
+
+def _value_at(content: Any, names: list[str]) -> float:
+    if not names:
+        return float(content)
+    name, *rest = names
+    if name == "*":
+        return statistics.mean(_value_at(one, rest) for one in content)
+    return _value_at(content[int(name) if isinstance(content, list) else name], rest)
 
 
 def table(bands: list[Band]) -> str:

@@ -7,7 +7,9 @@ from jaxmeta.commands import evaluate, train
 
 def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
     table = printed(
-        evaluate.main, tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--solved-above", "-1.5", "--overwrite"
+        evaluate.main,
+        *(tiny_run, "--tasks", 6, "--episodes", 3, "--steps", 2, "--solved-above", "-1.5", "--overwrite"),
+        *("--formats", "png", "csv", "--note", "A few tasks"),
     )
     assert "optimum" in table
     assert "solved, all seeds" in table
@@ -15,8 +17,9 @@ def test_a_run_is_evaluated_and_drawn(printed, tiny_run):
     assert [len(evaluation["returns"]), len(evaluation["returns"][0]), len(evaluation["returns"][0][0])] == [2, 6, 3]
     assert evaluation["iteration"] == 3
     assert evaluation["protocol"]["episodes"] == 3
-    for name in ("learning_curve.png", "adaptation_curve.png"):
-        assert (tiny_run / name).stat().st_size > 5_000
+    for name in ("learning_curve", "adaptation_curve"):
+        assert (tiny_run / f"{name}.png").stat().st_size > 5_000
+        assert (tiny_run / f"{name}.csv").read_text().startswith("panel")
 
 
 def test_goals_held_out_are_evaluated_on_and_a_run_keeps_them_out(printed, refused, tmp_path):

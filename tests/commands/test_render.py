@@ -6,12 +6,15 @@ import numpy as np
 import jaxmeta
 from jaxmeta import plots
 from jaxmeta.commands import pictures, render
+from jaxmeta.commands.figures import Figures
 from jaxmeta.runs import Run
 from jaxmeta.runs.directory import seed_states
 
 
 def test_a_run_is_drawn(printed, tiny_run):
-    printed(render.main, tiny_run, "--tasks", 2, "--steps", 1, "--episodes", 3)
+    how = ("--formats", "png", "svg", "--note", "Reduced budget")
+    printed(render.main, tiny_run, "--tasks", 2, "--steps", 1, "--episodes", 3, *how)
+    assert "Reduced budget" in (tiny_run / "trajectories.svg").read_text()
     for name in ("trajectories.png", "trajectories.gif"):
         assert (tiny_run / name).stat().st_size > 5_000
 
@@ -20,7 +23,7 @@ def test_a_run_s_use_of_its_experts_is_drawn(capsys, tmp_path):
     small = {"family": {"horizon": 10}, "policy": {"hidden": [8], "experts": 2}}
     chosen = jaxmeta.experiment("fomaml", "navigation", **small)
     run = Run(tmp_path, chosen, 0, 0, seed_states(chosen.build()[1], [0]).meta.theta)
-    written = pictures.draw(run, render.Shown(tasks=2, steps=1, episodes=3, gif=False))
+    written = pictures.draw(run, render.Shown(tasks=2, steps=1, episodes=3, gif=False), Figures())
     assert "seed 0: use of experts 0." in capsys.readouterr().out
     assert tmp_path / "experts.png" in written
     assert (tmp_path / "experts.png").stat().st_size > 5_000

@@ -1,11 +1,19 @@
 """Recipes: their commands can be given, and a small one is made, gone on with, and judged by its bands."""
 
+import dataclasses
+import fnmatch
+import functools
+import importlib
+import inspect
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
+import tyro
 
 from jaxmeta.commands import reproduce, train
+from jaxmeta.commands.arguments import parsed_by
 from jaxmeta.studies import reproduction
 
 SMALL = tomllib.loads("""
@@ -48,18 +56,58 @@ def small(monkeypatch):
     monkeypatch.setattr(reproduction, "_contents", lambda: {"small": SMALL})
 
 
+def given(step):
+    """What the arguments of a command, or of a script, stand for; they end the test if they cannot be given."""
+    if reproduce.is_script(step):
+        kinds = vars(importlib.import_module(Path(step[0]).stem)).values()
+        (kind,) = [one for one in kinds if dataclasses.is_dataclass(one)]
+        return vars(tyro.cli(kind, args=step[1:]))
+    # The function that the command is made of.
+    function = importlib.import_module(f"jaxmeta.commands.{step[0].replace('-', '_')}").main.__wrapped__
+
+    @functools.wraps(function)
+    def bound(*arguments, **flags):
+        return inspect.signature(function).bind(*arguments, **flags).arguments
+
+    return parsed_by(bound, step[1:], step[0])
+
+
 @pytest.mark.parametrize("quick", [True, False])
 @pytest.mark.parametrize("name", reproduction.names())
-def test_the_runs_of_every_recipe_can_be_given(name, quick, tmp_path):
+def test_the_commands_of_every_recipe_can_be_given(name, quick, tmp_path):
     recipe = reproduction.recipe(name, quick=quick)
+    written = set()
     for run, arguments in recipe.runs.items():
         parsed = train.parse([*arguments, "--out", str(tmp_path / run)])
         assert parsed.experiment.method in arguments
-    assert recipe.seconds <= 180 or not quick
+        assert parsed.experiment.family in arguments
+        if parsed.where.evaluate:
+            written.add(f"runs/{run}/evaluation.json")
     for step in recipe.steps:
-        assert "runs/" not in step, "names runs that there are none of"
+        arguments = given(step)
+        runs = [str(run) for run in arguments.get("runs", ())]
+        written |= {str(arguments.get("json"))} | {f"{run}/model_errors.json" for run in runs}
+        if step[0] in ("compare", "evaluate"):
+            assert {f"{run}/evaluation.json" for run in runs} <= written
+        if "runs" in arguments:
+            assert runs, "a step without a run"
     for band in recipe.bands:
         assert band["band"][0] < band["band"][1]
+        assert band["file"] in written
+    assert recipe.seconds <= 180 or not quick
+
+
+@pytest.mark.parametrize("name", reproduction.names())
+def test_every_word_of_a_recipe_has_a_use(name):
+    content = tomllib.loads((Path(reproduction.__file__).parent / "recipes" / f"{name}.toml").read_text())
+    full = reproduction.recipe(name, quick=False)
+    for step in content.get("steps", []):
+        for word in step["command"].split():
+            if word.startswith("runs/") and "{each}" not in word:
+                assert fnmatch.filter(full.runs, word.removeprefix("runs/")), f"{word}: there is no such run"
+    for entry in content.get("bands", []):
+        words = [set(entry[size]) for size in ("full", "quick", "published") if isinstance(entry.get(size), dict)]
+        assert all(each <= words[0] for each in words)
 
 
 def test_flags_of_a_reduced_budget_replace_those_of_the_full_one():

@@ -276,7 +276,7 @@ def test_overwriting_deletes_what_runs_write_and_nothing_else(tmp_path):
     (elsewhere / "kept").write_text("")
     flags = ["multi-task", *SMALL[1:], "--no-evaluate", "--out", str(run)]
     assert train.main([*flags, "--iterations", "2"]) == 0
-    for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png"):
+    for name in ("notes.md", "thesis.png", "evaluation.json", "adaptation_curve.png", "trajectories.svg"):
         (run / name).write_text("")
     (run / "checkpoints" / "own.txt").write_text("")
     (run / "tensorboard").symlink_to(elsewhere)

@@ -67,8 +67,16 @@ def test_a_comparison_has_a_panel_a_family_a_colour_a_label_and_names_both_axes(
     assert colour[0] == colour[1]
     assert figure.get_supxlabel() == "adaptation steps, or episodes before this one"
     assert sorted(legend(figure)) == ["from scratch", "maml", "optimum, told the task", "random policy", "rl2"]
-    assert plots.comparison([("a", "rl2", BY_EPISODE)]).get_supxlabel() == "episodes before this one"
-    assert plots.comparison([("a", "maml", BY_STEP)]).get_supxlabel() == "adaptation steps"
+    assert plots.comparison([("a", "rl2", BY_EPISODE)]).axes[0].get_xlabel() == "episodes before this one"
+    assert plots.comparison([("a", "maml", BY_STEP)]).axes[0].get_xlabel() == "adaptation steps"
+
+
+def test_what_was_published_is_drawn_as_far_as_the_runs_go():
+    published = {**BY_STEP["references"], "published": {"maml, 2017": [0.0, 2.0, 4.0, 6.0]}}
+    figure = plots.comparison([("a", "maml", {**BY_STEP, "references": published})])
+    (hollow,) = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert list(hollow.get_ydata()) == [0.0, 2.0, 4.0]
+    assert "published, maml, 2017" in legend(figure)
 
 
 def test_the_bayes_optimum_has_a_point_for_each_episode_whichever_run_knows_it():

@@ -37,6 +37,16 @@ def test_a_learner_with_a_memory_has_a_first_and_a_last_episode():
     assert figure.get_supylabel().split() == ["return,", "last", "episode,", "training", "tasks"]
 
 
+def test_steps_within_a_power_of_ten_have_labels_that_do_not_overlap():
+    (ax,) = plots.sample_efficiency(
+        [("a", "maml", [{**row, "env_steps": 300 * row["env_steps"]} for row in ROWS])]
+    ).axes
+    words = ax.xaxis.get_minor_formatter()
+    assert [words(x) for x in (3000.0, 4000.0, 5000.0)] == ["", "", r"$5 \times 10^{3}$"]
+    ax.set_xlim(5.0, 5000.0)
+    assert words(500.0) == ""
+
+
 def test_seeds_are_thin_lines_that_no_legend_names():
     (ax,) = plots.learning_curve(ROWS, per_seed=True).axes
     assert [line.get_label() for line in ax.lines[:4]] == ["before adaptation", "_seed 0", "_seed 1", "_seed 2"]

@@ -33,6 +33,16 @@ def test_regrets_have_a_panel_a_setting_and_a_line_a_method():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["rl2", "gittins"]
 
 
+def test_what_was_published_is_hollow_and_stands_at_its_own_regret():
+    some = [row | {"mean": 6.5} for row in rows() if row["n"] == 10]
+    figure = memory_plots.regrets([row | {"published": {"snail": 6.75}} if "seeds" in row else row for row in some])
+    # The optimum is 8.
+    (hollow,) = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    assert hollow.get_xdata() == [1.25]
+    assert [one.get_text() for one in figure.axes[0].get_yticklabels()] == ["rl2", "snail, published", "gittins"]
+    assert any("Mishra et al. 2018" in text.get_text() for text in figure.texts)
+
+
 def test_two_runs_of_a_method_are_told_apart_and_share_the_others():
     other = [{**row, "run": "second", "regret": row["regret"] + 0.2} for row in rows() if row["n"] == 10]
     figure = memory_plots.regrets([row for row in rows() if row["n"] == 10] + other)

@@ -1,5 +1,8 @@
 """What compared runs are called, and which of them share a panel."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,8 @@ PROTOCOL |= {"in_distribution": False}
 
 
 def run(place, method="maml", family="navigation", protocol=None, **settings):
-    evaluation = {"protocol": {**PROTOCOL, **(protocol or {})}}
+    axes = ["seed", "task", "adaptation_step"]
+    evaluation = {"axes": axes, "protocol": {**PROTOCOL, **(protocol or {})}, "references": {"random_policy": {}}}
     return place, jaxmeta.experiment(method, family, **settings), evaluation
 
 
@@ -50,6 +54,24 @@ def test_runs_that_differ_in_nothing_or_in_much_are_named_by_their_directories()
 def test_labels_may_be_given():
     beside, _ = comparison.side_by_side([run("a"), run("b")], ["one", "other"])
     assert [one.label for one in beside] == ["one", "other"]
+
+
+def test_what_was_published_stands_beside_runs_on_the_same_tasks():
+    def references(*one, **more):
+        (beside,), _ = comparison.side_by_side([run("a", *one, **more)])
+        return beside.evaluation["references"]
+
+    for same in (references(), references("anil"), references(inner_rate=0.3)):
+        assert same == {"random_policy": {}, "published": comparison.PUBLISHED["navigation"]}
+    others = ({"family.horizon": 50}, {"repeat": 2}, {"scaled": True}, {"observed": [0]})
+    assert all("published" not in references(**other) for other in others)
+    assert "published" not in references("maml", "navigation-wind")
+
+
+def test_published_numbers_are_those_of_the_results():
+    (returns,) = comparison.PUBLISHED["navigation"].values()
+    path = Path(__file__).parents[2] / "benchmarks" / "results" / "published.json"
+    assert returns == json.loads(path.read_text())["navigation"]["maml"]
 
 
 def test_a_task_with_other_settings_has_a_panel_of_its_own():
