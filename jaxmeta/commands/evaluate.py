@@ -59,6 +59,7 @@ def evaluate_and_plot(run: "Run", evaluation: Evaluation, figures: Figures) -> N
     """Write ``evaluation.json`` and the two curves into a run's directory, and print the table."""
     from jaxmeta import plots
     from jaxmeta.runs.logging import read_csv, write_json
+    from jaxmeta.runs.trackers import show_in_tensorboard
 
     result = evaluated(run, evaluation)
     write_json(run.directory / EVALUATION, result)
@@ -68,6 +69,7 @@ def evaluate_and_plot(run: "Run", evaluation: Evaluation, figures: Figures) -> N
     if metrics.exists() and (rows := read_csv(metrics)):
         figure = plots.learning_curve(rows, title, stages=plots.stages_of([result]))
         written += figures.save(figure, run.directory / "learning_curve")
+    show_in_tensorboard(run.directory, result, written)
     print("wrote", run.directory / EVALUATION, *written)
 
 

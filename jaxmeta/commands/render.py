@@ -51,5 +51,8 @@ def main(
         check_least(1, shown=shown.shown)
         check_adaptation(shown, config)
     from jaxmeta.commands.pictures import draw
+    from jaxmeta.runs.trackers import show_in_tensorboard
 
-    print("wrote", *draw(load(run, checkpoint=checkpoint), shown, figures))
+    written = draw(load(run, checkpoint=checkpoint), shown, figures)
+    show_in_tensorboard(run, pictures=written)
+    print("wrote", *written)

@@ -23,7 +23,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.over_tasks import target_platform
 from jaxmeta.runs import hosts
 from jaxmeta.runs.checkpoint import Checkpoints
-from jaxmeta.runs.logging import CsvLog, TensorBoardLog, columns, tidy_rows
+from jaxmeta.runs.logging import CsvLog, columns, tidy_rows
 from jaxmeta.runs.loop import (
     TrainState,
     compiled_chunk,
@@ -34,6 +34,7 @@ from jaxmeta.runs.loop import (
     train_in_chunks,
 )
 from jaxmeta.runs.memory import Needs, check_memory, fitting_chunk, in_bytes, memory_of_each, needs
+from jaxmeta.runs.trackers import Tracker
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
@@ -217,7 +218,7 @@ def train_run(
     devices: int | None = None,
     seed_chunk: int | None = None,
     resume: bool = False,
-    tensorboard: bool = False,
+    trackers: Callable[[dict[int, int]], list[Tracker]] = lambda steps: [],
     identity: str | None = None,
     begun: Callable[[int], None] = lambda iteration: None,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -233,6 +234,7 @@ def train_run(
 
     Args:
       seeds: names and keys of the seeds.
+      trackers: makes what is told of each row too, from the environment steps that each seed has done.
       identity: of the run, the same when it is resumed.
       begun: called with the iterations that are done, once all is restored and compiled, before anything is written.
       program: from ``prepared``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was made before.
@@ -258,10 +260,10 @@ def train_run(
         program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program
         compiled = program.compiled
         announce(f"compiled in {program.seconds:.1f} s")
-        logs: list[CsvLog | TensorBoardLog] = []
+        logs: list[Tracker] = []
         if hosts.first():
             logs = [CsvLog(metrics, columns(compiled.out_info[1]), seeds, done)]
-            logs += [TensorBoardLog(directory / "tensorboard")] if tensorboard else []
+            logs += trackers(dict(zip(seeds, steps.tolist(), strict=True)))
             begun(done)
         last, ruined = states, []
 

@@ -1,4 +1,4 @@
-"""Files of a run: metrics as tidy CSV and, on request, for TensorBoard; anything else as JSON."""
+"""Files of a run: metrics as tidy CSV, anything else as JSON."""
 
 import csv
 import io
@@ -93,38 +93,6 @@ class CsvLog:
 def _synced(file: TextIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-class TensorBoardLog:
-    """The same rows as TensorBoard scalars, one run a seed. Needs the ``tensorboard`` extra."""
-
-    def __init__(self, directory: str | Path):
-        self._directory, self._make, self._writers = Path(directory), summary_writer(), {}
-
-    def write(self, rows: list[dict[str, float]]) -> None:
-        for row in rows:
-            seed = int(row["seed"])
-            if seed not in self._writers:
-                self._writers[seed] = self._make(str(self._directory / f"seed_{seed}"))
-            for name in row.keys() - {"iteration", "seed"}:
-                self._writers[seed].add_scalar(name, row[name], int(row["iteration"]))
-
-    def sync(self) -> None:
-        for writer in self._writers.values():
-            writer.flush()
-
-    def close(self) -> None:
-        for writer in self._writers.values():
-            writer.close()
-
-
-def summary_writer() -> Any:
-    """The class that writes TensorBoard's files; an ``ImportError`` of one line where it is not installed."""
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ImportError('tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"') from error
-    return SummaryWriter
 
 
 def read_csv(path: str | Path) -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ from jaxmeta.runs.diagnosis import diagnosed, in_words
 from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation, Format
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.logging import summary_writer, without_link, write_json
+from jaxmeta.runs.logging import without_link, write_json
 from jaxmeta.runs.memory import LESS, in_bytes
 from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
+from jaxmeta.runs.trackers import EVALUATION, FOLDER, TensorBoardLog, Tracker, WandbLog, summary_writer, wandb_package
 
 FAILED = "not_finite.json"
 DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
@@ -42,7 +44,9 @@ class Saving:
     keep: int = 3
     """Checkpoints kept, the newest."""
     tensorboard: bool = False
-    """Write TensorBoard scalars beside metrics.csv (needs the tensorboard extra)."""
+    """Write TensorBoard's files beside metrics.csv (needs the tensorboard extra)."""
+    wandb: str | None = None
+    """Project of Weights & Biases that the run is shown in (needs the wandb extra)."""
     max_skipped: int = 20
     """Stop after so many updates in a row that were not finite, of any seed; 0: never."""
     devices: int | None = None
@@ -149,6 +153,8 @@ def start(
 
         if not resume and hosts.first():
             begun(0)
+        how = dataclasses.asdict(saving)
+        asked = {name: how.pop(name) for name in ("tensorboard", "wandb")}
         outcome = runs.train_run(
             directory,
             algorithm,
@@ -156,7 +162,8 @@ def start(
             seeds=seeds,
             meta_batch=meta_batch,
             iterations=experiment.tree["iterations"],
-            **dataclasses.asdict(saving),
+            **how,
+            trackers=functools.partial(trackers, directory, before["run"], experiment, **asked),
             resume=resume,
             identity=before["run"],
             begun=begun if resume else lambda iteration: None,
@@ -173,6 +180,24 @@ def start(
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
     return load(directory)
+
+
+def trackers(
+    directory: Path,
+    identity: str,
+    experiment: Experiment,
+    steps: dict[int, int],
+    *,
+    tensorboard: bool,
+    wandb: str | None,
+) -> list[Tracker]:
+    """What a run is followed by as its ``Saving`` says, from the environment steps that each seed has done."""
+    found: list[Tracker] = []
+    if tensorboard:
+        found.append(TensorBoardLog(directory / FOLDER, experiment.config(), steps))
+    if wandb is not None:
+        found.append(WandbLog(wandb, directory, identity, experiment.config(), steps))
+    return found
 
 
 def _ruined(directory: Path, algorithm: Any, tasks: Any, experiment: Experiment, outcome: Any, count: int) -> str:
@@ -309,7 +334,7 @@ def check_saving(saving: Saving) -> None:
     """Refuse counts out of their range: a ``ValueError`` that begins with the setting's name.
 
     Raises:
-      ImportError: TensorBoard's files are asked for, and the package that writes them is not installed.
+      ImportError: TensorBoard or Weights & Biases is asked for, and its package is not installed.
     """
     check_least(1, checkpoint_every=saving.checkpoint_every, keep=saving.keep)
     check_least(0, max_skipped=saving.max_skipped)
@@ -317,6 +342,8 @@ def check_saving(saving: Saving) -> None:
         check_least(1, seed_chunk=saving.seed_chunk)
     if saving.tensorboard:
         summary_writer()
+    if saving.wandb is not None:
+        wandb_package()
 
 
 def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
@@ -381,10 +408,14 @@ def _ours(directory: Path) -> list[Path]:
     found = []
     for path in (directory / name for name in OURS):
         if path.is_dir() and not path.is_symlink():
-            found += [one for one in path.iterdir() if one.name.partition(".")[0].isdigit() or one.name[:5] == "seed_"]
+            found += [one for one in path.iterdir() if _is_ours(one.name)]
         elif path.is_symlink() or path.exists():
             found.append(path)
     return found
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0].isdigit() or name.startswith("seed_") or name == EVALUATION
 
 
 def _remove_empty(directory: Path) -> None:

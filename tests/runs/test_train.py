@@ -10,6 +10,7 @@ import pytest
 import jaxmeta
 from jaxmeta.runs import directory as runs, loop as train
 from jaxmeta.runs.logging import read_csv
+from jaxmeta.runs.trackers import TensorBoardLog
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +100,7 @@ def test_a_run_directory_holds_every_step_of_every_seed(tmp_path, navigation, ti
         iterations=5,
         checkpoint_every=2,
         keep=2,
-        tensorboard=True,
+        trackers=lambda steps: [TensorBoardLog(tmp_path / "tensorboard", {}, steps)],
         report=reports.append,
     )
     rows = read_csv(tmp_path / "metrics.csv")
