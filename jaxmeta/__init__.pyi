@@ -54,6 +54,7 @@ from .networks import policy_for as policy_for, recurrent_policy_for as recurren
 from .parts import built as built, part as part
 from .runs.experiment import Experiment as Experiment, experiment as experiment
 from .runs.loop import meta_train as meta_train, sample_tasks as sample_tasks
+from .runs.pretrained import pretrained as pretrained
 from .runs.run import Run as Run, load as load
 from .tasks import as_lifetime as as_lifetime, from_gymnax as from_gymnax, reveal_task as reveal_task
 from .types import (

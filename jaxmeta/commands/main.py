@@ -18,6 +18,7 @@ COMMANDS = {
     "report": "write what is known of runs into one page of HTML: warnings, curves, tables, settings, pictures",
     "regret": "learners with a memory beside exact and classical methods, on the same tasks",
     "model-errors": "how well the models of runs that plan predict test tasks",
+    "pretrain": "make meta-parameters that jaxmeta.pretrained(NAME) opens, with a card of what they reach",
     "reproduce": "make the figures and tables of a paper or of the results anew, and see whether the numbers agree",
     "references": "exact and classical answers beside published numbers",
     "estimators": "which sampled meta-gradients are unbiased, beside exact ones",

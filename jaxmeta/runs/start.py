@@ -26,10 +26,11 @@ from jaxmeta.runs.trackers import EVALUATION, FOLDER, TensorBoardLog, Tracker, W
 
 FAILED = "not_finite.json"
 DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
+CARD = "card.md"
 PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
 TEMPORARY = tuple(f"{name}.tmp" for name in DATA if "." in name)
 FIGURES = tuple(f"{name}.{ending}" for name in PICTURES for ending in typing.get_args(Format))
-OURS = (*DATA, *TEMPORARY, *FIGURES, "trajectories.gif")
+OURS = (*DATA, *TEMPORARY, CARD, *FIGURES, "trajectories.gif")
 """What we write into a run's directory, and delete when it is overwritten."""
 ASIDE = ".overwritten"
 """Where a run that is overwritten stays until the new one has a checkpoint."""
