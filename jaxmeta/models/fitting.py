@@ -33,9 +33,9 @@ def fit_model(
 ) -> tuple[PyTree, Info]:
     """Fit a model until held-out transitions are no longer predicted better; one compiled program.
 
-    On a mesh the transitions are shared out over its devices. Each draws an equal share of a batch, rounded up, from its
-    own, in proportion to their weights; its mean loss then counts by its part of all weights, so that the estimates of
-    gradients and of the held-out loss are unbiased, whatever each device holds.
+    On a mesh the transitions are shared out over its devices. Each draws an equal share of a batch, rounded up, from
+    its own, in proportion to their weights. Its mean loss counts by its part of all weights, so that the estimates of
+    gradients and of the held-out loss are unbiased, however much each device has.
 
     Args:
       params: to start from; the scales are taken from the data.
