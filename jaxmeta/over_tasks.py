@@ -64,7 +64,7 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 def devices_for(*counts: int) -> int:
     """Devices that so many tasks, or items, are shared out over; 1 means all of them on each: without a mesh, on one of
-    its devices, or where any of the counts cannot be shared out evenly."""
+    its devices, or where any of the counts cannot be shared out evenly. Of no count it is all devices of the mesh."""
     mesh = jax.sharding.get_abstract_mesh()
     if AXIS not in mesh.axis_names or AXIS in mesh.manual_axes:
         return 1
@@ -91,18 +91,18 @@ class Devices(NamedTuple):
     """The devices that compute one thing together, as one of them sees it: it has a part of the data of its own.
 
     Attributes:
-      count: of these devices.
-      index: of this one.
+      number: of these devices.
+      place: of this one among them, from 0.
       add: ``add(x)``, the sum over devices of what each has, on all of them.
     """
 
-    count: int
-    index: Array | int
+    number: int
+    place: Array | int
     add: Callable[[PyTree], PyTree]
 
     def share(self, amount: Array) -> Array | float:
         """This device's part of an amount ≥ 0 of which each device has some; what 0 is shared out gives nothing."""
-        if self.count == 1:
+        if self.number == 1:
             return 1.0
         total = self.add(amount)
         return jnp.where(total > 0, amount / jnp.where(total > 0, total, 1.0), 0.0)

@@ -162,7 +162,7 @@ def draw_starts(key: Key, buffer: Buffer, shape: tuple[int, ...]) -> Array:
     def draw(devices: Devices, key: Key, first: Array, priority: Array) -> Array:
         stored = jnp.repeat(priority > 0, first.shape[1]).astype(jnp.float32)
         places = draw_places(key, jnp.cumsum(stored), math.prod(shape))
-        own = jnp.arange(math.prod(shape)) % devices.count == devices.index
+        own = jnp.arange(math.prod(shape)) % devices.number == devices.place
         return devices.add(jnp.where(own[:, None], first.reshape(-1, first.shape[-1])[places], 0))
 
     return by_all_devices(draw, key, buffer.data.starts, buffer.priority).reshape(*shape, -1)

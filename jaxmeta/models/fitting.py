@@ -107,8 +107,8 @@ def _weighted_draws(
     share = devices.share(cumulative[-1])
 
     def draw(key: Key, count: int) -> Transitions:
-        shares = jax.random.uniform(key, (devices.count, -(-count // devices.count)))
-        places = places_at(shares[devices.index], cumulative)
+        shares = jax.random.uniform(key, (devices.number, -(-count // devices.number)))
+        places = places_at(shares[devices.place], cumulative)
         return jax.tree.map(lambda x: x[places], data)
 
     return draw, lambda each: devices.add(jax.tree.map(lambda x: share * x, each))
