@@ -1,7 +1,7 @@
 """Faults of real machines, made to happen to a small run: is it right afterwards, and is nothing lost?
 
 A case is right where the run ends as one that nothing happened to: the same metrics, whatever they took in seconds, and
-the same weights, bit for bit; or, where it cannot go on, where it says so in one line and a failing status.
+the same state of training, bit for bit; or, where it cannot go on, where it says so in one line and a failing status.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tyro
 from measure import machine, write
+
+if TYPE_CHECKING:
+    from jaxmeta.runs.loop import TrainState
 
 EVERY, SEEDS = 5, 2
 SMALL = ["--iterations", "40", "--meta-batch", "2", "--seeds", str(SEEDS), "--checkpoint-every", str(EVERY)]
@@ -151,7 +154,7 @@ class Bench:
             return f"cannot be gone on with: {last_line(done.stderr)}"
         if self.train == TRAIN and returns_of(directory) != returns_of(self.whole):
             return "its evaluation differs"
-        return different(directory, self.whole)
+        return self.different(directory)
 
     def killed(self) -> str | None:
         """Killed at any moment, and half of them once more: one interval lost at most, then gone on with."""
@@ -180,7 +183,7 @@ class Bench:
         if done.returncode:
             return f"cannot be gone on with: {last_line(done.stderr)}"
         # Sums over two devices have another order: the bits differ.
-        return different(directory, self.whole, tolerance=0.2)
+        return self.different(directory, tolerance=0.2)
 
     def clock_jumped(self) -> str | None:
         """A clock that jumps by days, killed at any moment, gone on with or one line, then gone on with."""
@@ -231,10 +234,14 @@ class Bench:
         except CheckpointError:
             return None
         right, right_meta = self.right
-        equal = meta == right_meta and all(np.array_equal(a, b) for a, b in zip(state, right, strict=True))
-        return None if equal else f"{path.relative_to(directory)}: read as if nothing were wrong"
+        return (
+            None
+            if meta == right_meta and not unequal(state, right)
+            else f"{path.relative_to(directory)}: read as if nothing were wrong"
+        )
 
-    def restored(self, directory: Path) -> tuple[list[np.ndarray], dict[str, Any]]:
+    def restored(self, directory: Path) -> tuple[TrainState, dict[str, Any]]:
+        """The state in the newest checkpoint there, and what is stored beside it."""
         import jax
 
         from jaxmeta.runs.checkpoint import Checkpoints
@@ -247,9 +254,33 @@ class Bench:
             self.like = jax.eval_shape(lambda: seed_states(algorithm, list(range(SEEDS))))
             self.right = self.restored(self.whole / "checkpoints")
         with Checkpoints(directory) as checkpoints:
-            state, meta = checkpoints.restore(self.like)
-        is_key = lambda x: jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)  # noqa: E731
-        return [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in jax.tree.leaves(state)], meta
+            return checkpoints.restore(self.like)
+
+    def different(self, directory: Path, tolerance: float = 0.0) -> str | None:
+        """How a finished run differs from the one that nothing happened to: in its metrics, or in its last state.
+
+        With a tolerance, only the metrics' iterations and the weights are compared.
+        """
+        from jaxmeta.runs.logging import read_csv
+
+        rows, right = (
+            [{name: x for name, x in row.items() if name != "seconds"} for row in read_csv(each / "metrics.csv")]
+            for each in (directory, self.whole)
+        )
+        if tolerance:
+            rows, right = ([(row["iteration"], row["seed"]) for row in each] for each in (rows, right))
+        if rows != right:
+            return (
+                f"metrics.csv: {len(rows)} rows, of which {sum(row in right for row in rows)} are right, "
+                f"not {len(right)}"
+            )
+        state, _ = self.restored(directory / "checkpoints")
+        if tolerance:
+            weights = zip(numbers(state.meta.theta), numbers(self.right[0].meta.theta), strict=True)
+            alike = all(np.allclose(a, b, rtol=0.0, atol=tolerance) for a, b in weights)
+            return None if alike else "the weights differ"
+        wrong = unequal(state, self.right[0])
+        return f"the state differs: {', '.join(wrong)}" if wrong else None
 
     def started_twice(self) -> str | None:
         """Two processes started in one directory at once: one trains, the other says so in one line."""
@@ -262,7 +293,7 @@ class Bench:
         refusal = next(text for text, process in zip(said, both, strict=True) if process.returncode)
         if len(refusal.strip().splitlines()) != 1:
             return f"more than one line: {last_line(refusal)}"
-        return different(directory, self.whole)
+        return self.different(directory)
 
     def full_disk(self) -> str | None:
         """A file system that takes no more: one line; with room again, gone on with."""
@@ -301,7 +332,7 @@ class Bench:
         stderr = process.stderr.read()
         if process.wait():
             return f"status {process.returncode}: {last_line(stderr)}"
-        return different(directory, self.whole)
+        return self.different(directory)
 
     def in_ascii(self) -> str | None:
         """A terminal that knows ASCII alone: it trains on and saves."""
@@ -310,7 +341,7 @@ class Bench:
         done = run([*TRAIN, "--out", str(directory), "--no-evaluate"], env=plain)
         if done.returncode:
             return f"status {done.returncode}: {last_line(done.stderr)}"
-        return different(directory, self.whole)
+        return self.different(directory)
 
 
 def kept_in(folder: Path) -> dict[str, str]:
@@ -354,30 +385,21 @@ def returns_of(directory: Path) -> Any:
     return json.loads((directory / "evaluation.json").read_text())["returns"]
 
 
-def different(directory: Path, whole: Path, tolerance: float = 0.0) -> str | None:
-    """How a finished run differs from the one that nothing happened to: in its metrics, or in its weights.
-
-    With a tolerance, only the metrics' iterations and the weights are compared.
-    """
+def numbers(state: Any) -> list[np.ndarray]:
+    """The leaves of a state, keys as their numbers."""
     import jax
 
-    import jaxmeta
-    from jaxmeta.runs.logging import read_csv
+    is_key = lambda x: jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)  # noqa: E731
+    return [np.asarray(jax.random.key_data(x) if is_key(x) else x) for x in jax.tree.leaves(state)]
 
-    rows, right = (
-        [{name: x for name, x in row.items() if name != "seconds"} for row in read_csv(each / "metrics.csv")]
-        for each in (directory, whole)
-    )
-    if tolerance:
-        rows, right = ([(row["iteration"], row["seed"]) for row in each] for each in (rows, right))
-    if rows != right:
-        return (
-            f"metrics.csv: {len(rows)} rows, of which {sum(row in right for row in rows)} are right, not {len(right)}"
-        )
-    thetas = [jax.tree.leaves(jaxmeta.load(each).thetas) for each in (directory, whole)]
-    if not all(np.allclose(a, b, rtol=0.0, atol=tolerance) for a, b in zip(*thetas, strict=True)):
-        return "the weights differ"
-    return None
+
+def unequal(state: Any, right: Any) -> list[str]:
+    """The leaves of a state that are not, bit for bit, those of another."""
+    import jax
+
+    names = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(state)[0]]
+    each = zip(names, numbers(state), numbers(right), strict=True)
+    return [name for name, one, other in each if one.tobytes() != other.tobytes()]
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ through its own chunks; a mean over tasks is one sum over devices. Without such 
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +64,7 @@ def task_mesh(devices: int | None = None) -> Mesh:
 
 def devices_for(*counts: int) -> int:
     """Devices that so many tasks, or items, are shared out over; 1 means all of them on each: without a mesh, on one of
-    its devices, or where any of the counts cannot be shared out evenly."""
+    its devices, or where any of the counts cannot be shared out evenly. Of no count it is all devices of the mesh."""
     mesh = jax.sharding.get_abstract_mesh()
     if AXIS not in mesh.axis_names or AXIS in mesh.manual_axes:
         return 1
@@ -84,6 +85,49 @@ def on_each_device(function: Callable[..., PyTree], shared: PyTree, *data: PyTre
     if devices_for(*(leaf.shape[0] for leaf in jax.tree.leaves(data))) == 1:
         return function(shared, *data)
     return _sharded(function, shared, data, PartitionSpec(AXIS))
+
+
+class Devices(NamedTuple):
+    """The devices that compute one thing together, as one of them sees it: it has a part of the data of its own.
+
+    Attributes:
+      number: of these devices.
+      place: of this one among them, from 0.
+      add: ``add(x)``, the sum over devices of what each has, on all of them.
+    """
+
+    number: int
+    place: Array | int
+    add: Callable[[PyTree], PyTree]
+
+    def share(self, amount: Array) -> Array | float:
+        """This device's part of an amount ≥ 0 of which each device has some; what 0 is shared out gives nothing."""
+        if self.number == 1:
+            return 1.0
+        total = self.add(amount)
+        return jnp.where(total > 0, amount / jnp.where(total > 0, total, 1.0), 0.0)
+
+
+def by_all_devices(function: Callable[..., PyTree], shared: PyTree, *data: PyTree) -> PyTree:
+    """``function(devices, shared, *data)`` of each device's own part of the data, with sums over ``devices``.
+
+    Args:
+      function: what it returns must be the same on all devices, as sums over them are.
+      shared: what all devices have.
+      *data: leaves lead with tasks, or with what is stored of them. Where they cannot be shared out, one device, or
+        each by itself, has them all.
+
+    Returns:
+      The result, on all devices.
+    """
+    if devices_for(*(leaf.shape[0] for leaf in jax.tree.leaves(data))) == 1:
+        return function(Devices(1, 0, lambda x: x), shared, *data)
+    count = devices_for()
+
+    def local(shared: PyTree, *data: PyTree) -> PyTree:
+        return function(Devices(count, jax.lax.axis_index(AXIS), lambda x: jax.lax.psum(x, AXIS)), shared, *data)
+
+    return _sharded(local, shared, data, PartitionSpec())
 
 
 def _sharded(function: Callable[..., PyTree], shared: PyTree, data: tuple[PyTree, ...], out: PartitionSpec) -> PyTree:
@@ -171,11 +215,10 @@ def sum_in_chunk(function: Callable[..., PyTree], theta: Theta, data: tuple[PyTr
 
 def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree, data: PyTree, chunk: Chunk) -> PyTree:
     """Mean over ``N`` of ``function(theta, data)``, which sums over the chunk of data that it is given."""
-    tasks = jax.tree.leaves(data)[0].shape[0]
     function = jax.jit(function)  # Traced once, for its types and in the scan.
     add = lambda total, part: jax.tree.map(jnp.add, total, part)  # noqa: E731
 
-    def local(theta: PyTree, data: PyTree) -> PyTree:
+    def total_of(devices: Devices, theta: PyTree, data: PyTree) -> PyTree:
         count = jax.tree.leaves(data)[0].shape[0]
         size = even_size(count, chunk_size(chunk))
         whole = count - count % size
@@ -185,10 +228,7 @@ def mean_over_chunks(function: Callable[[PyTree, PyTree], PyTree], theta: PyTree
         total, _ = jax.lax.scan(lambda total, part: (add(total, function(theta, part)), None), total, chunks)
         if whole < count:
             total = add(total, function(theta, jax.tree.map(lambda x: x[whole:], data)))
-        return total
+        return devices.add(total)
 
-    if devices_for(tasks) == 1:
-        total = local(theta, data)
-    else:
-        total = _sharded(lambda *parts: jax.lax.psum(local(*parts), AXIS), theta, (data,), PartitionSpec())
-    return jax.tree.map(lambda x: x / tasks, total)
+    tasks = jax.tree.leaves(data)[0].shape[0]
+    return jax.tree.map(lambda x: x / tasks, by_all_devices(total_of, theta, data))

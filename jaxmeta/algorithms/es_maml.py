@@ -16,7 +16,7 @@ from jaxmeta.learners import act_by_mode, acting, gate_of_adapted, whole_network
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.objectives import ratio_surrogate
 from jaxmeta.outer import adam_updates
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import Devices, by_all_devices, on_each_device, over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, Estimator, Key, MetaAlgorithm, MetaState, Surrogate, Task, TaskDistribution, Theta
 
@@ -75,16 +75,22 @@ def es_maml(
             # The same random numbers on both sides.
             return over_tasks(adapt_fn, jax.random.split(jax.random.clone(key_act), count), thetas, batch)[1]
 
-        both = jax.tree.map(lambda *sides: jnp.stack(sides), lifetimes(1.0), lifetimes(-1.0))
-        after = jnp.mean(episode_returns(both.trajectory)[:, :, -1], axis=-1)
-        difference = 0.5 * (after[0] - after[1])
+        both = lifetimes(1.0), lifetimes(-1.0)
+        above, below = (jnp.mean(episode_returns(side.trajectory)[:, -1], axis=-1) for side in both)
+        difference = 0.5 * (above - below)
         # Scale-free, as rank-based fitness is; the small number keeps equal returns from becoming 0 / 0.
         weight = difference / (jnp.sqrt(jnp.mean(jnp.square(difference))) + 1e-8)
-        gradient = jax.tree.map(lambda noise: (-jnp.tensordot(weight, noise, 1) / count).astype(noise.dtype), noise)
+
+        def estimate(devices: Devices, _: None, weight: Array, noise: Theta) -> Theta:
+            each = lambda noise: (-jnp.tensordot(weight, noise, 1) / count).astype(noise.dtype)  # noqa: E731
+            return devices.add(jax.tree.map(each, noise))
+
+        gradient = by_all_devices(estimate, None, weight, noise)
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.theta)
         new = MetaState(optax.apply_updates(state.theta, updates), opt_state)
-        merged = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), both)
-        info = {"loss": -jnp.mean(after), "grad_norm": optax.global_norm(gradient)}
+        join = lambda _, *sides: jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sides)  # noqa: E731
+        merged = on_each_device(join, None, *both)
+        info = {"loss": -0.5 * jnp.mean(above + below), "grad_norm": optax.global_norm(gradient)}
         return guarded(state, new, {**info, **summarise(tasks.env, merged)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), estimator, gate)

@@ -15,7 +15,7 @@ from jaxmeta.data import Buffer, Transitions, draw_places, linear_baseline, tran
 from jaxmeta.models import DynamicsModel, ImaginedTask, dynamics_model_for, fit_model, imagined_tasks
 from jaxmeta.networks import Policy, policy_for
 from jaxmeta.outer import adam, adam_updates
-from jaxmeta.over_tasks import over_tasks
+from jaxmeta.over_tasks import Devices, by_all_devices, over_tasks
 from jaxmeta.parts import built, extends, part
 from jaxmeta.types import Array, Estimator, Key, Lifetime, MetaAlgorithm, MetaState, Outer, PyTree, TaskDistribution
 
@@ -154,8 +154,15 @@ def experience_of(lifetime: Lifetime, shares: Array) -> Experience:
 
 
 def draw_starts(key: Key, buffer: Buffer, shape: tuple[int, ...]) -> Array:
-    """First observations of stored episodes, drawn with replacement, ``[*shape, O]``."""
-    first = buffer.data.starts
-    stored = jnp.repeat(buffer.priority > 0, first.shape[1]).astype(jnp.float32)
-    places = draw_places(key, jnp.cumsum(stored), math.prod(shape))
-    return first.reshape(-1, first.shape[-1])[places].reshape(*shape, -1)
+    """First observations of stored episodes, drawn with replacement, ``[*shape, O]``.
+
+    Of the devices that tasks are shared out over, which have stored equally many, each gives every n-th from its own.
+    """
+
+    def draw(devices: Devices, key: Key, first: Array, priority: Array) -> Array:
+        stored = jnp.repeat(priority > 0, first.shape[1]).astype(jnp.float32)
+        places = draw_places(key, jnp.cumsum(stored), math.prod(shape))
+        own = jnp.arange(math.prod(shape)) % devices.number == devices.place
+        return devices.add(jnp.where(own[:, None], first.reshape(-1, first.shape[-1])[places], 0))
+
+    return by_all_devices(draw, key, buffer.data.starts, buffer.priority).reshape(*shape, -1)

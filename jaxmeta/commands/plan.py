@@ -30,12 +30,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def say_plan(arguments: "Parsed", path: Path | None = None) -> None:
-    """Print what training would take, and write it as JSON if a file is named."""
+    """Print what training would take, and write it as JSON if a file is named; of several processes, the first."""
+    from jaxmeta.runs import hosts
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.plan import plan
 
     how = {"devices": arguments.saving.devices, "seed_chunk": arguments.saving.seed_chunk}
-    found = plan(arguments.experiment, **how, announce=print)
+    found = plan(arguments.experiment, **how, announce=print if hosts.first() else lambda line: None)
+    if not hosts.first():
+        return
     print("\n".join(in_words(found)))
     if path is not None:
         write_json(path, found)

@@ -1,14 +1,17 @@
 """How models of dynamics learn: a fit with early stopping in one program, and a few gradient steps in a new task."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxmeta.checks import check_least
-from jaxmeta.data import Transitions, draw_places
+from jaxmeta.data import Transitions, places_at
 from jaxmeta.mixed_mode import inner_gradient
 from jaxmeta.models.dynamics import DynamicsModel
 from jaxmeta.outer import adam_updates
+from jaxmeta.over_tasks import Devices, by_all_devices
 from jaxmeta.parts import built, part
 from jaxmeta.types import Array, Info, Key, PyTree
 
@@ -29,6 +32,10 @@ def fit_model(
     patience: int = 5,
 ) -> tuple[PyTree, Info]:
     """Fit a model until held-out transitions are no longer predicted better; one compiled program.
+
+    On a mesh the transitions are shared out over its devices. Each draws an equal share of a batch, rounded up, from
+    its own, in proportion to their weights. Its mean loss counts by its part of all weights, so that the estimates of
+    gradients and of the held-out loss are unbiased, however much each device has.
 
     Args:
       params: to start from; the scales are taken from the data.
@@ -52,36 +59,59 @@ def fit_model(
     held = (jax.random.uniform(key_share, weight.shape) < validation_share).astype(jnp.float32)
     training = weight * (1.0 - held)
     params = model.scaled(params, data, weight)
-    seen = jnp.cumsum(training)
     steps = jnp.sum(training > 0) // batch + 1
-    # A draw of the held-out ones: how many there are is not known to the compiler, and padding would cost as much.
-    places = draw_places(key_held, jnp.cumsum(weight * held), min(weight.shape[0], _VALIDATION))
-    validation = jax.tree.map(lambda x: x[places], data)
 
-    def validate(params: PyTree) -> Array:
-        return model.loss(params, validation, jnp.ones(places.shape))
+    def fit(devices: Devices, shared: PyTree, data: Transitions, training: Array, held: Array) -> tuple[PyTree, Info]:
+        key_fit, key_held, params, steps = shared
+        draw, mean = _weighted_draws(devices, data, training)
+        # A draw of the held-out ones: how many there are is not known to the compiler, and padding would cost as much.
+        draw_held, mean_of_held = _weighted_draws(devices, data, held)
+        validation = draw_held(key_held, min(weight.shape[0], _VALIDATION))
 
-    def step_fn(index: Array, carry: tuple[PyTree, PyTree, Key]) -> tuple[PyTree, PyTree, Key]:
-        params, state, key = carry
-        places = draw_places(jax.random.fold_in(key, index), seen, batch)
-        drawn = jax.tree.map(lambda x: x[places], data)
-        gradient = jax.grad(model.loss)(params, drawn, jnp.ones(batch))
-        updates, state = optimizer.update(gradient, state, params)
-        return optax.apply_updates(params, updates), state, key
+        def validate(params: PyTree) -> Array:
+            return mean_of_held(model.loss(params, validation, jnp.ones(validation.mask.shape)))
 
-    def epoch_fn(carry):
-        epoch, waited, params, state, best, least = carry
-        start = (params, state, jax.random.fold_in(key_fit, epoch))
-        params, state, _ = jax.lax.fori_loop(0, steps, step_fn, start)
-        loss = validate(params)
-        better = loss < least
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
-        return epoch + 1, jnp.where(better, 0, waited + 1), params, state, best, jnp.minimum(loss, least)
+        def step_fn(index: Array, carry: tuple[PyTree, PyTree, Key]) -> tuple[PyTree, PyTree, Key]:
+            params, state, key = carry
+            drawn = draw(jax.random.fold_in(key, index), batch)
+            gradient = mean(jax.grad(model.loss)(params, drawn, jnp.ones(drawn.mask.shape)))
+            updates, state = optimizer.update(gradient, state, params)
+            return optax.apply_updates(params, updates), state, key
 
-    start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, validate(params))
-    unfinished = lambda carry: (carry[0] < epochs) & (carry[1] < patience)  # noqa: E731
-    epoch, _, _, _, best, least = jax.lax.while_loop(unfinished, epoch_fn, start)
-    return best, {"validation_loss": least, "epochs": epoch.astype(jnp.float32)}
+        def epoch_fn(carry):
+            epoch, waited, params, state, best, least = carry
+            start = (params, state, jax.random.fold_in(key_fit, epoch))
+            params, state, _ = jax.lax.fori_loop(0, steps, step_fn, start)
+            loss = validate(params)
+            better = loss < least
+            best = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, best)
+            return epoch + 1, jnp.where(better, 0, waited + 1), params, state, best, jnp.minimum(loss, least)
+
+        start = (jnp.int32(0), jnp.int32(0), params, optimizer.init(params), params, validate(params))
+        unfinished = lambda carry: (carry[0] < epochs) & (carry[1] < patience)  # noqa: E731
+        epoch, _, _, _, best, least = jax.lax.while_loop(unfinished, epoch_fn, start)
+        return best, {"validation_loss": least, "epochs": epoch.astype(jnp.float32)}
+
+    return by_all_devices(fit, (key_fit, key_held, params, steps), data, training, weight * held)
+
+
+def _weighted_draws(
+    devices: Devices, data: Transitions, weight: Array
+) -> tuple[Callable[[Key, int], Transitions], Callable[[PyTree], PyTree]]:
+    """``draw(key, count)`` of a device's own transitions ``[M]``, and ``mean(x)`` over devices of what they made of it.
+
+    Each device draws as many, in proportion to its weights, with replacement. In the mean it counts as its weights make
+    up of all devices', so that a mean over draws is expected to be that over all transitions, by weight.
+    """
+    cumulative = jnp.cumsum(weight)
+    share = devices.share(cumulative[-1])
+
+    def draw(key: Key, count: int) -> Transitions:
+        shares = jax.random.uniform(key, (devices.number, -(-count // devices.number)))
+        places = places_at(shares[devices.place], cumulative)
+        return jax.tree.map(lambda x: x[places], data)
+
+    return draw, lambda each: devices.add(jax.tree.map(lambda x: share * x, each))
 
 
 def adapt_model(

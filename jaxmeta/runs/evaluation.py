@@ -163,9 +163,12 @@ def check_result(found: Any) -> None:
     entry("iteration", int)
     entry("protocol", dict)
     entry("interval")
-    if "tasks" in found and "seen_in_training" in entry("tasks", dict):
-        for name in ("count", "distinct"):
-            entry(f"tasks.{name}", int)
+    taken = entry("tasks", dict) if "tasks" in found else {}
+    if "tasks" in found:
+        entry("tasks.count", int)
+    if "distinct" in taken or "seen_in_training" in taken:
+        entry("tasks.distinct", int)
+    if "seen_in_training" in taken:
         for name in ("listed", "seen_in_training"):
             entry(f"tasks.{name}", int, type(None))
     # A whole number may be larger than any other.
@@ -182,13 +185,11 @@ def check_result(found: Any) -> None:
         if name in found:
             shape = _shape(entry(name, list))
             refuse_unless(shape[::2] == (len(seeds), stages), name, f"{stages} numbers for each task and each seed")
+            count = taken.get("count", shape[1])
+            refuse_unless(shape[1] == count, name, f"of the {count} tasks that tasks.count says")
     for share in entry("solved", list) if "solved" in found else []:
         right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
         refuse_unless(right, "solved", f"lists of {stages} numbers")
-    if "tasks" in found:
-        entry("tasks.count", int)
-        if "distinct" in found["tasks"]:
-            entry("tasks.distinct", int)
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")

@@ -99,6 +99,7 @@ def result_without_returns():
         ("tasks.listed", "none", "tasks.listed: must be a whole number"),
         ("references.optimum.iqm", 10**400, "references.optimum.iqm: must be a number"),
         ("returns", [[[0.0, None]]], "returns: must be 2 numbers for each task and each seed"),
+        ("returns", [[[0.0, 1.0]]], "returns: must be of the 2 tasks that tasks.count says"),
         ("returns_deterministic", [[0.0, 1.0]], "returns_deterministic: must be 2 numbers for each task and each seed"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from jaxmeta.commands import plan, train
 from jaxmeta.commands.errors import one_line_errors
-from jaxmeta.runs import memory
+from jaxmeta.runs import hosts, memory
 
 SMALL = ["maml", "navigation", "--family.horizon", "10", "--meta-batch", "3", "--episodes", "2", "--policy.hidden", "8"]
 
@@ -20,6 +20,8 @@ def test_a_plan_says_what_training_takes_and_writes_nothing_else(printed, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
     assert json.loads((tmp_path / "plan.json").read_text())["fits"]
     assert "which fits into" in printed(train.main, *SMALL, "--plan")
+    monkeypatch.setattr(hosts, "first", lambda: False)
+    assert printed(train.main, *SMALL, "--plan") == ""
     assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
 
 
