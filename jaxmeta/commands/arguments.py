@@ -46,6 +46,7 @@ def command(
         def bound(*arguments: Any, **flags: Any) -> dict[str, Any]:
             return inspect.signature(function).bind(*arguments, **flags).arguments
 
+        @functools.wraps(function)
         def main(argv: list[str] | None = None) -> int:
             with one_line_errors():
                 arguments = parsed_by(bound, imported(sys.argv[1:] if argv is None else argv), f"jaxmeta {name}")

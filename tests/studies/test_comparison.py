@@ -81,6 +81,10 @@ def test_a_task_with_other_settings_has_a_panel_of_its_own():
         "navigation, repeat 1",
         "navigation, repeat 2",
     ]
+    assert [panel for panel, _ in named(run("a"), run("b", observed=[0, 1]))[0]] == [
+        "navigation, all observed",
+        "navigation, observed 0 1",
+    ]
 
 
 def test_other_tasks_held_out_or_tasks_taken_otherwise_have_a_panel_of_their_own():
