@@ -25,6 +25,7 @@ from jaxmeta.runs import hosts
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.logging import CsvLog, columns, tidy_rows
 from jaxmeta.runs.loop import (
+    Chunk,
     TrainState,
     compiled_chunk,
     default_seed_chunk,
@@ -242,7 +243,7 @@ def train_run(
     check_least(1, checkpoint_every=checkpoint_every)
     mesh, metrics = mesh_for(meta_batch, devices, len(seeds)), directory / "metrics.csv"
     states = seed_states(algorithm, seeds, mesh)
-    steps, clock, skipped, in_a_row = np.zeros(len(seeds), np.int64), 0.0, 0, np.zeros(len(seeds), np.int64)
+    tally = Tally(seeds)
     ours = {"run": identity, "seeds": seeds}
     # What fails because others died is known as such where the checkpoints, which would wait for them, are left.
     with (
@@ -253,72 +254,95 @@ def train_run(
         resume = resume and bool(checkpoints.steps())
         if resume:
             states, meta = checkpoints.restore(states)
-            steps, clock = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
-        done = int(hosts.whole(states.iteration)[0])
-        saved = done if resume else None
+            tally.steps, tally.seconds = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
+        tally.done = int(hosts.whole(states.iteration)[0])
+        saved = tally.done if resume else None
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": seed_chunk}
         program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program
         compiled = program.compiled
         announce(f"compiled in {program.seconds:.1f} s")
         logs: list[Tracker] = []
         if hosts.first():
-            logs = [CsvLog(metrics, columns(compiled.out_info[1]), seeds, done)]
-            logs += trackers(dict(zip(seeds, steps.tolist(), strict=True)))
-            begun(done)
-        last, ruined = states, []
+            logs = [CsvLog(metrics, columns(compiled.out_info[1]), seeds, tally.done)]
+            logs += trackers(dict(zip(seeds, tally.steps.tolist(), strict=True)))
+            begun(tally.done)
+        last = states
 
         def stop(done: int) -> int:
             came.extend(filter(None, [hosts.preempted(done)]))
-            return max([0, len(ruined), *came])
+            return max([0, len(tally.ruined(max_skipped)), *came])
 
         chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop)
 
         def save(state: TrainState) -> None:
             for log in logs:
                 log.sync()
-            checkpoints.save(done, state, {"iteration": done, "env_steps": steps.tolist(), "seconds": clock})
+            meta = {"iteration": tally.done, "env_steps": tally.steps.tolist(), "seconds": tally.seconds}
+            checkpoints.save(tally.done, state, meta)
 
         try:
             for chunk in chunks:
                 # The device has the next chunk already. A save that is complete before the next one begins costs a kill
                 # one interval at most.
                 checkpoints.wait()
-                count = chunk.info["skipped"].shape[0]
-                totals = steps + np.cumsum(chunk.info["env_steps"].astype(np.int64), axis=0)
-                times = clock + chunk.seconds * np.arange(1, count + 1) / count
-                rows = tidy_rows(chunk.first, chunk.info, seeds, totals, times)
+                rows = tally.take(chunk)
                 for log in logs:
                     log.write(rows)
                 if logs and not metrics.exists():
                     raise RunError(f"{directory}: metrics.csv was removed while the run wrote to it; it ends here")
-                rate = float(np.sum(totals[-1] - steps)) / max(chunk.seconds, 1e-9)
-                steps, clock, done = totals[-1], float(times[-1]), chunk.first + count
-                skipped += int(np.sum(chunk.info["skipped"]))
-                in_a_row = _in_a_row(in_a_row, chunk.info["skipped"])
-                ruined = [seed for seed, row in zip(seeds, in_a_row, strict=True) if 0 < max_skipped <= row]
                 if chunk.state is not None:
                     last = chunk.state
                     # Of a row of updates without effect, the state before them is the one to keep.
-                    if not max_skipped or 2 * np.max(in_a_row) < max_skipped:
-                        saved = done
+                    if not max_skipped or 2 * np.max(tally.in_a_row) < max_skipped:
+                        saved = tally.done
                         save(last)
-                before, after = (float(np.mean(chunk.info[name][-1])) for name in ("return_pre", "return_post"))
-                left = (iterations - done) * clock / done
-                report(Progress(done, iterations, clock, rate, left, before, after, skipped))
-            if saved is None and not ruined:
+                report(tally.progress(chunk, iterations))
+            if saved is None and not tally.ruined(max_skipped):
                 # Stopped before the first chunk: the initial state makes the directory one that can be resumed.
                 save(last)
         finally:
             for log in logs:
                 log.close()
-        return Outcome(last, done, hosts.largest(next(iter(came), 0))[0] or None, skipped, ruined)
+        signalled = hosts.largest(next(iter(came), 0))[0] or None
+        return Outcome(last, tally.done, signalled, tally.skipped, tally.ruined(max_skipped))
 
 
-def _in_a_row(counts: np.ndarray, skipped: np.ndarray) -> np.ndarray:
-    """How many updates each seed has left out in a row, after further ones ``[I, S]``."""
-    for now in skipped:
-        counts = np.where(now > 0, counts + 1, 0)
-    return counts
+class Tally:
+    """What the seeds of a run have done so far.
+
+    Attributes:
+      done: meta-iterations.
+      steps: environment steps of each seed, adaptation included, ``[S]``.
+      seconds: of training, without compilation.
+      skipped: updates that were not finite, since the run was begun or gone on with.
+      in_a_row: how many of the last updates of each seed were such, ``[S]``.
+    """
+
+    def __init__(self, seeds: list[int]):
+        self.seeds, self.done, self.seconds, self.skipped, self.rate = seeds, 0, 0.0, 0, 0.0
+        self.steps, self.in_a_row = np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
+
+    def take(self, chunk: Chunk) -> list[dict[str, float]]:
+        """Count a chunk; its rows."""
+        count = chunk.info["skipped"].shape[0]
+        totals = self.steps + np.cumsum(chunk.info["env_steps"].astype(np.int64), axis=0)
+        times = self.seconds + chunk.seconds * np.arange(1, count + 1) / count
+        self.rate = float(np.sum(totals[-1] - self.steps)) / max(chunk.seconds, 1e-9)
+        self.steps, self.seconds, self.done = totals[-1], float(times[-1]), chunk.first + count
+        for now in chunk.info["skipped"]:
+            self.skipped += int(np.sum(now))
+            self.in_a_row = np.where(now > 0, self.in_a_row + 1, 0)
+        return tidy_rows(chunk.first, chunk.info, self.seeds, totals, times)
+
+    def ruined(self, max_skipped: int) -> list[int]:
+        """Seeds that left out so many updates in a row; none where it is 0."""
+        return [seed for seed, row in zip(self.seeds, self.in_a_row, strict=True) if 0 < max_skipped <= row]
+
+    def progress(self, chunk: Chunk, iterations: int) -> Progress:
+        """What is said after the chunk that was counted last, of so many iterations in all."""
+        before, after = (float(np.mean(chunk.info[name][-1])) for name in ("return_pre", "return_post"))
+        left = (iterations - self.done) * self.seconds / self.done
+        return Progress(self.done, iterations, self.seconds, self.rate, left, before, after, self.skipped)
 
 
 @contextlib.contextmanager

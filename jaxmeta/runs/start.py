@@ -135,14 +135,7 @@ def start(
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
         here = {**runs.describe(), "devices": program.devices, "seed_chunk": program.seed_chunk}
         if program.devices > 1:
-            of = f" of {here['processes']} processes" if hosts.several() else ""
-            mesh = runs.mesh_for(meta_batch, saving.devices, len(seeds))
-            on_each = ", ".join(
-                f"{count // mesh.shape[axis]} {axis}"
-                for axis, count in (("seeds", len(seeds)), ("tasks", meta_batch))
-                if mesh is not None and axis in mesh.axis_names
-            )
-            announce(f"{program.devices} of {here['device']['count']} devices{of}, {on_each} on each")
+            announce(shared_out(here, runs.mesh_for(meta_batch, saving.devices, len(seeds)), len(seeds), meta_batch))
         for line in changed(before["history"], here):
             announce(f"warning: {line}")
 
@@ -181,6 +174,14 @@ def start(
         name = signal.Signals(outcome.signal).name
         raise Stopped(outcome.signal, f"stopped by {name} after iteration {outcome.iteration}, state saved")
     return load(directory)
+
+
+def shared_out(here: dict[str, Any], mesh: Any, seeds: int, meta_batch: int) -> str:
+    """How seeds and tasks lie on the devices of a mesh, in words; ``here`` describes the machine."""
+    of = f" of {here['processes']} processes" if hosts.several() else ""
+    counts = {"seeds": seeds, "tasks": meta_batch}
+    on_each = ", ".join(f"{counts[axis] // size} {axis}" for axis, size in mesh.shape.items())
+    return f"{mesh.size} of {here['device']['count']} devices{of}, {on_each} on each"
 
 
 def trackers(
