@@ -17,6 +17,7 @@ def main(runs: Positional[tuple[Path, ...]], *, tasks: int = 40, ahead: int = 10
       ahead: Steps ahead, beside one.
       task_seed: Draws the tasks.
     """
+    from jaxmeta.runs.display import Display
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import load, read_config
     from jaxmeta.studies.model_errors import check, errors_of_run, table
@@ -25,7 +26,8 @@ def main(runs: Positional[tuple[Path, ...]], *, tasks: int = 40, ahead: int = 10
         check(read_config(directory))
     for directory in runs:
         run, sizes = load(directory), {"tasks": tasks, "ahead": ahead, "task_seed": task_seed}
-        rows = errors_of_run(run, **sizes)
+        with Display(f"{directory}: tasks") as display:
+            rows = errors_of_run(run, **sizes, report=display.count)
         write_json(directory / "model_errors.json", {**sizes, "seeds": rows})
         print(table(run.config, rows, tasks=tasks, ahead=ahead), flush=True)
         print("wrote", directory / "model_errors.json")

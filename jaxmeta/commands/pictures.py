@@ -1,5 +1,6 @@
 """What ``jaxmeta render`` draws: trajectories in test tasks, what is believed in them, and which experts act."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,16 @@ from jaxmeta.tasks import MOVES, figures_of
 from jaxmeta.types import Key, MetaAlgorithm, TaskDistribution, Theta
 
 
-def draw(run: Run, shown: Any, figures: Figures) -> list[Path]:
-    """Write a run's pictures into its directory, as the flags ``shown`` and ``figures`` say; their paths."""
+def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """Write a run's pictures into its directory, as the flags ``shown`` and ``figures`` say; their paths.
+
+    What is begun is announced: each may take a while.
+    """
     config, theta, written = run.config, run.theta, []
     tasks, algorithm = for_evaluation(config, shown)
     key_tasks, key_adapt = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), shown.task_seed))
     batch = evaluation_tasks(key_tasks, tasks, shown.tasks)
+    announce(f"adapting in {shown.tasks} tasks")
     keys = jax.random.split(key_adapt, shown.tasks)
     _, lifetimes = jax.jit(jax.vmap(algorithm.adapt, (0, None, 0)))(keys, theta, batch)
     batch, batches = jax.tree.map(np.asarray, (batch, lifetimes.trajectory))
@@ -33,16 +38,20 @@ def draw(run: Run, shown: Any, figures: Figures) -> list[Path]:
 
     save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories")
     if shown.gif:
+        announce("drawing the animation")
         written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
     env = figures_of(tasks.env)
     if config.has("lifetime") and env.arm_rewards(jax.tree.map(lambda leaf: leaf[0], batch)) is not None:
+        announce("counting which arms are pulled")
         key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
         save(plots.arm_pulls({config.method: pull_shares(key_pulls, tasks, algorithm, theta)}), "arm_pulls")
     if algorithm.gate is not None:
+        announce("counting which experts act")
         key_experts = jax.random.fold_in(key_tasks, 1)
         save(expert_figure(key_experts, tasks, algorithm, run.thetas, config.seeds), "experts")
     model = parts.parameters(registry.builder(config.method)).get("model")
     if model is not None and parts.kind_of(model.annotation) == "BeliefModel" and env.has_goal_belief:
+        announce("drawing beliefs")
         beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
         save(goal_beliefs(beliefs, tasks, theta, batch.goal[0], batches), "beliefs")
     return written

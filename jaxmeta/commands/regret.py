@@ -33,6 +33,7 @@ def main(
       out: Write a figure of the regrets to these files: PNG, SVG, PDF, or CSV with the numbers.
       note: A line below the figure.
     """
+    from jaxmeta.runs.display import Display
     from jaxmeta.runs.logging import write_json
     from jaxmeta.runs.run import load, read_config
     from jaxmeta.studies import regret
@@ -42,7 +43,8 @@ def main(
     rows: list[regret.Row] = []
     how = {"tasks": tasks, "task_seed": task_seed, "deterministic": deterministic, "references": references}
     for directory in runs:
-        found, problem = regret.compare(load(directory), **how)
+        with Display(f"{directory}: simulated") as display:
+            found, problem = regret.compare(load(directory), **how, report=display.count)
         print(regret.table(found, problem), flush=True)
         rows += found
         write_json(json, rows)

@@ -1,6 +1,7 @@
 """Draw what a run does in test tasks: its trajectories, and what it believes or which experts act."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import tyro
@@ -53,6 +54,6 @@ def main(
     from jaxmeta.commands.pictures import draw
     from jaxmeta.runs.trackers import show_in_tensorboard
 
-    written = draw(load(run, checkpoint=checkpoint), shown, figures)
+    written = draw(load(run, checkpoint=checkpoint), shown, figures, functools.partial(print, flush=True))
     show_in_tensorboard(run, pictures=written)
     print("wrote", *written)

@@ -1,5 +1,6 @@
 """How well a model that adapts predicts test tasks: a step ahead and several, before and after adaptation."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -12,8 +13,9 @@ from jaxmeta import parts
 from jaxmeta.data import transitions_of
 from jaxmeta.models import OnlineModel, interval_coverage, of_lifetimes, open_loop, steps_of
 from jaxmeta.networks import Gaussian
+from jaxmeta.objectives import batch_of
 from jaxmeta.parts import SettingError
-from jaxmeta.runs.evaluate import of_each_seed
+from jaxmeta.runs.evaluate import in_tasks, of_each_seed
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.run import Run
@@ -133,10 +135,18 @@ def check(trained: Experiment) -> None:
         raise ValueError(f"{trained.title}: needed is one of {', '.join(PLANNING)}")
 
 
-def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int = 0) -> list[dict[str, Any]]:
+def errors_of_run(
+    run: Run,
+    *,
+    tasks: int = 40,
+    ahead: int = 10,
+    task_seed: int = 0,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
     """``model_errors`` of each seed of a run, ``ahead`` steps ahead beside one: a row a seed.
 
     In each of ``tasks`` test tasks, which ``task_seed`` draws, the run acts for a lifetime without exploration.
+    ``report`` is told how many tasks are done, of how many, all seeds counted.
     """
     check(run.config)
     family = run.tasks
@@ -145,10 +155,17 @@ def errors_of_run(run: Run, *, tasks: int = 40, ahead: int = 10, task_seed: int 
     online = parts.built(run.config.part("model"), family.env)
     key_tasks, key_act = jax.random.split(jax.random.fold_in(jax.random.key(TEST_KEY), task_seed))
     batch = evaluation_tasks(key_tasks, family, tasks)
-    keys, act = jax.random.split(key_act, tasks), jax.jit(jax.vmap(run.algorithm.adapt, (0, None, 0)))
-    rows = []
+    act = lambda key, theta, task: batch_of(run.algorithm.adapt(key, theta, task)[1], -1)  # noqa: E731
+    rows, done = [], 0
+
+    def counted(count: int) -> None:
+        nonlocal done
+        done += count
+        report(done, tasks * len(run.config.seeds))
+
+    acted = in_tasks(act, key_act, batch, report=counted)
     for seed, theta in zip(run.config.seeds, of_each_seed(run.thetas), strict=True):
-        trajectories = jax.tree.map(lambda x: x[:, -1], act(keys, theta, batch)[1].trajectory)
+        trajectories = acted(theta)
         found = model_errors(family.env, online, theta, trajectories, horizon=ahead)
         rows.append({"seed": seed, "iteration": run.iteration, **found})
     return rows

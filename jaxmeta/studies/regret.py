@@ -141,7 +141,13 @@ def check(trained: Experiment) -> None:
 
 
 def compare(
-    run: Run, *, tasks: int = 100_000, task_seed: int = 0, deterministic: bool = False, references: bool = True
+    run: Run,
+    *,
+    tasks: int = 100_000,
+    task_seed: int = 0,
+    deterministic: bool = False,
+    references: bool = True,
+    report: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[list[Row], Problem]:
     """Rows of a run beside exact and classical methods: the mean of its seeds, each seed, each method; and the problem.
 
@@ -151,6 +157,7 @@ def compare(
       task_seed: draws the tasks and, in bandits, all that happens in them.
       deterministic: act by the mode of the policy, and not by samples of it.
       references: simulate the classical methods too.
+      report: told how many seeds and methods are done, of how many.
     """
     trained, family, algorithm, count = run.config, run.tasks, run.algorithm, tasks
     check(trained)
@@ -167,7 +174,13 @@ def compare(
 
         return over_tasks(lifetime, jax.random.split(key_act, count), problem.batch, task_chunk=1000)
 
-    returns = np.stack([np.asarray(act(theta)) for theta in of_each_seed(run.thetas)])
+    each = [functools.partial(act, theta) for theta in of_each_seed(run.thetas)]
+    simulated = list(problem.methods.values()) if references else []
+    done = []
+    for simulate in (*each, *simulated):
+        done.append(np.asarray(simulate()))
+        report(len(done), len(each) + len(simulated))
+    returns = np.stack(done[: len(each)])
     ours = returns.mean(axis=0)
     of_seeds = seeds_stderr(returns.sum(axis=2).mean(axis=1))
 
@@ -186,8 +199,7 @@ def compare(
     rows += [row(trained.method, one, seed=seed) for seed, one in zip(trained.seeds, returns, strict=True)]
     # A value that is exact is the same in every task.
     rows += [row(f"{name}, exact", np.broadcast_to(value, ours.shape)) for name, value in problem.exact.items()]
-    if references:
-        rows += [row(name, simulate()) for name, simulate in problem.methods.items()]
+    rows += [row(name, values) for name, values in zip(problem.methods, done[len(each) :], strict=False)]
     return rows, problem
 
 
