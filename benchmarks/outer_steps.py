@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+COLOURS = ("#c4841d", "#1f5fa8", "#9a6324", "#2a9d5c", "#c44e8a")
+
 
 @dataclasses.dataclass(frozen=True)
 class OuterSteps:
@@ -22,12 +24,16 @@ class OuterSteps:
     """Seeds of each."""
     meta_batch: int = 20
     """Tasks in each meta-iteration."""
+    episodes: int = 20
+    """Episodes in each task, before and after adaptation."""
+    outers: tuple[str, ...] = ()
+    """Outer steps by their names; all if none are given."""
 
 
 def main() -> None:
     arguments = tyro.cli(OuterSteps)
-    if arguments.seconds <= 0 or arguments.seeds < 1 or arguments.meta_batch < 1:
-        raise SystemExit("error: seconds must be positive, seeds and meta-batch at least 1")
+    if arguments.seconds <= 0 or min(arguments.seeds, arguments.meta_batch, arguments.episodes) < 1:
+        raise SystemExit("error: seconds must be positive; seeds, meta-batch and episodes at least 1")
 
     import jax.numpy as jnp
     import measure
@@ -41,19 +47,22 @@ def main() -> None:
     tasks = jaxmeta.tasks.make("navigation")
     policy = jaxmeta.networks.policy_for(tasks.env, initial_log_std=-0.7)
     outers = {
+        "adam, twice the rate": jaxmeta.outer.by_optax(optax.adam(optax.linear_schedule(6e-3, 3e-4, 100))),
         "adam": jaxmeta.outer.by_optax(optax.adam(optax.linear_schedule(3e-3, 3e-4, 400))),
         "trust region, curvature on all steps": jaxmeta.outer.trust_region(curvature_every=1),
         "trust region, on every 5th": jaxmeta.outer.trust_region(curvature_every=5),
         "trust region, on every 10th": jaxmeta.outer.trust_region(curvature_every=10),
     }
-    result = {"machine": measure.machine(), "settings": {"seconds": arguments.seconds, "seeds": arguments.seeds}}
+    if arguments.outers:
+        outers = {name: outer for name, outer in outers.items() if name in arguments.outers}
+    result = {"machine": measure.machine(), "settings": {**dataclasses.asdict(arguments), "json": None, "plot": None}}
     result["curves"] = []
     figure = Figure(figsize=(6, 4), layout="constrained")
     ax = figure.subplots()
     heads = f"{'s/iteration':>12s}{'iterations':>11s}{'s to -16':>10s}{'s to -13':>10s}{'last 10':>9s}"
     print(f"{result['machine']}\n{'outer step':38s}{heads}")
-    for colour, (name, outer) in zip(("#1f5fa8", "#9a6324", "#2a9d5c", "#c44e8a"), outers.items(), strict=True):
-        algorithm = jaxmeta.maml(tasks, policy=policy, outer=outer)
+    for colour, (name, outer) in zip(COLOURS, outers.items(), strict=False):
+        algorithm = jaxmeta.maml(tasks, policy=policy, outer=outer, episodes=arguments.episodes)
         run = train.compiled_chunk(algorithm, tasks, meta_batch=arguments.meta_batch)
         for seed in range(arguments.seeds):
             states = runs.seed_states(algorithm, [seed])
@@ -65,9 +74,13 @@ def main() -> None:
                 seconds += list(clock + chunk.seconds * np.arange(1, length + 1) / length)
                 returns += chunk.info["return_post"][:, 0].tolist()
                 clock += chunk.seconds
-            smooth = np.convolve(returns, np.ones(5) / 5, mode="valid")
+            # A mean of as much data, whatever a meta-batch is.
+            window = max(5, round(5 * 400 / (arguments.meta_batch * arguments.episodes)))
+            smooth = np.convolve(returns, np.ones(window) / window, mode="valid")
             reached = {
-                level: float(seconds[4:][int(np.argmax(smooth >= level))]) if np.any(smooth >= level) else None
+                level: float(seconds[window - 1 :][int(np.argmax(smooth >= level))])
+                if np.any(smooth >= level)
+                else None
                 for level in (-16.0, -13.0)
             }
             row = {"outer": name, "seed": seed, "seconds": seconds, "return_post": returns, "seconds_to": reached}
@@ -77,8 +90,8 @@ def main() -> None:
                 f"{name:38s}{clock / len(returns):12.3f}{len(returns):11d}{shown}{np.mean(returns[-10:]):9.2f}",
                 flush=True,
             )
-            ax.plot(seconds[4:], smooth, color=colour, label=name if seed == 0 else None, linewidth=1.1)
-    ax.set(xlabel="seconds of training", ylabel="return after adaptation (mean of 5 iterations)")
+            ax.plot(seconds[window - 1 :], smooth, color=colour, label=name if seed == 0 else None, linewidth=1.1)
+    ax.set(xlabel="seconds of training", ylabel="return after adaptation (mean of 2,000 episodes)")
     ax.set(title=f"MAML on 2D navigation, {arguments.meta_batch} tasks, {result['machine']['cores']} CPU cores")
     ax.grid(alpha=0.25)
     ax.legend(frameon=False)

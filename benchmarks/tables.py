@@ -7,6 +7,7 @@ docs/*/*.md`` writes between that line and ``<!-- end of table -->``. A test hol
 import argparse
 import functools
 import json
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterable, Sequence
@@ -263,6 +264,20 @@ def outer_steps() -> str:
     return markdown(["outer step", "an iteration", "return at iteration 11", "to −16", "to −13"], rows)
 
 
+def batch_sizes() -> str:
+    """Seconds until −16 by outer step and meta-batch, the median of seeds and their range."""
+    rows = []
+    for tasks in (20, 10):
+        found = results(f"outer_steps_{tasks}_cpu")
+        for name in dict.fromkeys(one["outer"] for one in found["curves"]):
+            runs = [one for one in found["curves"] if one["outer"] == name]
+            passed = sorted(one["seconds_to"]["-16.0"] or math.inf for one in runs)
+            steps = [sum(second <= one["seconds_to"]["-16.0"] for second in one["seconds"]) for one in runs]
+            range_ = f"{statistics.median(passed):.1f} s ({passed[0]:.1f} to {passed[-1]:.1f})"
+            rows.append([name, tasks, range_, f"{min(steps)} to {max(steps)}"])
+    return markdown(["outer step", "tasks", "to −16", "iterations"], rows)
+
+
 def methods_speed() -> str:
     rows: dict[str, list[Cell]] = {}
     for one in results("methods_cpu")["methods"]:
@@ -480,6 +495,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "estimators": estimators,
     "throughput": throughput,
     "outer-steps": outer_steps,
+    "batch-sizes": batch_sizes,
     "methods-speed": methods_speed,
     "inner-steps": inner_steps,
     "recurrent": recurrent,
