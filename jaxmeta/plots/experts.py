@@ -46,7 +46,9 @@ def expert_use(use: np.ndarray, tasks: Any, labels: list[str]) -> Figure:
         ax.set(xlabel="expert", xticks=range(use.shape[-1]), yticks=[])
         ax.set_title(f"{label}\n{specialisation(one):.2f} of {np.log(use.shape[-1]):.2f} nats", fontsize=8)
     ticks = np.linspace(0, len(order) - 1, 5).astype(int)
-    axes[0, 0].set_yticks(ticks, [f"{value:.2g}" for value in numbers[name][order[ticks]]])
+    axes[0, 0].set_yticks(
+        ticks, [f"{value:.2g}".replace("-", "\N{MINUS SIGN}") for value in numbers[name][order[ticks]]]
+    )
     axes[0, 0].set_ylabel(f"tasks, sorted by {name}")
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="mean probability after adaptation")
     return figure

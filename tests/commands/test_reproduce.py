@@ -122,6 +122,41 @@ def test_flags_of_a_reduced_budget_replace_those_of_the_full_one():
     assert quick.steps[0][-1].startswith("Reduced budget")
 
 
+def test_tables_make_a_band_of_each_word_and_a_star_is_a_mean(tmp_path):
+    content = tomllib.loads("""
+title = "Of each"
+seconds = { full = 1, quick = 1 }
+
+[[runs]]
+name = "{each}"
+each = ["a", "b"]
+train = "{each} line"
+quick = false
+
+[[steps]]
+command = "compare runs/b runs/a --out {each}.png"
+each = ["x", "y"]
+
+[[bands]]
+of = "seeds of {each}"
+file = "{each}.json"
+where = { name = "{each}" }
+value = "seeds.*.1"
+full = { a = [0, 4], b = [0, 1] }
+quick = { a = [0, 1] }
+published = { b = 7 }
+""")
+    full, quick = (reproduction.made("small", content, quick=quick) for quick in (False, True))
+    assert full.runs == {"a": ["a", "line"], "b": ["b", "line"]}
+    assert full.steps == [["compare", "runs/b", "runs/a", "--out", f"{word}.png"] for word in "xy"]
+    assert (quick.runs, quick.steps[0][:2]) == ({}, ["compare", "--out"])
+    (tmp_path / "a.json").write_text(json.dumps([{"name": "b"}, {"name": "a", "seeds": [[0, 2], [0, 5]]}]))
+    bands = reproduction.found(full, tmp_path)
+    assert bands == [("seeds of a", 3.5, 0, 4, None), ("seeds of b", None, 0, 1, 7)]
+    assert [band.inside for band in bands] == [True, False]
+    assert [band.of for band in reproduction.found(quick, tmp_path)] == ["seeds of a"]
+
+
 def test_a_small_one_is_made_gone_on_with_and_judged(small, tmp_path, capfd):
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as ended:
