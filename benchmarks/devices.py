@@ -23,7 +23,7 @@ METHODS: dict[str, tuple[str, int, dict[str, Any], dict[str, Any]]] = {
     "pearl": ("pendulum", 0, {"horizon": 50}, {"batch_tasks": 16, "updates": 10}),
     "maml_q": ("cartpole", 0, {"horizon": 50}, {"updates": 4}),
     "r2d2": ("cartpole", 1, {"horizon": 50}, {"updates": 4}),
-    "mb_mpo": ("pendulum", 0, {"horizon": 50}, {"epochs": 5}),
+    "mb_mpo": ("pendulum", 0, {"horizon": 50}, {"epochs": 5, "members": 8, "updates": 2}),
     "model_maml": ("navigation", 0, {"horizon": 20}, {"capacity": 128, "model_updates": 10, "imagined_updates": 2}),
 }
 """Each with a family, the episodes of a lifetime if it takes such, settings of the family, and settings of its own.
