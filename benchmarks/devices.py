@@ -17,12 +17,14 @@ METHODS: dict[str, tuple[str, int, dict[str, Any], dict[str, Any]]] = {
     "maml": ("navigation", 0, {}, {"episodes": 10, "adaptation_steps": 2, "epochs": 1}),
     "promp": ("navigation", 0, {}, {"episodes": 10, "epochs": 3}),
     "trpo_maml": ("navigation", 0, {}, {"episodes": 10, "inner_rate": 0.02}),
+    "es_maml": ("navigation", 0, {}, {"episodes": 10}),
     "rl2": ("bernoulli-bandit", 1, {"horizon": 100}, {"epochs": 2, "minibatches": 2}),
     "varibad": ("bernoulli-bandit", 1, {"horizon": 20}, {"epochs": 2, "minibatches": 2}),
     "pearl": ("pendulum", 0, {"horizon": 50}, {"batch_tasks": 16, "updates": 10}),
     "maml_q": ("cartpole", 0, {"horizon": 50}, {"updates": 4}),
     "r2d2": ("cartpole", 1, {"horizon": 50}, {"updates": 4}),
-    "mb_mpo": ("pendulum", 0, {"horizon": 50}, {"epochs": 5}),
+    "mb_mpo": ("pendulum", 0, {"horizon": 50}, {"epochs": 5, "members": 8, "updates": 2}),
+    "model_maml": ("navigation", 0, {"horizon": 20}, {"capacity": 128, "model_updates": 10, "imagined_updates": 2}),
 }
 """Each with a family, the episodes of a lifetime if it takes such, settings of the family, and settings of its own.
 
@@ -30,6 +32,8 @@ Epochs and minibatches are those of plain gradient descent: Adam would make a wh
 undamped trust region does of a direction without curvature.
 """
 EXCHANGED = re.compile(r"\b(all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(?:-start)?\(")
+AT_ONCE = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+"""Options of the compiler by which code is made sooner, and is slower; what devices exchange stays the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,7 @@ def _rows(name: str, arguments: Devices):
     import jax
     import measure
     import numpy as np
+    import optax
 
     import jaxmeta
 
@@ -90,7 +95,11 @@ def _rows(name: str, arguments: Devices):
         settings["outer"] = jaxmeta.outer.trust_region(damping=0.1)
         # With rectifiers an episode's first observation, 0, is at a kink of every unit while biases are 0.
         settings["policy"] = jaxmeta.policy_for(tasks.env, activation="tanh")
-    if name in ("maml", "promp", "rl2", "varibad"):
+    if name == "es_maml":
+        settings["optimizer"] = optax.sgd(0.1)
+    if name == "model_maml":
+        settings["model_optimizer"] = optax.sgd(0.1)
+    if name in ("maml", "promp", "rl2", "varibad", "model_maml"):
         passes = {key: settings.pop(key) for key in ("epochs", "minibatches") if key in settings}
         settings["outer"] = jaxmeta.outer.sgd(rate=0.1, **passes)
     algorithm = getattr(jaxmeta, name)(tasks, **settings)
@@ -104,7 +113,7 @@ def _rows(name: str, arguments: Devices):
             each = {"iterations": arguments.iterations, "meta_batch": arguments.tasks, "mesh": mesh}
             return jaxmeta.meta_train(key, algorithm, tasks, **each)
 
-        program, _ = measure.compiled(train, jax.random.key(0))
+        program, _ = measure.compiled(train, jax.random.key(0), options=AT_ONCE if arguments.quick else None)
         state, info = program(jax.random.key(0))
         theta = flat(state.meta.theta)
         before = theta if before is None else before
@@ -113,7 +122,8 @@ def _rows(name: str, arguments: Devices):
             "devices": count,
             **collections.Counter(EXCHANGED.findall(program.as_text())),
             "temporary_bytes": measure.temporary_bytes(program),
-            "moved": float(np.max(np.abs(theta - start))),
+            # A model's box has no ends before the first fit.
+            "moved": float(np.max(np.abs(theta - start)[np.isfinite(start)])),
             "difference": float(np.max(np.abs(theta - before))),
             "return_post": float(np.mean(info["return_post"][-1])),
         }

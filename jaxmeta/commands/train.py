@@ -136,8 +136,11 @@ def joined_by(argv: list[str]) -> "Hosts":
 
 def run(arguments: Parsed) -> int:
     """Train, evaluate and plot; the exit status."""
+    import jax
+
     from jaxmeta.commands.evaluate import evaluate_and_plot
     from jaxmeta.commands.figures import Figures
+    from jaxmeta.over_tasks import task_mesh
     from jaxmeta.runs import hosts
     from jaxmeta.runs.display import Display
     from jaxmeta.runs.start import Stopped, start
@@ -167,6 +170,9 @@ def run(arguments: Parsed) -> int:
     if not hosts.first():
         return 0
     if where.evaluate:
-        evaluate_and_plot(found, evaluation, Figures())
+        # Of several processes this one is alone now, and of their devices it uses one.
+        devices = 1 if hosts.several() else saving.devices or jax.device_count()
+        with jax.set_mesh(task_mesh(devices)) if devices > 1 else contextlib.nullcontext():
+            evaluate_and_plot(found, evaluation, Figures())
     print(f"done in {time.perf_counter() - started:.0f} s")
     return 0

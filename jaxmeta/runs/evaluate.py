@@ -11,6 +11,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.data import collect_episodes, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
+from jaxmeta.over_tasks import devices_for, over_tasks
 from jaxmeta.runs.bayes import bayes_optimum
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.memory import check_memory
@@ -109,14 +110,18 @@ def in_tasks(
 ) -> Callable[[Theta], Any]:
     """A compiled ``evaluated(theta)``: ``function(key, theta, task)`` of a batch of tasks, a chunk at a time.
 
-    After each chunk ``report`` is called with the number of tasks in it. Results are numpy arrays.
+    On a mesh each device has a chunk of its own. After each chunk, or one on each, ``report`` is called with the number
+    of tasks in it. Results are numpy arrays.
     """
-    count = jax.tree.leaves(batch)[0].shape[0]
-    size = min(task_chunk, count)
+    count, devices = jax.tree.leaves(batch)[0].shape[0], devices_for()
+    size = min(task_chunk, -(-count // devices)) * devices
     # The last chunk is filled up with the first tasks, so that one program serves all.
     places = np.arange(-(-count // size) * size).reshape(-1, size) % count
     keys = jax.random.split(key, count)
-    of_chunk = jax.jit(jax.vmap(function, (0, None, 0)))
+
+    @jax.jit
+    def of_chunk(keys: Key, theta: Theta, batch: Task) -> Any:
+        return over_tasks(lambda theta, key, task: function(key, theta[0], task), keys, batch, shared=(theta,))
 
     def evaluated(theta: Theta) -> Any:
         results = []

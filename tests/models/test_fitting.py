@@ -1,6 +1,8 @@
 """Fitting models: a linear system is recovered, early stopping, noise and endings, and adaptation to a new task."""
 
 import functools
+import subprocess
+import sys
 
 import chex
 import jax
@@ -75,6 +77,37 @@ def test_adaptation_lowers_the_error_on_a_new_task_and_is_differentiable(env, li
     chex.assert_trees_all_close(slope, reverse, rtol=1e-4, atol=1e-6)
     unmoved = adapt_model(model, params, data, jnp.zeros(linear_system.steps), rate=0.1, steps=3)
     chex.assert_trees_all_equal(unmoved, params)
+
+
+ON_DEVICES = """
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+import jax.numpy as jnp
+from jaxmeta.data import Transitions
+from jaxmeta.models.fitting import _weighted_draws
+from jaxmeta.over_tasks import by_all_devices, task_mesh
+
+value, weight = jnp.arange(16.0), jnp.where(jnp.arange(16) < 4, 0.0, jnp.arange(16.0) ** 2)
+
+
+def mean_of_draws(devices, key, value, weight):
+    draw, mean = _weighted_draws(devices, Transitions(*[value] * 6), weight)
+    return mean(jnp.mean(draw(key, 40_000).reward)), mean(jnp.float32(1.0))
+
+
+for count in (1, 4):
+    with jax.set_mesh(task_mesh(count)):
+        print(*jax.jit(lambda key: by_all_devices(mean_of_draws, key, value, weight))(jax.random.key(0)))
+"""
+
+
+def test_devices_that_hold_different_weights_estimate_the_weighted_mean_together():
+    """Weights are squares, and 0 all over the first of four devices."""
+    done = subprocess.run([sys.executable, "-c", ON_DEVICES], check=True, capture_output=True, text=True)
+    weight = np.arange(16.0) ** 2 * (np.arange(16) >= 4)
+    expected = np.average(np.arange(16.0), weights=weight)
+    for line in done.stdout.splitlines():
+        np.testing.assert_allclose(list(map(float, line.split())), [expected, 1.0], rtol=3e-3)
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch", 0), ("patience", 0), ("validation_share", 1.0)])
