@@ -20,7 +20,7 @@ class Expected(NamedTuple):
     difference: float = 5e-3
 
 
-ANOTHER_DRAW = 2.0
+ANOTHER_DRAW = 2.5
 """The difference where each device draws by weight among its own: another draw than that of one device."""
 METHODS = {
     "maml": Expected(1, 0.8),
