@@ -1,0 +1,13 @@
+"""The runs that faults are made to happen to."""
+
+import faults
+import pytest
+
+from jaxmeta.commands import train
+
+
+@pytest.mark.parametrize("kind", faults.OTHERS)
+def test_every_kind_of_state_is_a_run_that_can_be_parsed(kind, tmp_path):
+    parsed = train.parse([*faults.OTHERS[kind], *faults.SMALL, "--no-evaluate", "--out", str(tmp_path / "run")])
+    assert parsed.saving.checkpoint_every == faults.EVERY
+    parsed.experiment.build()
