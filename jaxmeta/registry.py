@@ -92,6 +92,10 @@ FAMILIES = _rows(
         "navigation": ("point_robots:navigation", "a point robot and an unseen goal (Finn et al. 2017)"),
         "navigation-rotated": ("point_robots:navigation_rotated", "the same, with actions turned by an angle"),
         "navigation-wind": ("point_robots:navigation_wind", "the same, with a drift"),
+        "order-execution": (
+            "execution:order_execution",
+            "sell shares in a market of unknown impact (Almgren and Chriss 2001)",
+        ),
         "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
         "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
         "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),

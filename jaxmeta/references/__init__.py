@@ -24,6 +24,11 @@ from jaxmeta.references.exact import (
     random_mdp as random_mdp,
     state_values as state_values,
 )
+from jaxmeta.references.execution import (
+    execution_cost as execution_cost,
+    schedule_decay as schedule_decay,
+    sold_share as sold_share,
+)
 from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular import (

@@ -27,6 +27,7 @@ from jaxmeta.tasks.common_random_numbers import (
     common_bandits as common_bandits,
     common_mdps as common_mdps,
 )
+from jaxmeta.tasks.controllers import Controller as Controller, controller_returns as controller_returns
 from jaxmeta.tasks.environments import (
     EpisodeView as EpisodeView,
     Plane as Plane,
@@ -35,6 +36,7 @@ from jaxmeta.tasks.environments import (
     kept_types as kept_types,
     numbers as numbers,
 )
+from jaxmeta.tasks.execution import order_execution as order_execution
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax, listed as listed
 from jaxmeta.tasks.grids import gridnavi as gridnavi

@@ -127,3 +127,13 @@ def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
     ax.set(xlabel="action", ylabel=rows, title=what)
     if (parent := ax.get_figure()) is not None:
         parent.colorbar(image, ax=ax)
+
+
+def curves(ax: Axes, lines: Mapping[str, Sequence], point: Sequence[float], *, what: str, time: str) -> None:
+    """Named ``lines`` ``[T]`` against the number of the step, and the ``point`` ``(step, value)`` of the agent."""
+    for (name, values), colour in zip(lines.items(), (GOAL, "0.6"), strict=False):
+        ax.plot(np.asarray(values), color=colour, label=name)
+    ax.plot(*(float(x) for x in point), "o", color=AGENT, markersize=7)
+    ax.set(xlabel=time, title=what)
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)

@@ -91,7 +91,8 @@ VIEWS = {
     | {"navigation-rotated", "navigation-wind", "semicircle-dense", "semicircle-sparse"},
     EpisodeView.ACTIONS: {"bernoulli-bandit", "contextual-bandit", "dependent-bandit", "frozen-lake"}
     | {"gaussian-bandit", "informative-bandit", "meta-maze", "t-maze", "tabular-mdp"},
-    EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"},
+    EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
+    | {"order-execution"},
 }
 ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-bandit"}
 
