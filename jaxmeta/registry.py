@@ -97,6 +97,7 @@ FAMILIES = _rows(
             "sell shares in a market of unknown impact (Almgren and Chriss 2001)",
         ),
         "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
+        "recommendation": ("recommendation:recommendation", "items for a user of unknown taste, a linear bandit"),
         "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
         "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
         "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),

@@ -30,6 +30,13 @@ from jaxmeta.references.execution import (
     sold_share as sold_share,
 )
 from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
+from jaxmeta.references.linear_bandits import (
+    LinearBelief as LinearBelief,
+    drawn_preference as drawn_preference,
+    linear_posterior as linear_posterior,
+    linear_prior as linear_prior,
+    posterior_preference as posterior_preference,
+)
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular import (
     optimal_return as optimal_return,

@@ -58,6 +58,7 @@ from jaxmeta.tasks.point_robots import (
     semicircle_dense as semicircle_dense,
     semicircle_sparse as semicircle_sparse,
 )
+from jaxmeta.tasks.recommendation import recommendation as recommendation
 from jaxmeta.tasks.spaces import (
     ObservationPart as ObservationPart,
     flat_bounds as flat_bounds,
