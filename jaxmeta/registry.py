@@ -81,6 +81,7 @@ FAMILIES = _rows(
         "four-rooms": ("mazes:four_rooms", "one of 103 goal cells in four rooms"),
         "frozen-lake": ("frozen_lake:frozen_lake", "a random map with holes"),
         "gaussian-bandit": ("bandits:gaussian_bandit", "arms with normal rewards"),
+        "glucose": ("medicine:glucose", "insulin for a patient with diabetes (Bergman et al. 1981)"),
         "gridnavi": ("grids:gridnavi", "an unseen goal cell on a 5 x 5 grid (Zintgraf et al. 2020)"),
         "informative-bandit": (
             "bandits:informative_bandit",

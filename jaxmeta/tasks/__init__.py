@@ -47,6 +47,7 @@ from jaxmeta.tasks.lifetimes import (
     as_lifetime as as_lifetime,
 )
 from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
+from jaxmeta.tasks.medicine import glucose as glucose
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
 from jaxmeta.tasks.point_robots import (
     PointParams as PointParams,

@@ -92,7 +92,7 @@ VIEWS = {
     EpisodeView.ACTIONS: {"bernoulli-bandit", "contextual-bandit", "dependent-bandit", "frozen-lake"}
     | {"gaussian-bandit", "informative-bandit", "meta-maze", "recommendation", "t-maze", "tabular-mdp"},
     EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
-    | {"order-execution"},
+    | {"glucose", "order-execution"},
 }
 ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-bandit", "recommendation"}
 
