@@ -103,6 +103,7 @@ FAMILIES = _rows(
         "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
         "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),
         "tabular-mdp": ("tabular:tabular_mdp", "random MDPs of 10 states and 5 actions (Duan et al. 2016)"),
+        "tutoring": ("tutoring:tutoring", "a student who learns and forgets (Corbett and Anderson 1995)"),
     },
 )
 PARTS = {

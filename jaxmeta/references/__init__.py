@@ -30,6 +30,12 @@ from jaxmeta.references.execution import (
     sold_share as sold_share,
 )
 from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
+from jaxmeta.references.knowledge_tracing import (
+    known_after_answer as known_after_answer,
+    mean_over_belief as mean_over_belief,
+    practice_values as practice_values,
+    tutoring_bound as tutoring_bound,
+)
 from jaxmeta.references.linear_bandits import (
     LinearBelief as LinearBelief,
     drawn_preference as drawn_preference,

@@ -67,6 +67,7 @@ from jaxmeta.tasks.spaces import (
 )
 from jaxmeta.tasks.splits import held_out as held_out, listed_count as listed_count
 from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
+from jaxmeta.tasks.tutoring import tutoring as tutoring
 from jaxmeta.tasks.wrappers import (
     Revealed as Revealed,
     ScaledActions as ScaledActions,
