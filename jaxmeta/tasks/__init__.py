@@ -38,6 +38,7 @@ from jaxmeta.tasks.environments import (
 )
 from jaxmeta.tasks.execution import order_execution as order_execution
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
+from jaxmeta.tasks.games import matrix_game as matrix_game
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax, listed as listed
 from jaxmeta.tasks.grids import gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (

@@ -53,9 +53,7 @@ class Tutoring(DiscreteEnvironment):
 
     @property
     def default_params(self) -> StudentParams:
-        like = StudentParams()
-        names = ("prior", "learn", "forget", "slip", "guess")
-        return like.replace(**{name: jnp.full(self.actions, getattr(like, name)[0]) for name in names})
+        return jax.tree.map(lambda x: jnp.full(self.actions, x[0]) if jnp.ndim(x) else x, StudentParams())
 
     def first_state(self, key, params) -> StudentState:
         none = jnp.full((), -1, jnp.int32)

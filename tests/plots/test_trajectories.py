@@ -90,7 +90,16 @@ VIEWS = {
     EpisodeView.PATH: {"dark-key-to-door", "dorfman-semicircle", "four-rooms", "gridnavi", "navigation"}
     | {"navigation-rotated", "navigation-wind", "semicircle-dense", "semicircle-sparse"},
     EpisodeView.ACTIONS: {"bernoulli-bandit", "contextual-bandit", "dependent-bandit", "frozen-lake"}
-    | {"gaussian-bandit", "informative-bandit", "meta-maze", "recommendation", "t-maze", "tabular-mdp", "tutoring"},
+    | {
+        "gaussian-bandit",
+        "informative-bandit",
+        "matrix-game",
+        "meta-maze",
+        "recommendation",
+        "t-maze",
+        "tabular-mdp",
+        "tutoring",
+    },
     EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
     | {"glucose", "order-execution"},
 }
