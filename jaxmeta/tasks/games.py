@@ -71,7 +71,8 @@ class MatrixGame(DiscreteEnvironment):
     def render(self, state, params):
         """How likely each of the opponent's moves is in one task; the situation is framed."""
         moves = jnp.stack([params.cooperates, 1.0 - params.cooperates], axis=1)
-        return drawing.figure(drawing.heat_map, moves, row=state.situation, what="opponent's move", rows="situation")
+        labels = {"what": "probability", "rows": "situation", "columns": "opponent's move"}
+        return drawing.figure(drawing.heat_map, moves, row=state.situation, **labels)
 
 
 class DecisionProcess(NamedTuple):

@@ -90,8 +90,8 @@ class Tutoring(DiscreteEnvironment):
         """One student's probabilities of each skill; the last practice is framed."""
         names = ("prior", "learn", "forget", "slip", "guess")
         values = jnp.stack([getattr(params, name) for name in names], axis=1)
-        title = ", ".join(names)
-        return drawing.figure(drawing.heat_map, values, row=max(int(state.skill), 0), what=title, rows="skill")
+        labels = {"what": "probability", "rows": "skill", "columns": ", ".join(names)}
+        return drawing.figure(drawing.heat_map, values, row=max(int(state.skill), 0), **labels)
 
 
 def round_robin(*, skills: int = 5) -> Controller:
