@@ -87,6 +87,7 @@ FAMILIES = _rows(
             "bandits:informative_bandit",
             "one of ten arms pays; an eleventh tells which (Wang et al. 2016)",
         ),
+        "lane-keeping": ("driving:lane_keeping", "a car with load, grip and steering of its own (Rajamani 2012)"),
         "matrix-game": ("games:matrix_game", "the prisoner's dilemma against an opponent with a memory of one round"),
         "meta-maze": ("mazes:meta_maze", "a goal in a maze, found again and again (Miconi et al. 2019)"),
         "mountain-car": ("classic_control:mountain_car", "a car with gravity, force and goal of its own"),

@@ -43,6 +43,7 @@ from jaxmeta.references.linear_bandits import (
     linear_prior as linear_prior,
     posterior_preference as posterior_preference,
 )
+from jaxmeta.references.linear_quadratic import Regulator as Regulator, regulator as regulator
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular import (
     optimal_return as optimal_return,

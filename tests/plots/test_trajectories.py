@@ -101,7 +101,7 @@ VIEWS = {
         "tutoring",
     },
     EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
-    | {"glucose", "order-execution"},
+    | {"glucose", "lane-keeping", "order-execution"},
 }
 ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-bandit", "recommendation"}
 
