@@ -38,13 +38,13 @@ class CarState(TimedState):
 
 @struct.dataclass
 class CarParams(environment.EnvParams):
-    """The task: ``mass`` (kg), ``cornering`` stiffness of each tyre (N/rad), steering ``lag`` (s); ``speed`` is in m/s.
+    """The task: ``mass`` (t), ``cornering`` stiffness of each tyre (kN/rad), steering ``lag`` (s); ``speed`` is in m/s.
 
     Mass and stiffness, and the axles above, are by default those of Rajamani's passenger car.
     """
 
-    mass: float = 1573.0
-    cornering: float = 80_000.0
+    mass: float = 1.573
+    cornering: float = 80.0
     lag: float = 0.2
     speed: float = 25.0
     max_steps_in_episode: int = 100
@@ -151,7 +151,7 @@ def regulator_of(task: CarParams, horizon: int) -> Regulator:
 
 
 PD_GAINS = (0.2, 0.2, 3.0)
-"""Action for each metre of lateral error, each m/s of its rate, each rad of heading error: the best of a coarse grid."""
+"""Action for each metre of lateral error, each m/s of its rate, each rad of heading: the best of a coarse grid."""
 
 
 def pd() -> Controller:
@@ -187,8 +187,8 @@ Range = tuple[float, float]
 def lane_keeping(
     *,
     horizon: int = 100,
-    mass: Range = (1200.0, 2200.0),
-    cornering: Range = (20_000.0, 100_000.0),
+    mass: Range = (1.2, 2.2),
+    cornering: Range = (20.0, 100.0),
     lag: Range = (0.05, 0.6),
     speed: float = 25.0,
 ) -> TaskDistribution:
@@ -203,8 +203,8 @@ def lane_keeping(
 
     Args:
       horizon: steps of 0.05 s, ≥ 1.
-      mass: range in kg, at least 1,000.
-      cornering: range of each tyre's stiffness, N/rad, at most 200,000: little is an icy road.
+      mass: range in t, at least 1.
+      cornering: range of each tyre's stiffness, kN/rad, at most 200: little is an icy road.
       lag: range of the steering's time constant, s, at least 0.02.
       speed: constant, m/s, at least 10.
     """
@@ -214,10 +214,10 @@ def lane_keeping(
     ranges = {"mass": mass, "cornering": cornering, "lag": lag}
     check_ranges(**ranges)
     # Faster motions than these would need shorter steps of integration.
-    if mass[0] < 1000.0:
-        raise ValueError(f"mass: got {mass}; must be at least 1000")
-    if cornering[1] > 200_000.0:
-        raise ValueError(f"cornering: got {cornering}; must be at most 200000")
+    if mass[0] < 1.0:
+        raise ValueError(f"mass: got {mass}; must be at least 1")
+    if cornering[1] > 200.0:
+        raise ValueError(f"cornering: got {cornering}; must be at most 200")
     if lag[0] < 0.02:
         raise ValueError(f"lag: got {lag}; must be at least 0.02")
     low, high = jnp.array(list(ranges.values()), jnp.float32).T
