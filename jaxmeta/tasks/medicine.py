@@ -43,13 +43,13 @@ class GlucoseState(TimedState):
 class GlucoseParams(environment.EnvParams):
     """The task, one patient; but for ``meal``, a range in g, and ``max_rate``, mU/min, which are the family's.
 
-    ``effectiveness`` is p₁ (1/min), ``remote_rate`` p₂ (1/min), ``sensitivity`` p₃ / p₂ (l/mU/min), ``clearance`` n
-    (1/min), ``weight`` is in kg, ``gut_time`` in min.
+    ``effectiveness`` is p₁ (1/min), ``remote_rate`` p₂ (1/min), ``sensitivity`` p₃ / p₂ (10⁻⁴ l/mU/min),
+    ``clearance`` n (1/min), ``weight`` is in kg, ``gut_time`` in min.
     """
 
     effectiveness: float = 0.015
     remote_rate: float = 0.02
-    sensitivity: float = 5e-4
+    sensitivity: float = 5.0
     clearance: float = 0.09
     weight: float = 75.0
     gut_time: float = 45.0
@@ -90,7 +90,7 @@ def flow(body: Array, infusion: Array, task: GlucoseParams) -> Array:
     absorbed = gut / task.gut_time
     change = (
         -task.effectiveness * (glucose - BASAL_GLUCOSE) - remote * glucose + absorbed / (GLUCOSE_VOLUME * task.weight),
-        task.remote_rate * (task.sensitivity * (insulin - BASAL_INSULIN) - remote),
+        task.remote_rate * (1e-4 * task.sensitivity * (insulin - BASAL_INSULIN) - remote),
         infusion / (INSULIN_VOLUME * task.weight) - task.clearance * insulin,
         -absorbed,
     )
@@ -290,7 +290,7 @@ def glucose(
     horizon: int = 96,
     effectiveness: Range = (0.01, 0.02),
     remote_rate: Range = (0.01, 0.03),
-    sensitivity: Range = (2.5e-4, 7.5e-4),
+    sensitivity: Range = (2.5, 7.5),
     clearance: Range = (0.06, 0.12),
     weight: Range = (50.0, 100.0),
     gut_time: Range = (30.0, 60.0),
@@ -312,7 +312,7 @@ def glucose(
       horizon: steps of 15 minutes, ≥ 1.
       effectiveness: range of p₁, 1/min: how glucose returns by itself.
       remote_rate: range of p₂, 1/min: how fast insulin comes to act.
-      sensitivity: range of p₃ / p₂, l/mU/min: how strongly it acts.
+      sensitivity: range of p₃ / p₂, 10⁻⁴ l/mU/min: how strongly it acts.
       clearance: range of n, 1/min: how fast it leaves the plasma; at most 0.5, for the steps of integration.
       weight: range in kg; volumes are in proportion.
       gut_time: range of the mean time that carbohydrate takes to the blood, min, at least 6.

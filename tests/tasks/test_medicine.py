@@ -11,7 +11,7 @@ from jaxmeta.tasks import controller_returns, medicine
 from jaxmeta.tasks.medicine import GlucoseParams
 
 PATIENT = GlucoseParams(
-    effectiveness=0.012, remote_rate=0.025, sensitivity=5.2e-4, clearance=0.0926, weight=70.0, gut_time=40.0
+    effectiveness=0.012, remote_rate=0.025, sensitivity=5.2, clearance=0.0926, weight=70.0, gut_time=40.0
 )
 
 
