@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.optimize import minimize
 
-from jaxmeta import references, tasks
+from jaxmeta import tasks
 from jaxmeta.tasks import controller_returns, driving
 from jaxmeta.tasks.driving import CarParams
 
@@ -65,16 +65,6 @@ def test_the_regulator_is_the_minimum_over_all_actions():
     best = driving.regulator_of(CAR, horizon)
     assert float(start @ best.cost_to_go[0] @ start) == pytest.approx(found.fun, rel=1e-4)
     assert float(-best.gain[0] @ start) == pytest.approx(found.x[0], abs=1e-3)
-
-
-def test_a_scalar_regulator_has_the_golden_ratio():
-    """A = B = Q = r = 1: P, with the cost of the state itself, tends to the golden ratio (Bertsekas 2017)."""
-    one = jnp.ones((1, 1))
-    best = references.regulator(one, jnp.ones(1), one, 1.0, 0.5 * one, 40)
-    golden = 0.5 * (1.0 + np.sqrt(5.0))
-    assert float(best.cost_to_go[0, 0, 0]) + 1.0 == pytest.approx(golden, rel=1e-5)
-    assert float(best.gain[0, 0]) == pytest.approx(golden - 1.0, rel=1e-5)
-    assert float(best.noise_cost) == pytest.approx(0.5 * float(jnp.sum(best.cost_to_go[1:]) + 40.0), rel=1e-5)
 
 
 def test_a_step_pays_minus_its_cost_and_has_gusts():

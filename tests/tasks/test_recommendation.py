@@ -1,11 +1,11 @@
-"""Recommendation: what a rating is, the exact belief, and those who act by it."""
+"""Recommendation: what a rating is, and those who act by the exact belief."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmeta import references, tasks
+from jaxmeta import tasks
 from jaxmeta.tasks import controller_returns
 from jaxmeta.tasks.recommendation import TasteParams, greedy, item_features, thompson, told_taste
 
@@ -28,35 +28,6 @@ def test_items_are_the_same_always_and_of_length_one():
     # The first numbers of NumPy's generator with seed 0, which are in its own documentation.
     first = np.array([1.76405235, 0.40015721, 0.97873798, 2.2408932, 1.86755799])
     np.testing.assert_allclose(features[0], first / np.linalg.norm(first), rtol=1e-6)
-
-
-def posterior_after(features, rewards, noise):
-    belief = references.linear_prior(features.shape[1])
-    for x, reward in zip(jnp.asarray(features), jnp.asarray(rewards), strict=True):
-        belief = references.linear_posterior(belief, x, reward, noise)
-    return belief
-
-
-def test_the_belief_is_that_of_weighted_draws_from_the_prior():
-    """Bayes' rule by Monte Carlo: draws from the prior, weighted by how likely they make the ratings."""
-    rng = np.random.default_rng(0)
-    features, rewards = item_features(4, 2), np.array([0.8, -0.3, 1.1, 0.2])
-    belief = posterior_after(features, rewards, 0.7)
-    drawn = rng.standard_normal((400_000, 2))
-    weight = np.exp(-0.5 * np.sum((rewards - drawn @ features.T) ** 2, axis=1) / 0.7**2)
-    weight /= weight.sum()
-    mean = weight @ drawn
-    np.testing.assert_allclose(references.posterior_preference(belief), mean, atol=0.01)
-    covariance = (drawn - mean).T @ (weight[:, None] * (drawn - mean))
-    np.testing.assert_allclose(np.linalg.inv(belief.precision), covariance, atol=0.01)
-
-
-def test_draws_have_the_belief_s_mean_and_covariance():
-    belief = posterior_after(item_features(4, 3), np.array([0.8, -0.3, 1.1, 0.2]), 0.7)
-    draw = jax.jit(jax.vmap(lambda key: references.drawn_preference(key, belief)))
-    drawn = np.asarray(draw(jax.random.split(jax.random.key(0), 40_000)))
-    np.testing.assert_allclose(drawn.mean(axis=0), references.posterior_preference(belief), atol=0.02)
-    np.testing.assert_allclose(np.cov(drawn.T), np.linalg.inv(belief.precision), atol=0.02)
 
 
 def test_who_is_told_reaches_the_optimum_and_beliefs_do_better_than_chance():
