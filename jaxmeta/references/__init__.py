@@ -41,7 +41,6 @@ from jaxmeta.references.linear_bandits import (
     drawn_preference as drawn_preference,
     linear_posterior as linear_posterior,
     linear_prior as linear_prior,
-    posterior_preference as posterior_preference,
 )
 from jaxmeta.references.linear_quadratic import Regulator as Regulator, regulator as regulator
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances

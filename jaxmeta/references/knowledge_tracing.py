@@ -61,7 +61,9 @@ def practice_values(horizon: int, *, learn: Array, forget: Array, slip: Array, g
 
     scores = jnp.stack([guess, 1.0 - slip], axis=1)
     final = sum(scores[skill].reshape([2 if axis == skill else 1 for axis in range(skills)]) for skill in range(skills))
-    return jax.lax.scan(step, jnp.asarray(final), length=horizon)[1][::-1]
+    # An accelerator's default would round matrix products to 10 bits.
+    with jax.default_matmul_precision("highest"):
+        return jax.lax.scan(step, jnp.asarray(final), length=horizon)[1][::-1]
 
 
 def mean_over_belief(value: Array, known: Array) -> Array:

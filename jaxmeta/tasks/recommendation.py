@@ -9,7 +9,7 @@ from flax import struct
 from gymnax.environments import environment
 
 from jaxmeta.checks import check_least, check_positive
-from jaxmeta.references import LinearBelief, drawn_preference, linear_posterior, linear_prior, posterior_preference
+from jaxmeta.references import LinearBelief, drawn_preference, linear_posterior, linear_prior
 from jaxmeta.tasks.bandits import Bandit, bandit_family
 from jaxmeta.tasks.controllers import Controller
 from jaxmeta.tasks.environments import TimedState, registered
@@ -21,6 +21,12 @@ def item_features(items: int, dimension: int) -> np.ndarray:
     # NumPy promises that this generator's numbers never change.
     drawn = np.random.RandomState(0).standard_normal((items, dimension))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+def mean_ratings(features: np.ndarray, preference: Array) -> Array:
+    """``x_a · θ`` of every item, ``[items]``."""
+    # A sum, not a matrix product: an accelerator would round those to fewer digits.
+    return jnp.sum(features * preference, axis=-1)
 
 
 @struct.dataclass
@@ -51,13 +57,12 @@ class Recommendation(Bandit):
         return TimedState(time=state.time + 1), rating
 
     def expected_rewards(self, params):
-        # A sum, not a matrix product: an accelerator would round those to fewer digits.
-        return jnp.sum(self.features * params.preference, axis=-1)
+        return mean_ratings(self.features, params.preference)
 
 
 def greedy(*, items: int = 20, dimension: int = 5, noise: float = 1.0) -> Controller:
     """Baseline: the item of the highest expected rating under the exact belief, whose mean starts at 0."""
-    return _by_belief(lambda key, belief: posterior_preference(belief), items, dimension, noise)
+    return _by_belief(lambda key, belief: belief.mean, items, dimension, noise)
 
 
 def thompson(*, items: int = 20, dimension: int = 5, noise: float = 1.0) -> Controller:
@@ -71,7 +76,7 @@ def _by_belief(
     features = item_features(items, dimension)
 
     def act_fn(key: Key, belief: LinearBelief, obs: Array) -> Array:
-        return jnp.argmax(features @ preference(key, belief))
+        return jnp.argmax(mean_ratings(features, preference(key, belief)))
 
     def learn_fn(belief: LinearBelief, action: Array, reward: Array, obs: Array) -> LinearBelief:
         return linear_posterior(belief, jnp.asarray(features)[action], reward, noise)
@@ -82,7 +87,7 @@ def _by_belief(
 def told_taste(*, items: int = 20, dimension: int = 5) -> Controller:
     """Told the task: the item that the user likes best."""
     features = item_features(items, dimension)
-    return Controller(lambda task: jnp.argmax(features @ task.preference), lambda key, best, obs: best)
+    return Controller(lambda task: jnp.argmax(mean_ratings(features, task.preference)), lambda key, best, obs: best)
 
 
 def recommendation(*, items: int = 20, dimension: int = 5, horizon: int = 50, noise: float = 1.0) -> TaskDistribution:
