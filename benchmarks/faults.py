@@ -37,7 +37,7 @@ BANDIT = ["bernoulli-bandit", "--lifetime", "1", "--family.horizon", "5"]
 OTHERS = {
     "trust region": ["trpo-maml", *MAML[1:]],
     "memory": ["rl2", *BANDIT, "--outer.minibatches", "1"],
-    "beliefs": ["varibad", *BANDIT, "--outer.minibatches", "1"],
+    "beliefs": ["varibad", *BANDIT, "--outer.minibatches", "1", "--model-outer.minibatches", "1"],
     "replay": ["pearl", "pendulum", "--family.horizon", "5", "--updates", "2", "--batch-tasks", "2", "--capacity", "8"],
     "sequences": ["r2d2", *BANDIT, "--updates", "2", "--batch", "2"],
     "models": ["mb-mpo", "pendulum", "--family.horizon", "5", "--episodes", "2", "--epochs", "2", "--capacity", "8"],

@@ -7,7 +7,7 @@ import jaxmeta
 
 ROOT = Path(jaxmeta.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("types", "parts", "registry", "checks", "elimination", "over_tasks", "mixed_mode"), 0),
+    **dict.fromkeys(("types", "parts", "registry", "checks", "elimination", "over_tasks", "mixed_mode", "put_off"), 0),
     "references": 1,
     "tasks": 2,
     **dict.fromkeys(("networks", "data", "outer"), 3),

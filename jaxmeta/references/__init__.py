@@ -24,7 +24,25 @@ from jaxmeta.references.exact import (
     random_mdp as random_mdp,
     state_values as state_values,
 )
+from jaxmeta.references.execution import (
+    execution_cost as execution_cost,
+    schedule_decay as schedule_decay,
+    sold_share as sold_share,
+)
 from jaxmeta.references.gridnavi import MOVES as MOVES, goal_cells as goal_cells, goal_posterior as goal_posterior
+from jaxmeta.references.knowledge_tracing import (
+    known_after_answer as known_after_answer,
+    mean_over_belief as mean_over_belief,
+    practice_values as practice_values,
+    tutoring_bound as tutoring_bound,
+)
+from jaxmeta.references.linear_bandits import (
+    LinearBelief as LinearBelief,
+    drawn_preference as drawn_preference,
+    linear_posterior as linear_posterior,
+    linear_prior as linear_prior,
+)
+from jaxmeta.references.linear_quadratic import Regulator as Regulator, regulator as regulator
 from jaxmeta.references.point_robots import smallest_distances as smallest_distances
 from jaxmeta.references.tabular import (
     optimal_return as optimal_return,

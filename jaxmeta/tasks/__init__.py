@@ -27,6 +27,8 @@ from jaxmeta.tasks.common_random_numbers import (
     common_bandits as common_bandits,
     common_mdps as common_mdps,
 )
+from jaxmeta.tasks.controllers import Controller as Controller, controller_returns as controller_returns
+from jaxmeta.tasks.driving import lane_keeping as lane_keeping
 from jaxmeta.tasks.environments import (
     EpisodeView as EpisodeView,
     Plane as Plane,
@@ -35,7 +37,9 @@ from jaxmeta.tasks.environments import (
     kept_types as kept_types,
     numbers as numbers,
 )
+from jaxmeta.tasks.execution import order_execution as order_execution
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
+from jaxmeta.tasks.games import matrix_game as matrix_game
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax, listed as listed
 from jaxmeta.tasks.grids import gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (
@@ -45,6 +49,7 @@ from jaxmeta.tasks.lifetimes import (
     as_lifetime as as_lifetime,
 )
 from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
+from jaxmeta.tasks.medicine import glucose as glucose
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
 from jaxmeta.tasks.point_robots import (
     PointParams as PointParams,
@@ -56,6 +61,7 @@ from jaxmeta.tasks.point_robots import (
     semicircle_dense as semicircle_dense,
     semicircle_sparse as semicircle_sparse,
 )
+from jaxmeta.tasks.recommendation import recommendation as recommendation
 from jaxmeta.tasks.spaces import (
     ObservationPart as ObservationPart,
     flat_bounds as flat_bounds,
@@ -63,6 +69,7 @@ from jaxmeta.tasks.spaces import (
 )
 from jaxmeta.tasks.splits import held_out as held_out, listed_count as listed_count
 from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
+from jaxmeta.tasks.tutoring import tutoring as tutoring
 from jaxmeta.tasks.wrappers import (
     Revealed as Revealed,
     ScaledActions as ScaledActions,

@@ -111,10 +111,10 @@ def bars(ax: Axes, values, *, what: str) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
-    """A coloured cell for each of ``values`` ``[rows, actions]``, on a symmetric scale where signs differ.
+def heat_map(ax: Axes, values, *, row: int, what: str, rows: str, columns: str = "action") -> None:
+    """A coloured cell for each of ``values`` ``[rows, columns]``, on a symmetric scale where signs differ.
 
-    The agent's ``row`` is framed. The title says ``what`` the values are, the axis what ``rows`` are.
+    The agent's ``row`` is framed. The title says ``what`` the values are, the axes what ``rows`` and ``columns`` are.
     """
     from matplotlib.patches import Rectangle
 
@@ -124,6 +124,16 @@ def heat_map(ax: Axes, values, *, row: int, what: str, rows: str) -> None:
     low, high = (-reach, reach) if signed else (float(values.min()), float(values.max()))
     image = ax.imshow(values, cmap="RdBu_r" if signed else "viridis", vmin=low, vmax=high, aspect="auto")
     ax.add_patch(Rectangle((-0.5, int(row) - 0.5), values.shape[1], 1, fill=False, edgecolor=GOAL, linewidth=2.0))
-    ax.set(xlabel="action", ylabel=rows, title=what)
+    ax.set(xlabel=columns, ylabel=rows, title=what)
     if (parent := ax.get_figure()) is not None:
         parent.colorbar(image, ax=ax)
+
+
+def curves(ax: Axes, lines: Mapping[str, Sequence], point: Sequence[float], *, what: str, time: str) -> None:
+    """Named ``lines`` ``[T]`` against the number of the step, and the ``point`` ``(step, value)`` of the agent."""
+    for (name, values), colour in zip(lines.items(), (GOAL, "0.6"), strict=False):
+        ax.plot(np.asarray(values), color=colour, label=name)
+    ax.plot(*(float(x) for x in point), "o", color=AGENT, markersize=7)
+    ax.set(xlabel=time, title=what)
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)

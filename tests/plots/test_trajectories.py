@@ -90,10 +90,20 @@ VIEWS = {
     EpisodeView.PATH: {"dark-key-to-door", "dorfman-semicircle", "four-rooms", "gridnavi", "navigation"}
     | {"navigation-rotated", "navigation-wind", "semicircle-dense", "semicircle-sparse"},
     EpisodeView.ACTIONS: {"bernoulli-bandit", "contextual-bandit", "dependent-bandit", "frozen-lake"}
-    | {"gaussian-bandit", "informative-bandit", "meta-maze", "t-maze", "tabular-mdp"},
-    EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"},
+    | {
+        "gaussian-bandit",
+        "informative-bandit",
+        "matrix-game",
+        "meta-maze",
+        "recommendation",
+        "t-maze",
+        "tabular-mdp",
+        "tutoring",
+    },
+    EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
+    | {"glucose", "lane-keeping", "order-execution"},
 }
-ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-bandit"}
+ARMS = {"bernoulli-bandit", "dependent-bandit", "gaussian-bandit", "informative-bandit", "recommendation"}
 
 
 @pytest.mark.parametrize("name", tasks.names())
