@@ -3,8 +3,7 @@
 import numpy as np
 
 from jaxmeta.references import bernoulli_value, gridnavi
-from jaxmeta.tasks import BernoulliBandit, LifetimeEnv
-from jaxmeta.tasks.grids import GridNavi
+from jaxmeta.tasks import BernoulliBandit, GridNavi, LifetimeEnv
 from jaxmeta.types import Task, TaskDistribution
 
 

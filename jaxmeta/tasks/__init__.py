@@ -41,7 +41,7 @@ from jaxmeta.tasks.execution import order_execution as order_execution
 from jaxmeta.tasks.frozen_lake import frozen_lake as frozen_lake
 from jaxmeta.tasks.games import matrix_game as matrix_game
 from jaxmeta.tasks.generic import from_gymnax as from_gymnax, listed as listed
-from jaxmeta.tasks.grids import gridnavi as gridnavi
+from jaxmeta.tasks.grids import GridNavi as GridNavi, gridnavi as gridnavi
 from jaxmeta.tasks.lifetimes import (
     LifetimeEnv as LifetimeEnv,
     LifetimeObservation as LifetimeObservation,
