@@ -58,7 +58,9 @@ def improvement_table(beside: list["Beside"], policy: str) -> Table:
 
 
 def in_thousands(steps: float) -> str:
-    """Environment steps, in thousands or millions."""
+    """Environment steps, in thousands or millions; fewer than a thousand as they are."""
+    if steps < 1e3:
+        return f"{steps:.0f}"
     return f"{steps / 1e6:.1f} M" if steps >= 1e6 else f"{steps / 1e3:.0f} k"
 
 
