@@ -52,7 +52,7 @@ def ending_together() -> Iterator[None]:
         yield
     except BaseException as error:
         hosts = sys.modules.get("jaxmeta.runs.hosts")
-        if hosts is None or not hosts.joined():
+        if hosts is None or not hosts.begun():
             raise
         if not isinstance(error, SystemExit):
             traceback.print_exception(error)

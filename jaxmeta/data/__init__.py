@@ -26,7 +26,12 @@ from jaxmeta.data.buffers import (
     places_at as places_at,
     reprioritise as reprioritise,
 )
-from jaxmeta.data.recorded import absorbs as absorbs, adapt_on as adapt_on, recorded as recorded
+from jaxmeta.data.recorded import (
+    absorbs as absorbs,
+    adapt_on as adapt_on,
+    check_recorded as check_recorded,
+    recorded as recorded,
+)
 from jaxmeta.data.rollout import (
     collect_episodes as collect_episodes,
     collect_lifetime as collect_lifetime,

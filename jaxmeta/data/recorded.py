@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Theta, Trajectory
 
@@ -22,35 +23,42 @@ def recorded(
       The trajectory, leaves ``[E, T, ...]``; log-probabilities, values and advantages are 0.
 
     Raises:
-      ValueError: arrays whose shapes do not belong together.
+      ValueError: arrays whose shapes do not belong together, or lengths out of their range.
     """
     reward = jnp.asarray(reward, jnp.float32)
-    if reward.ndim != 2:
-        raise ValueError(f"reward: got shape {reward.shape}; must be [episodes, steps]")
+    if reward.ndim != 2 or 0 in reward.shape:
+        raise ValueError(f"reward: got shape {reward.shape}; must be [episodes, steps], at least one of each")
     episodes, steps = reward.shape
+    obs, action = (jax.tree.map(jnp.asarray, tree, is_leaf=lambda x: isinstance(x, list)) for tree in (obs, action))
     for name, tree, count in (("obs", obs, steps + 1), ("action", action, steps)):
         for leaf in jax.tree.leaves(tree):
-            if jnp.shape(leaf)[:2] != (episodes, count):
-                raise ValueError(f"{name}: got shape {jnp.shape(leaf)}; must begin with {(episodes, count)}")
+            if leaf.shape[:2] != (episodes, count):
+                raise ValueError(f"{name}: got shape {leaf.shape}; must begin with {(episodes, count)}")
     lengths = jnp.full(episodes, steps) if lengths is None else jnp.asarray(lengths)
     terminated = jnp.zeros(episodes) if terminated is None else jnp.asarray(terminated, jnp.float32)
     for name, array in (("lengths", lengths), ("terminated", terminated)):
         if array.shape != (episodes,):
             raise ValueError(f"{name}: got shape {array.shape}; must be {(episodes,)}")
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths: got {lengths.dtype}; must be whole numbers")
+    # Where they are known by now: under jit nobody can tell.
+    if not isinstance(lengths, Tracer) and not bool(jnp.all((lengths >= 0) & (lengths <= steps))):
+        raise ValueError(f"lengths: got {lengths.tolist()}; must be from 0 to {steps}")
     time = jnp.arange(steps)
     mask = (time < lengths[:, None]).astype(jnp.float32)
     last = (time == lengths[:, None] - 1).astype(jnp.float32)
     # A finished episode stays where it ended, as in what is collected.
     places = jnp.minimum(jnp.arange(steps + 1), lengths[:, None])
-    stays = lambda x: jax.vmap(lambda row, place: row[place])(jnp.asarray(x), places)  # noqa: E731
+    stays = lambda x: jax.vmap(lambda row, place: row[place])(x, places)  # noqa: E731
+    real = lambda x: jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - 2)) > 0, x, jnp.zeros_like(x))  # noqa: E731
     obs = jax.tree.map(stays, obs)
     zeros = jnp.zeros_like(reward)
     return Trajectory(
         obs=jax.tree.map(lambda x: x[:, :-1], obs),
-        action=jax.tree.map(jnp.asarray, action),
+        action=jax.tree.map(real, action),
         log_prob=zeros,
         value=zeros,
-        reward=reward * mask,
+        reward=real(reward),
         terminated=last * terminated[:, None],
         truncated=last * (1.0 - terminated[:, None]),
         mask=mask,
@@ -75,6 +83,29 @@ def adapt_on(algorithm: MetaAlgorithm, theta: Theta, phi: Phi, trajectory: Traje
     log_prob, value = algorithm.learner.score(theta, phi, trajectory)
     filled = trajectory._replace(log_prob=log_prob * trajectory.mask, value=value * trajectory.mask)
     return algorithm.learner.absorb(theta, phi, algorithm.estimator(filled))
+
+
+def check_recorded(trajectory: Trajectory, like: Trajectory) -> None:
+    """Refuse a trajectory whose observations or actions are not those of a family, or whose numbers are not finite.
+
+    Args:
+      trajectory: leaves ``[E, T, ...]``, of any number of episodes and steps.
+      like: of the family, shapes are enough, leaves ``[E, T, ...]``.
+
+    Raises:
+      ValueError: names the entry, and says what it must be.
+    """
+    if jnp.ndim(trajectory.mask) != 2:
+        raise ValueError(f"mask: got shape {jnp.shape(trajectory.mask)}; must be [episodes, steps]")
+    for name, lead in (("obs", 2), ("action", 2), ("final_obs", 1), ("reward", 2)):
+        given, right = (getattr(one, name) for one in (trajectory, like))
+        shapes = [[jnp.shape(leaf)[lead:] for leaf in jax.tree.leaves(tree)] for tree in (given, right)]
+        if jax.tree.structure(given) != jax.tree.structure(right) or shapes[0] != shapes[1]:
+            got, must = (", ".join(map(str, each)) for each in shapes)
+            raise ValueError(f"{name}: got shape {got} at each step; the family's is {must}")
+        known = [leaf for leaf in jax.tree.leaves(given) if not isinstance(leaf, Tracer)]
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in known):
+            raise ValueError(f"{name}: holds numbers that are not finite")
 
 
 def absorbs(algorithm: MetaAlgorithm, theta: Theta, trajectory: Trajectory) -> bool:

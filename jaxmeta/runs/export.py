@@ -58,14 +58,19 @@ def export(run: Run, path: str | Path, *, platforms: tuple[str, ...] = PLATFORMS
     path, known = Path(path), (*PLATFORMS, "rocm")
     if not platforms or set(platforms) - set(known):
         raise RunError(f"platforms: got {', '.join(platforms) or 'none'}; must be of {', '.join(known)}")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: is a file; name a new folder")
+    if path.exists() and any(path.iterdir()):
         raise RunError(f"{path}: is there already and not empty; name a new folder")
     made = functions_of(run)
     written = {}
     for name, function in made.functions.items():
         exported = jax.export.export(jax.jit(function), platforms=platforms)(*made.arguments[name])
         written[f"{name}.bin"] = exported.serialize()
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{path}: cannot be made ({error.strerror}); name another folder") from error
     for name, content in written.items():
         (path / name).write_bytes(content)
     (path / WEIGHTS).write_bytes(save(named(run.theta)))

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from jaxmeta.checks import check_between, check_least
 
 Result = TypeVar("Result")
 DIED = "a process that trains with this one died or does not answer"
+_NEVER = 10**6  # seconds
+_waiting = threading.Event()
 SEEN_WITHIN = 60
 """Seconds after which a network's file system is taken to show what is new there."""
 
@@ -63,20 +66,51 @@ def join(hosts: Hosts) -> None:
         check_least(1, processes=hosts.processes)
     if hosts.process is not None:
         check_between(0, (hosts.processes or sys.maxsize) - 1, process=hosts.process)
-    if hosts.coordinator is not None and not hosts.coordinator.rpartition(":")[2].isdigit():
-        raise ValueError(f"coordinator: got {hosts.coordinator!r}; must be HOST:PORT")
+    if hosts.coordinator is not None:
+        port = hosts.coordinator.rpartition(":")[2]
+        if not port.isdecimal() or not 0 < int(port) < 2**16:
+            raise ValueError(f"coordinator: got {hosts.coordinator!r}; must be HOST:PORT, a port from 1 to 65535")
     late = time.monotonic() + hosts.connect_timeout
     if hosts.coordinator is not None and hosts.process:
         _wait_for(hosts.coordinator, late)
     try:
-        jax.distributed.initialize(*given, initialization_timeout=max(1, round(late - time.monotonic())))
+        _initialize(given, hosts, late)
     except ValueError as error:
         raise HostsError(
             "distributed: neither Slurm nor Open MPI, Cloud TPU or Kubernetes tells of other processes; give "
             f"--coordinator, --processes and --process ({error})"
         ) from error
+    except HostsError:
+        raise
     except RuntimeError as error:
         raise HostsError(f"distributed: {str(error).strip().splitlines()[0]}") from error
+
+
+def _initialize(given: tuple[str | None, int | None, int | None], hosts: Hosts, late: float) -> None:
+    """``jax.distributed.initialize`` with an end: JAX, when its own time is over, aborts with a trace of its C++."""
+    came: list[Exception | None] = []
+
+    def initialize() -> None:
+        try:
+            jax.distributed.initialize(*given, initialization_timeout=_NEVER)
+            came.append(None)
+        except Exception as error:
+            came.append(error)
+
+    # In a thread of its own: signals are heard meanwhile.
+    thread = threading.Thread(target=initialize, daemon=True)
+    _waiting.set()
+    thread.start()
+    thread.join(max(1.0, late - time.monotonic()))
+    if not came:
+        of = "all" if hosts.processes is None else f"all {hosts.processes}"
+        raise HostsError(
+            f"coordinator: not {of} processes came within {hosts.connect_timeout} s; start them together, or wait "
+            "longer by --connect-timeout"
+        )
+    _waiting.clear()
+    if came[0] is not None:
+        raise came[0]
 
 
 def _wait_for(coordinator: str, late: float) -> None:
@@ -107,9 +141,14 @@ def end_now(line: str | None = None, status: int = 2) -> NoReturn:
     os._exit(status)
 
 
+def begun() -> bool:
+    """Whether this process has begun to wait for others, or has joined them."""
+    return jax.distributed.is_initialized()
+
+
 def joined() -> bool:
     """Whether others know of this process, and would wait for it."""
-    return jax.distributed.is_initialized()
+    return begun() and not _waiting.is_set()
 
 
 def several() -> bool:

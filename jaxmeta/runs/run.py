@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxmeta import parts
-from jaxmeta.data import absorbs, adapt_on
+from jaxmeta.data import absorbs, adapt_on, check_recorded
 from jaxmeta.registry import RegistryError
 from jaxmeta.runs.checkpoint import Checkpoints
 from jaxmeta.runs.directory import RunError
@@ -79,15 +78,17 @@ class Run:
           phi: the fast state that they were acted with, if not that before any adaptation.
 
         Raises:
-          ValueError: a method that adapts by acting and learns nothing from whole episodes, or numbers that are not
-            finite.
+          ValueError: a method that adapts by acting and learns nothing from whole episodes; observations or actions of
+            other shapes than the family's, or numbers that are not finite.
         """
-        if not absorbs(self.algorithm, self.theta, trajectory):
+        key = jax.random.key(0)
+        lifetime = jax.eval_shape(self.algorithm.adapt, key, self.theta, jax.eval_shape(self.tasks.sample, key))[1]
+        like = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), lifetime.trajectory)
+        if not absorbs(self.algorithm, self.theta, like):
             raise ValueError(
                 f"adapt_on: {self.config.method} adapts while it acts: give the observations to act, one by one"
             )
-        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(trajectory)):
-            raise ValueError("adapt_on: the trajectory holds numbers that are not finite")
+        check_recorded(trajectory, like)
         phi = self.algorithm.learner.begin(self.theta) if phi is None else phi
         return jax.jit(adapt_on, static_argnums=0)(self.algorithm, self.theta, phi, trajectory)
 

@@ -46,10 +46,20 @@ def test_what_was_collected_and_recorded_is_absorbed_as_it_was(method):
         return batch, again, absorbed, adapt_on(algorithm, theta, after, again)
 
     batch, again, absorbed, adapted = both(jax.random.key(0))
-    for name in ("obs", "action", "reward", "terminated", "truncated", "mask", "final_obs"):
+    real = np.asarray(batch.mask).astype(bool)
+    np.testing.assert_array_equal(np.asarray(again.action)[real], np.asarray(batch.action)[real])
+    for name in ("obs", "reward", "terminated", "truncated", "mask", "final_obs"):
         np.testing.assert_array_equal(getattr(again, name), getattr(batch, name), err_msg=name)
     assert method != "maml-q" or float(np.sum(batch.terminated)) == 1
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), adapted, absorbed)
+
+
+def test_what_stands_after_an_end_may_be_anything_and_lists_are_arrays():
+    obs, action, reward = [[[0.0], [1.0], [np.nan]]], [[[1.0], [np.inf]]], [[1.0, np.nan]]
+    found = recorded(obs, action, reward, lengths=[1])
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(found))
+    np.testing.assert_array_equal(found.obs, [[[0.0], [1.0]]])
+    np.testing.assert_array_equal(found.reward, [[1.0, 0.0]])
 
 
 def test_an_episode_of_no_steps_counts_for_nothing():
@@ -82,6 +92,13 @@ def test_which_methods_learn_from_whole_episodes(method, family, whole_episodes)
     ("change", "message"),
     [
         ({"reward": np.zeros(5)}, r"reward: got shape \(5,\); must be \[episodes, steps\]"),
+        (
+            {"reward": np.zeros((0, 5))},
+            r"reward: got shape \(0, 5\); must be \[episodes, steps\], at least one of each",
+        ),
+        ({"lengths": np.array([-1, 5])}, r"lengths: got \[-1, 5\]; must be from 0 to 5"),
+        ({"lengths": np.array([2, 6])}, r"lengths: got \[2, 6\]; must be from 0 to 5"),
+        ({"lengths": np.array([2.5, 5])}, r"lengths: got float32; must be whole numbers"),
         ({"obs": np.zeros((2, 5, 3))}, r"obs: got shape \(2, 5, 3\); must begin with \(2, 6\)"),
         ({"action": np.zeros((3, 5))}, r"action: got shape \(3, 5\); must begin with \(2, 5\)"),
         ({"lengths": np.zeros(3, int)}, r"lengths: got shape \(3,\); must be \(2,\)"),

@@ -104,6 +104,17 @@ def test_a_gradient_method_adapts_on_recorded_episodes_and_one_with_a_memory_say
         own = run.adapt_on(recorded(**{name: value[task] for name, value in episodes.items()}))
         for one, leaf in zip(adapted.values(), jax.tree.leaves(own), strict=True):
             np.testing.assert_allclose(one[task], leaf, rtol=1e-3, atol=1e-4)
+    right = {name: value[0] for name, value in episodes.items()}
+    for name, entry, message in (
+        ("action", right["action"][..., :1], r"action: got shape \(1,\) at each step; the family's is \(2,\)"),
+        ("action", right["action"][..., 0], r"action: got shape \(\) at each step; the family's is \(2,\)"),
+        ("obs", right["obs"][..., [0, 1, 1]], r"obs: got shape \(3,\) at each step; the family's is \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run.adapt_on(recorded(**{**right, name: entry}))
+    with pytest.raises(ValueError, match="mask: got shape"):
+        run.adapt_on(run.adapt(jax.random.key(0), run.tasks.sample(jax.random.key(0)))[1].trajectory)
+    jax.jit(run.adapt_on)(recorded(**right))
     broken = recorded(**{name: value[0] for name, value in episodes.items()})
     with pytest.raises(ValueError, match="not finite"):
         run.adapt_on(broken._replace(reward=broken.reward.at[0, 0].set(np.nan)))
@@ -113,6 +124,11 @@ def test_what_cannot_be_exported_is_one_line(exported, monkeypatch, tmp_path):
     run, path = exported
     with pytest.raises(RunError, match="is there already and not empty; name a new folder"):
         run.export(path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="file: is a file; name a new folder"):
+        run.export(tmp_path / "file")
+    with pytest.raises(RunError, match=r"cannot be made \(.*\); name another folder"):
+        run.export(tmp_path / "file" / "below")
     with pytest.raises(RunError, match="platforms: got abacus; must be of cpu, cuda, tpu, rocm"):
         run.export(tmp_path / "new", platforms=("abacus",))
     monkeypatch.setitem(sys.modules, "safetensors.flax", None)

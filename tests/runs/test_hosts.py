@@ -123,6 +123,10 @@ def test_others_that_nothing_tells_of_or_that_do_not_answer_are_one_line():
     told = ["--coordinator", f"localhost:{free_port()}", "--processes", 2, "--process", 1, "--connect-timeout", 1]
     ((_, said),) = ends([started([*TRAIN, *told])], 2)
     assert "does not answer (Connection refused); is process 0 there?" in said
+    told = ["--coordinator", f"localhost:{free_port()}", "--processes", 2, "--process", 0, "--connect-timeout", 1]
+    ((_, said),) = ends([started([*TRAIN, *told])], 2)
+    assert "not all 2 processes came within 1 s; start them together, or wait longer by --connect-timeout" in said
+    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -130,6 +134,7 @@ def test_others_that_nothing_tells_of_or_that_do_not_answer_are_one_line():
     [
         ({"coordinator": "here:1"}, "coordinator: give --coordinator, --processes and --process together"),
         ({"coordinator": "here", "processes": 2, "process": 0}, "coordinator: got 'here'; must be HOST:PORT"),
+        ({"coordinator": "here:99999", "processes": 2, "process": 0}, "must be HOST:PORT, a port from 1 to 65535"),
         ({"coordinator": "here:1", "processes": 2, "process": 2}, "process: got 2; must be at most 1"),
         ({"coordinator": "here:1", "processes": 0, "process": 0}, "processes: got 0; must be at least 1"),
         ({"distributed": True, "connect_timeout": 0}, "connect_timeout: got 0; must be at least 1"),
