@@ -44,10 +44,13 @@ def both(*arguments, each=((), ())):
     return [started([*arguments, *told, "--process", i, *each[i]]) for i in range(2)]
 
 
+GLOO = r"\[Gloo\] Rank |\d+| is connected to | peer ranks\. |Expected number of connected peer ranks is : "
+"""What the library says that CPUs exchange by: several threads write it piece by piece, so lines are torn anywhere."""
+
+
 def ends(processes, *statuses):
     said = [process.communicate(timeout=200) for process in processes]
-    # What the library says that CPUs exchange by, from several threads: a line's last number may follow the next.
-    said = [[re.sub(r"\[Gloo\].*\n(\d+\n)*", "", text) for text in each] for each in said]
+    said = [[re.sub(rf"^(?:{GLOO})+\n+", "", text, flags=re.MULTILINE) for text in each] for each in said]
     assert tuple(process.returncode for process in processes) == statuses, said
     return said
 
