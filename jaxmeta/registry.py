@@ -7,6 +7,7 @@ arguments and registers), a script by ``--import FILE``, a notebook by calling `
 
 import difflib
 import functools
+import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -108,6 +109,14 @@ FAMILIES = _rows(
         "tutoring": ("tutoring:tutoring", "a student who learns and forgets (Corbett and Anderson 1995)"),
     },
 )
+OPTIONAL = {
+    "xland": (
+        "xminigrid",
+        Row("jaxmeta.tasks.xland:xland", "goals and rules of XLand-MiniGrid, both hidden (Nikulin et al. 2023)"),
+    )
+}
+"""Families that need another package, which the extra of their name installs; they are registered where it is there."""
+FAMILIES |= {name: row for name, (package, row) in OPTIONAL.items() if importlib.util.find_spec(package)}
 PARTS = {
     kind: {name: Row(f"jaxmeta.{target}") for name, target in rows.items()}
     for kind, rows in {
@@ -257,5 +266,7 @@ def hint(name: str, known: Iterable[str]) -> str:
 def check(what: str, name: str, known: Iterable[str]) -> None:
     """Raise a ``RegistryError`` on a name that is not known, with the near ones."""
     known = list(known)
+    if name not in known and what == "family" and name in OPTIONAL:
+        raise RegistryError(f'{what}: {name} needs {OPTIONAL[name][0]}; pip install "jaxmeta[{name}]"')
     if name not in known:
         raise RegistryError(f"{what}: unknown name {name!r}{hint(str(name), known)} Known: {', '.join(known)}")

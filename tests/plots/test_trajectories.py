@@ -99,6 +99,7 @@ VIEWS = {
         "t-maze",
         "tabular-mdp",
         "tutoring",
+        "xland",
     },
     EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
     | {"glucose", "lane-keeping", "order-execution"},

@@ -105,9 +105,10 @@ def test_files_of_pairs_speak_of_methods_and_families_that_there_are(file):
     assert set(content) <= {"methods", "all", "family", "method", "pair"}
     assert set(content["methods"]) <= set(registry.METHODS)
     assert set(content.get("method", {})) <= set(content["methods"])
-    assert set(content.get("family", {})) <= set(registry.FAMILIES)
+    families = {*registry.FAMILIES, *registry.OPTIONAL}
+    assert set(content.get("family", {})) <= families
     assert set(content.get("pair", {})) <= set(content["methods"])
-    assert all(set(each) <= set(registry.FAMILIES) for each in content.get("pair", {}).values())
+    assert all(set(each) <= families for each in content.get("pair", {}).values())
     # A setting that none of its methods has would be left out without a word.
     known = {name for method in content["methods"] for name in jaxmeta.experiment(method, preset=None).tree}
     layers = [content.get("all", {}), *content.get("family", {}).values(), *content.get("method", {}).values()]

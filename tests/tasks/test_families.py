@@ -173,7 +173,15 @@ def test_tasks_are_strongly_typed_and_as_long_as_the_horizon(name):
 def test_random_actions_stay_below_the_optimum(name):
     family, batch, _ = family_and_roll(name)
     if family.optimum is None:
-        assert name in {"acrobot", "glucose", "mountain-car", "mountain-car-continuous", "pendulum", "tutoring"}
+        assert name in {
+            "acrobot",
+            "glucose",
+            "mountain-car",
+            "mountain-car-continuous",
+            "pendulum",
+            "tutoring",
+            "xland",
+        }
         return
     seen = seen_of(name)
     ended = np.cumsum(seen["terminated"] | seen["truncated"], axis=1)

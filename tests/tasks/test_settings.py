@@ -1,9 +1,12 @@
 """Settings of the wrong kind are one line that names them, whichever family they are given to."""
 
+import importlib
+import sys
 from collections.abc import Callable
 
 import pytest
 
+import jaxmeta
 from jaxmeta import registry, tasks
 
 
@@ -53,3 +56,17 @@ def test_a_family_is_registered_once_and_its_functions_are_handed_on(monkeypatch
         tasks.register("mine", tasks.navigation)
     with pytest.raises(ValueError, match=r"unknown name 'navigatoin'; did you mean navigation"):
         tasks.make("navigatoin")
+
+
+def test_a_family_whose_package_is_missing_says_what_to_install(monkeypatch):
+    monkeypatch.delitem(registry.FAMILIES, "xland", raising=False)
+    assert "xland" not in tasks.names()
+    for name_it in (lambda: tasks.make("xland"), lambda: jaxmeta.experiment("rl2", "xland")):
+        with pytest.raises(ValueError, match=r'^family: xland needs xminigrid; pip install "jaxmeta\[xland\]"$'):
+            name_it()
+    monkeypatch.delitem(sys.modules, "jaxmeta.tasks.xland", raising=False)
+    monkeypatch.setitem(sys.modules, "xminigrid", None)
+    for name in [each for each in sys.modules if each.startswith("xminigrid.")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ImportError, match=r'^xland: xminigrid.* is missing; pip install "jaxmeta\[xland\]"$'):
+        importlib.import_module("jaxmeta.tasks.xland")
