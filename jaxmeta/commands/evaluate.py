@@ -69,7 +69,7 @@ def evaluate_and_plot(run: "Run", evaluation: Evaluation, figures: Figures) -> N
     if metrics.exists() and (rows := read_csv(metrics)):
         figure = plots.learning_curve(rows, title, stages=plots.stages_of([result]))
         written += figures.save(figure, run.directory / "learning_curve")
-    show_in_tensorboard(run.directory, result, written)
+    show_in_tensorboard(run.directory, result, written, print)
     print("wrote", run.directory / EVALUATION, *written)
 
 

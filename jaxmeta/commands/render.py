@@ -55,5 +55,5 @@ def main(
     from jaxmeta.runs.trackers import show_in_tensorboard
 
     written = draw(load(run, checkpoint=checkpoint), shown, figures, functools.partial(print, flush=True))
-    show_in_tensorboard(run, pictures=written)
+    show_in_tensorboard(run, pictures=written, announce=print)
     print("wrote", *written)

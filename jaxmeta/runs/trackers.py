@@ -2,7 +2,7 @@
 
 import io
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -134,7 +134,10 @@ def _tell_settings(writer: Any, settings: dict[str, bool | float | str]) -> None
 
 
 def show_in_tensorboard(
-    directory: Path, evaluation: Mapping[str, Any] | None = None, pictures: Iterable[Path] = ()
+    directory: Path,
+    evaluation: Mapping[str, Any] | None = None,
+    pictures: Iterable[Path] = (),
+    announce: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Put a run's evaluation and pictures beside its scalars, where it has such; of each the last counts.
 
@@ -142,10 +145,16 @@ def show_in_tensorboard(
       directory: the run's.
       evaluation: the content of ``evaluation.json``: returns over adaptation steps or episodes.
       pictures: files; of PNG and GIF, what they hold.
+      announce: called with a line where the package that writes them is not here, and nothing is shown.
     """
     folder = directory / FOLDER
     # Nothing is written through a link: a run that somebody else made may hold one.
     if not folder.is_dir() or folder.is_symlink() or (folder / EVALUATION).is_symlink():
+        return
+    try:
+        summary_writer()
+    except ImportError as error:
+        announce(f"warning: not shown in TensorBoard: {error}")
         return
     from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
 

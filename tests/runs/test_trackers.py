@@ -99,6 +99,17 @@ def test_nothing_is_shown_where_nobody_asked_or_through_a_link(tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+def test_where_the_package_is_missing_a_line_says_that_nothing_is_shown(tmp_path, monkeypatch):
+    (tmp_path / "tensorboard").mkdir()
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    said = []
+    show_in_tensorboard(tmp_path, pictures=[], announce=said.append)
+    assert said == [
+        'warning: not shown in TensorBoard: tensorboard: tensorboardX is missing; pip install "jaxmeta[tensorboard]"'
+    ]
+    assert not list((tmp_path / "tensorboard").iterdir())
+
+
 def test_weights_and_biases_is_told_each_seed_s_rows_by_iteration(tmp_path, monkeypatch):
     began, told, ended = [], [], []
 
