@@ -4,6 +4,7 @@ A method that extends another one has its settings, too, and describes only thos
 range is refused with a ``ValueError`` that names it.
 """
 
+import jaxmeta.types  # noqa: F401  # First: it imports gymnax without plotting packages.
 from jaxmeta.algorithms.anil import anil as anil
 from jaxmeta.algorithms.baselines import from_scratch as from_scratch, multi_task as multi_task, oracle as oracle
 from jaxmeta.algorithms.cavia import cavia as cavia

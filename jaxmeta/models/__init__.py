@@ -1,5 +1,6 @@
 """Models of the dynamics, and planning with them."""
 
+import jaxmeta.types  # noqa: F401  # First: it imports gymnax without plotting packages.
 from jaxmeta.models.dynamics import (
     DynamicsModel as DynamicsModel,
     dynamics_model_for as dynamics_model_for,

@@ -4,6 +4,7 @@ A factory raises a ``ValueError`` of one line on an argument out of its range, a
 not fit.
 """
 
+import jaxmeta.types  # noqa: F401  # First: it imports gymnax without plotting packages.
 from jaxmeta.networks.beliefs import (
     BeliefModel as BeliefModel,
     belief_model_for as belief_model_for,

@@ -11,7 +11,7 @@ from jaxmeta.checks import check_action, check_finite, check_least, check_ranges
 from jaxmeta.references import Regulator, regulator
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
-from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered
+from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered, runge_kutta
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -69,16 +69,7 @@ def flow(errors: Array, action: Array, task: CarParams) -> Array:
 
 def after_step(errors: Array, action: Array, task: CarParams) -> Array:
     """The errors after a step without a gust, by the fourth-order Runge-Kutta method: linear in all but the task."""
-    length = STEP / SUBSTEPS
-
-    def substep(errors, _):
-        first = flow(errors, action, task)
-        second = flow(errors + 0.5 * length * first, action, task)
-        third = flow(errors + 0.5 * length * second, action, task)
-        fourth = flow(errors + length * third, action, task)
-        return errors + length / 6.0 * (first + 2.0 * second + 2.0 * third + fourth), None
-
-    return jax.lax.scan(substep, errors, length=SUBSTEPS)[0]
+    return runge_kutta(lambda errors: flow(errors, action, task), errors, STEP, SUBSTEPS)
 
 
 @registered

@@ -11,7 +11,7 @@ from gymnax.environments import environment, spaces
 from jaxmeta.checks import check_action, check_least, check_positive, check_ranges
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
-from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered
+from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered, runge_kutta
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -99,16 +99,7 @@ def flow(body: Array, infusion: Array, task: GlucoseParams) -> Array:
 
 def after_step(body: Array, infusion: Array, task: GlucoseParams) -> Array:
     """The body after a step at a constant infusion, by the fourth-order Runge-Kutta method."""
-    length = STEP / SUBSTEPS
-
-    def substep(body, _):
-        first = flow(body, infusion, task)
-        second = flow(body + 0.5 * length * first, infusion, task)
-        third = flow(body + 0.5 * length * second, infusion, task)
-        fourth = flow(body + length * third, infusion, task)
-        return body + length / 6.0 * (first + 2.0 * second + 2.0 * third + fourth), None
-
-    body = jax.lax.scan(substep, body, length=SUBSTEPS)[0]
+    body = runge_kutta(lambda body: flow(body, infusion, task), body, STEP, SUBSTEPS)
     return body.at[0].set(jnp.clip(body[0], LOWEST, HIGHEST))
 
 
