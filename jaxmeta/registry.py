@@ -263,10 +263,11 @@ def hint(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else "."
 
 
-def check(what: str, name: str, known: Iterable[str]) -> None:
-    """Raise a ``RegistryError`` on a name that is not known, with the near ones."""
+def check(what: str, name: object, known: Iterable[str]) -> None:
+    """Raise a ``RegistryError`` on what is no name, or one that is not known, with the near ones."""
     known = list(known)
-    if name not in known and what == "family" and name in OPTIONAL:
+    if isinstance(name, str) and name in known:
+        return
+    if isinstance(name, str) and what == "family" and name in OPTIONAL:
         raise RegistryError(f'{what}: {name} needs {OPTIONAL[name][0]}; pip install "jaxmeta[{name}]"')
-    if name not in known:
-        raise RegistryError(f"{what}: unknown name {name!r}{hint(str(name), known)} Known: {', '.join(known)}")
+    raise RegistryError(f"{what}: unknown name {name!r}{hint(str(name), known)} Known: {', '.join(known)}")

@@ -269,3 +269,10 @@ def test_unknown_names_are_told_with_the_near_ones():
     ):
         with pytest.raises(RegistryError, match=message):
             ask()
+
+
+@pytest.mark.parametrize("name", [["maml"], {"use": "maml"}, 3, None])
+@pytest.mark.parametrize("what", ["method", "family"])
+def test_what_is_no_name_is_unknown(what, name):
+    with pytest.raises(RegistryError, match=f"^{what}: unknown name "):
+        registry.check(what, name, ["maml"])
