@@ -30,6 +30,7 @@ from .algorithms import (
     imaml as imaml,
     learned_rule as learned_rule,
     maml as maml,
+    maml_lagrangian as maml_lagrangian,
     maml_ppo as maml_ppo,
     maml_q as maml_q,
     maml_vpg as maml_vpg,
@@ -45,6 +46,7 @@ from .algorithms import (
     rebal as rebal,
     reptile as reptile,
     rl2 as rl2,
+    rl2_lagrangian as rl2_lagrangian,
     trpo_maml as trpo_maml,
     varibad as varibad,
 )

@@ -41,6 +41,7 @@ class Trajectory(NamedTuple):
       final_obs: the observation after the last real step, ``[E, ...]``.
       advantage: filled in by an estimator after collection, ``[E, T]``.
       value_target: the return that a critic would be fitted to, filled in by an estimator, ``[E, T]``.
+      cost: what each step cost apart from its reward, ``[E, T]``; ``()`` in families that tell none.
     """
 
     obs: Array
@@ -54,6 +55,7 @@ class Trajectory(NamedTuple):
     final_obs: Array
     advantage: Array
     value_target: Array
+    cost: Array | tuple[()] = ()
 
 
 class Lifetime(NamedTuple):
@@ -89,6 +91,8 @@ class TaskDistribution(NamedTuple):
       every: each task that ``sample`` draws, once, leaves ``[N, ...]``, where they are finitely many and equally
         likely; ``None`` where they are not, or too many to list. Whoever replaces ``sample`` replaces it too.
       every_test: the same of ``sample_test``.
+      cost_limit: ``cost_limit(task) -> cost`` that an episode may have at most, undiscounted, in the mean. The
+        environment's ``info`` then has each step's ``cost``. ``None`` where it has none.
     """
 
     env: environment.Environment
@@ -98,6 +102,7 @@ class TaskDistribution(NamedTuple):
     sample_test: Callable[[Key], Task] | None = None
     every: Task | None = None
     every_test: Task | None = None
+    cost_limit: Callable[[Task], Array] | None = None
 
 
 class Learner(NamedTuple):

@@ -9,6 +9,7 @@ from jaxmeta.algorithms.anil import anil as anil
 from jaxmeta.algorithms.baselines import from_scratch as from_scratch, multi_task as multi_task, oracle as oracle
 from jaxmeta.algorithms.cavia import cavia as cavia
 from jaxmeta.algorithms.compose import compose as compose
+from jaxmeta.algorithms.constrained import maml_lagrangian as maml_lagrangian, rl2_lagrangian as rl2_lagrangian
 from jaxmeta.algorithms.e_maml import e_maml as e_maml
 from jaxmeta.algorithms.es_maml import es_maml as es_maml
 from jaxmeta.algorithms.grbal import grbal as grbal, rebal as rebal

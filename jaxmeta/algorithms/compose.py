@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from gymnax.environments.environment import Environment
 
 from jaxmeta.algorithms.contract import check_contract
 from jaxmeta.checks import check_adaptation_steps, check_least
-from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_returns
+from jaxmeta.data import collect_lifetime, collect_lifetimes, stage_costs, stage_returns
 from jaxmeta.objectives import objectives
 from jaxmeta.over_tasks import Chunk, default_task_chunk, devices_for, over_tasks
 from jaxmeta.types import (
@@ -117,7 +116,7 @@ def learning(
 
         divergence = objectives.adapted_divergence(learner, distribution, state.theta, lifetimes, task_chunk)
         theta, opt_state, info = outer.step(state.theta, state.opt_state, objective_fn, divergence)
-        return guarded(state, MetaState(theta, opt_state), {**info, **summarise(tasks.env, lifetimes)})
+        return guarded(state, MetaState(theta, opt_state), {**info, **summarise(tasks, lifetimes)})
 
     return learn_fn
 
@@ -143,7 +142,19 @@ def guarded(old: MetaState, new: MetaState, info: Info) -> tuple[MetaState, Info
     return state, {**info, "skipped": 1.0 - finite.astype(jnp.float32)}
 
 
-def summarise(env: Environment, lifetimes: Lifetime) -> Info:
-    """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch."""
-    returns = jnp.mean(over_tasks(lambda lifetime: stage_returns(env, lifetime.trajectory), lifetimes), axis=0)
-    return {"return_pre": returns[0], "return_post": returns[-1], "env_steps": jnp.sum(lifetimes.trajectory.mask)}
+def summarise(tasks: TaskDistribution, lifetimes: Lifetime) -> Info:
+    """Mean returns before and after adaptation, and the environment steps that they took, over a meta-batch.
+
+    Where the family has costs, also an episode's mean cost, and the share of tasks in which that is over the limit.
+    """
+
+    def by_stage(lifetime: Lifetime) -> dict[str, Array]:
+        found = {"return": stage_returns(tasks.env, lifetime.trajectory)}
+        if tasks.cost_limit is not None:
+            found["cost"] = stage_costs(tasks.env, lifetime.trajectory)
+            found["over_limit"] = (found["cost"] > tasks.cost_limit(lifetime.task)).astype(jnp.float32)
+        return found
+
+    means = jax.tree.map(lambda x: jnp.mean(x, axis=0), over_tasks(by_stage, lifetimes))
+    ends = {f"{name}_{when}": x[place] for name, x in means.items() for when, place in (("pre", 0), ("post", -1))}
+    return {**ends, "env_steps": jnp.sum(lifetimes.trajectory.mask)}

@@ -91,6 +91,6 @@ def es_maml(
         join = lambda _, *sides: jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *sides)  # noqa: E731
         merged = on_each_device(join, None, *both)
         info = {"loss": -0.5 * jnp.mean(above + below), "grad_norm": optax.global_norm(gradient)}
-        return guarded(state, new, {**info, **summarise(tasks.env, merged)})
+        return guarded(state, new, {**info, **summarise(tasks, merged)})
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, acting(adapting, act_by_mode), estimator, gate)

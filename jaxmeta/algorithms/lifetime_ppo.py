@@ -31,6 +31,7 @@ def lifetime_ppo(
     task_chunk: int | None = None,
     auxiliaries: Sequence[Objective] = (),
     bonus: Callable[[Theta, Lifetime], Array] | None = None,
+    composition: Callable[..., MetaAlgorithm] = compose,
 ) -> MetaAlgorithm:
     """``L_clip + c_v ½ (V − target)² − c_e H`` on lifetimes (Schulman et al. 2017, equation 9), by a recurrent policy.
 
@@ -53,6 +54,7 @@ def lifetime_ppo(
       auxiliaries: further losses of a lifetime, added to PPO's.
       bonus: ``bonus(theta, lifetime) -> [T]``, by the theta that collected; added to the rewards of the advantages and
         values, but not to the returns that are reported.
+      composition: makes the algorithm of its parts, with the arguments of ``compose``.
     """
     check_weights(value_weight=value_weight, entropy_weight=entropy_weight)
     check_positive(reward_scale=reward_scale)
@@ -86,7 +88,7 @@ def lifetime_ppo(
             lifetimes = over_tasks(with_bonus, lifetimes, shared=theta, task_chunk=chunk)
         return standardised_together(lifetimes)
 
-    return compose(
+    return composition(
         tasks,
         learner,
         recurrent_learner(acting, act_by_mode),

@@ -31,6 +31,7 @@ def maml(
     policy: Policy = part(policy_for),
     task_chunk: int | None = None,
     adaptation: MakeAdaptation = whole_network,
+    composition: Callable[..., MetaAlgorithm] = compose,
 ) -> MetaAlgorithm:
     """``min_θ mean_i L_i(θ − α ∇L_i(θ))``, differentiated through the adaptation.
 
@@ -50,12 +51,13 @@ def maml(
       task_chunk: tasks differentiated together, ≥ 1. On CPU a small chunk keeps its activations in cache; on an
         accelerator take as many as memory allows. By default chosen from the device and the sizes.
       adaptation: ``(policy, inner_loss, inner_optimizer) -> Adaptation``: what adapts, and how.
+      composition: makes the algorithm of its parts, with the arguments of ``compose``.
     """
     check_positive(inner_rate=inner_rate)
     parts = (built(policy, tasks.env), built(inner_loss), inner_optimizer(cast(Any, inner_rate)))
     adapting, gate = adaptation(*parts), gate_of_adapted(adaptation, *parts)
     learner = acting(adapting)
-    return compose(
+    return composition(
         tasks,
         learner,
         acting(adapting, act_by_mode),

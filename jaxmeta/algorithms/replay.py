@@ -145,7 +145,7 @@ def replay_method(
         priorities = jnp.ones(count) if priority is None else priority(theta, replay, items)
         replay = replay._replace(buffer=data.append(replay.buffer, items, priorities))
         theta, replay, info = learn(keys, theta, replay, lifetimes)
-        info = {**info, **report(replay.iteration), **summarise(tasks.env, lifetimes)}
+        info = {**info, **report(replay.iteration), **summarise(tasks, lifetimes)}
         return guarded(state, MetaState(theta, replay._replace(iteration=replay.iteration + 1)), info)
 
     return MetaAlgorithm(init_fn, step_fn, adapt_fn, learner, greedy, estimator, gate)

@@ -8,7 +8,15 @@ from tyro.conf import Positional
 
 from jaxmeta.commands.arguments import command
 from jaxmeta.commands.errors import fail
-from jaxmeta.studies.comparison_tables import RETURNS, Table, improvement_table, in_digits, in_thousands, returns_table
+from jaxmeta.studies.comparison_tables import (
+    RETURNS,
+    Table,
+    costs_table,
+    improvement_table,
+    in_digits,
+    in_thousands,
+    returns_table,
+)
 
 if TYPE_CHECKING:
     from jaxmeta.runs.experiment import Experiment
@@ -81,9 +89,9 @@ def main(
     for line in warnings:
         print(f"warning: {line}")
     print(returns_table(beside, policy).markdown())
-    better = improvement_table(beside, policy)
-    if better.rows:
-        print("\n" + better.markdown())
+    for further in (costs_table(beside, policy), improvement_table(beside, policy)):
+        if further.rows:
+            print("\n" + further.markdown())
     drawn = [(one.panel, one.label, one.evaluation) for one in beside]
     figure = plots.side_by_side(drawn, policy=policy, per_seed=per_seed, columns=columns)
     write_json(json, [_content(one) for one in beside])
@@ -108,6 +116,8 @@ def _content(one: "Beside") -> dict[str, Any]:
     """What is drawn of a run, for a file."""
     every_task = ("returns", "tasks", "solved")
     summaries = {name: value for name, value in one.evaluation.items() if not name.startswith(every_task)}
+    if "costs" in summaries:
+        summaries["costs"] = {name: summaries["costs"][name] for name in ("mean", "over_limit")}
     return {
         "family": one.experiment.family,
         "method": one.experiment.method,

@@ -38,6 +38,7 @@ from jaxmeta.data.rollout import (
     collect_lifetimes as collect_lifetimes,
     episode_returns as episode_returns,
     next_observations as next_observations,
+    stage_costs as stage_costs,
     stage_returns as stage_returns,
     transitions_of as transitions_of,
 )

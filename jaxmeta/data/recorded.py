@@ -8,7 +8,13 @@ from jaxmeta.types import Array, MetaAlgorithm, Phi, PyTree, Theta, Trajectory
 
 
 def recorded(
-    obs: PyTree, action: PyTree, reward: Array, *, lengths: Array | None = None, terminated: Array | None = None
+    obs: PyTree,
+    action: PyTree,
+    reward: Array,
+    *,
+    cost: Array | None = None,
+    lengths: Array | None = None,
+    terminated: Array | None = None,
 ) -> Trajectory:
     """Recorded episodes as a trajectory that ``adapt_on`` takes.
 
@@ -16,6 +22,7 @@ def recorded(
       obs: observations before each action and after the last one, leaves ``[E, T + 1, ...]``.
       action: actions, ``[E, T, ...]``, in the terms of the family's action space.
       reward: rewards after each action, ``[E, T]``.
+      cost: what each step cost apart from its reward, ``[E, T]``, where the family tells costs.
       lengths: steps of each episode, 0 to T, ``[E]``; by default T. What is stored after them counts for nothing.
       terminated: whether each episode ended in its environment, ``[E]``, and was not cut off; by default none did.
 
@@ -29,6 +36,9 @@ def recorded(
     if reward.ndim != 2 or 0 in reward.shape:
         raise ValueError(f"reward: got shape {reward.shape}; must be [episodes, steps], at least one of each")
     episodes, steps = reward.shape
+    cost = None if cost is None else jnp.asarray(cost, jnp.float32)
+    if cost is not None and cost.shape != reward.shape:
+        raise ValueError(f"cost: got shape {cost.shape}; must be that of the rewards, {reward.shape}")
     obs, action = (jax.tree.map(jnp.asarray, tree, is_leaf=lambda x: isinstance(x, list)) for tree in (obs, action))
     for name, tree, count in (("obs", obs, steps + 1), ("action", action, steps)):
         for leaf in jax.tree.leaves(tree):
@@ -65,6 +75,7 @@ def recorded(
         final_obs=jax.tree.map(lambda x: x[:, -1], obs),
         advantage=zeros,
         value_target=zeros,
+        cost=() if cost is None else real(cost),
     )
 
 
@@ -97,12 +108,12 @@ def check_recorded(trajectory: Trajectory, like: Trajectory) -> None:
     """
     if jnp.ndim(trajectory.mask) != 2:
         raise ValueError(f"mask: got shape {jnp.shape(trajectory.mask)}; must be [episodes, steps]")
-    for name, lead in (("obs", 2), ("action", 2), ("final_obs", 1), ("reward", 2)):
+    for name, lead in (("obs", 2), ("action", 2), ("final_obs", 1), ("reward", 2), ("cost", 2)):
         given, right = (getattr(one, name) for one in (trajectory, like))
         shapes = [[jnp.shape(leaf)[lead:] for leaf in jax.tree.leaves(tree)] for tree in (given, right)]
         if jax.tree.structure(given) != jax.tree.structure(right) or shapes[0] != shapes[1]:
             got, must = (", ".join(map(str, each)) for each in shapes)
-            raise ValueError(f"{name}: got shape {got} at each step; the family's is {must}")
+            raise ValueError(f"{name}: got shape {got or 'none'} at each step; the family's is {must}")
         known = [leaf for leaf in jax.tree.leaves(given) if not isinstance(leaf, Tracer)]
         if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in known):
             raise ValueError(f"{name}: holds numbers that are not finite")

@@ -49,14 +49,17 @@ def collect_episodes(
     def advance(key, phi, state, obs, alive):
         key_act, key_env = jax.random.split(key)
         action, log_prob, value, phi = learner.act(key_act, theta, phi, obs)
-        next_obs, next_state, reward, terminated, _ = env.step_env(key_env, state, action, task)
+        next_obs, next_state, reward, terminated, info = env.step_env(key_env, state, action, task)
         truncated = env.is_truncated(next_state, task) & ~terminated
         # A finished episode stays where it ended, so that obs[t + 1] is always the state that obs[t] led to.
         next_state = kept_types(next_state, state)
         next_state = jax.tree.map(lambda new, old: jnp.where(alive, new, old), next_state, state)
         next_obs = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_obs, obs)
-        # The last three are filled in below: they have no time axis, or are not known yet.
-        step = Trajectory(obs, action, log_prob, value, reward, terminated, truncated, alive, *[jnp.zeros(0)] * 3)
+        # Those of no length are filled in below: they have no time axis, or are not known yet.
+        later, cost = jnp.zeros(0), info.get("cost", ())
+        step = Trajectory(
+            obs, action, log_prob, value, reward, terminated, truncated, alive, later, later, later, cost=cost
+        )
         return phi, next_state, next_obs, alive & ~terminated & ~truncated, step
 
     # The fast state enters and leaves unbatched: a batched copy of adapted weights per episode would turn each
@@ -75,6 +78,7 @@ def collect_episodes(
             terminated=step.terminated * mask,
             truncated=jnp.maximum(step.truncated, last & ~step.terminated) * mask,
             mask=mask,
+            cost=jax.tree.map(lambda cost: cost.astype(jnp.float32) * mask, step.cost),
         )
         return (phi_next, state, obs, alive), stored
 
@@ -180,6 +184,17 @@ def stage_returns(env: environment.Environment, trajectory: Trajectory) -> Array
         return jnp.mean(episode_returns(trajectory), axis=-1)
     by_episode = jax.vmap(jax.vmap(lambda obs, reward: env.episode_returns(obs, reward)))
     return jnp.mean(by_episode(trajectory.obs, trajectory.reward * trajectory.mask), axis=1).reshape(-1)
+
+
+def stage_costs(env: environment.Environment, trajectory: Trajectory) -> Array:
+    """``stage_returns`` of the costs: of an episode at each stage of learning in one task, ``[stages]``.
+
+    Raises:
+      ValueError: a family that tells no cost.
+    """
+    if isinstance(trajectory.cost, tuple):
+        raise ValueError(f"env: {env.name} tells no cost; step_env must give it as info['cost']")
+    return stage_returns(env, trajectory._replace(reward=trajectory.cost))
 
 
 def episode_returns(trajectory: Trajectory, discount: float = 1.0) -> Array:

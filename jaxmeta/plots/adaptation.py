@@ -25,7 +25,8 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
 
     ``evaluation`` is the content of ``evaluation.json``.
     """
-    figure, axes = style.subplots(1, 1, (7.2, 3.8))
+    rows = 1 + ("costs" in evaluation)
+    figure, axes = style.subplots(rows, 1, (7.2, 1.6 + 2.2 * rows))
     ax, references, episodes = axes[0, 0], evaluation["references"], by_episode(evaluation)
     # Episodes are counted from 1, adaptation steps from 0.
     places = np.arange(len(references["from_scratch"]["iqm"])) + episodes
@@ -39,10 +40,32 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
         ylabel=textwrap.fill(_words([evaluation]), 48),
         title=title,
     )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    words = BARS
+    if "costs" in evaluation:
+        words += (
+            " Costs: means over seeds and tasks; percentages are the share of tasks in which the sampled policy's is "
+        )
+        words += "over the limit."
+        ax.set(xlabel="")
+        _draw_costs(axes[1, 0], evaluation["costs"], places)
+        axes[1, 0].set(xlabel="episode" if episodes else "adaptation steps")
+    for each in axes.flat:
+        each.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside right upper")
-    style.footnote(figure, BARS)
+    style.footnote(figure, words)
     return figure
+
+
+def _draw_costs(ax: Axes, costs: dict[str, Any], places: np.ndarray) -> None:
+    """Mean costs by stage, each with the share of tasks over their limit, and the mean limit."""
+    curves = {"sampled": (AFTER, "o-"), "deterministic": (style.GREEDY, "o-"), "from_scratch": (BEFORE, "s-")}
+    for name, (colour, line) in curves.items():
+        ax.plot(places, costs["mean"][name], line, color=colour, markersize=4)
+    ax.axhline(costs["mean"]["random_policy"][0], color=MUTED, linestyle=":")
+    ax.axhline(float(np.mean(costs["limit"])), color="black", label="limit of the costs, mean over tasks")
+    for place, mean, share in zip(places, costs["mean"]["sampled"], costs["over_limit"]["sampled"], strict=True):
+        ax.annotate(f"{share:.0%}", (place, mean), xytext=(4, 4), textcoords="offset points", fontsize=8, color=AFTER)
+    ax.set(ylabel="cost of an episode (mean)")
 
 
 def side_by_side(curves: Curves, *, columns: int = 4, policy: str = "sampled", per_seed: bool = False) -> Figure:

@@ -104,7 +104,7 @@ def episodes_of_lifetimes(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
         return found
 
     leaves = {**batches._asdict(), "obs": parts.obs}
-    leaves = {name: placed(leaf) for name, leaf in leaves.items() if name != "final_obs"}
+    leaves = {name: jax.tree.map(placed, leaf) for name, leaf in leaves.items() if name != "final_obs"}
     lasts = np.maximum(np.sum(leaves["mask"], axis=-1).astype(int) - 1, 0)
     final = np.take_along_axis(leaves["obs"], lasts[..., None, None], axis=3)[..., 0, :]
     return cast(Any, Trajectory)(**leaves, final_obs=final)

@@ -51,7 +51,10 @@ class RunError(RuntimeError):
 
 
 class Progress(NamedTuple):
-    """What a progress display is told after each chunk; returns are means over seeds of the chunk's last iteration."""
+    """What a progress display is told after each chunk; returns are means over seeds of the chunk's last iteration.
+
+    ``over_limit`` is the share of tasks over their limit of costs after adaptation, if there is one.
+    """
 
     iteration: int
     iterations: int
@@ -61,6 +64,7 @@ class Progress(NamedTuple):
     return_pre: float
     return_post: float
     skipped: int
+    over_limit: float | None = None
 
 
 class Outcome(NamedTuple):
@@ -342,7 +346,9 @@ class Tally:
         """What is said after the chunk that was counted last, of so many iterations in all."""
         before, after = (float(np.mean(chunk.info[name][-1])) for name in ("return_pre", "return_post"))
         left = (iterations - self.done) * self.seconds / self.done
-        return Progress(self.done, iterations, self.seconds, self.rate, left, before, after, self.skipped)
+        over = chunk.info.get("over_limit_post")
+        share = None if over is None else float(np.mean(over[-1]))
+        return Progress(self.done, iterations, self.seconds, self.rate, left, before, after, self.skipped, share)
 
 
 @contextlib.contextmanager

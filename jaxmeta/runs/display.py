@@ -43,6 +43,7 @@ class Display:
         parts = [
             f"{progress.steps_per_second / 1e3:,.0f} k env steps/s",
             f"return {progress.return_pre:.2f} → {progress.return_post:.2f}",
+            *([] if progress.over_limit is None else [f"{progress.over_limit:.0%} of tasks over their limit"]),
             *([f"{progress.skipped} skipped"] if progress.skipped else []),
         ]
         due = self._printed is None or time.monotonic() - self._printed >= self._every

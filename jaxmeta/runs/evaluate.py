@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmeta.checks import check_least
-from jaxmeta.data import collect_episodes, stage_returns
+from jaxmeta.data import collect_episodes, stage_costs, stage_returns
 from jaxmeta.learners import uniform_learner
 from jaxmeta.objectives import batch_of, replay_adaptation
 from jaxmeta.over_tasks import devices_for, over_tasks
@@ -17,7 +17,22 @@ from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
 from jaxmeta.tasks import LifetimeEnv, listed_count, numbers
-from jaxmeta.types import Array, Gate, Key, Learner, Lifetime, MetaAlgorithm, Phi, Task, TaskDistribution, Theta
+from jaxmeta.types import (
+    Array,
+    Gate,
+    Key,
+    Learner,
+    Lifetime,
+    MetaAlgorithm,
+    Phi,
+    Task,
+    TaskDistribution,
+    Theta,
+    Trajectory,
+)
+
+COST = "_cost"
+"""Ends the names of what is a cost."""
 
 
 def adaptation_returns(
@@ -36,22 +51,26 @@ def adaptation_returns(
       greedy_episodes: episodes of the deterministic policy, which adapts on the sampled policy's data.
 
     Returns:
-      ``sampled`` and ``deterministic``, each ``[K + 1]``, or ``[episodes]``.
+      ``sampled`` and ``deterministic``, each ``[K + 1]``, or ``[episodes]``. Where the family has costs, an episode's
+      are ``sampled_cost`` and ``deterministic_cost``.
     """
     key_adapt, key_greedy = jax.random.split(key)
     _, lifetime = algorithm.adapt(key_adapt, theta, task)
-    sampled = stage_returns(tasks.env, lifetime.trajectory)
     phi, greedy = algorithm.learner.begin(theta), []
 
-    def act_greedily(key: Key, phi: Phi) -> Array:
-        return _stage_returns_of_one(key, tasks, task, algorithm.greedy, theta, phi, episodes=1)
+    def act_greedily(key: Key, phi: Phi) -> dict[str, Array]:
+        return _of_one_batch(key, tasks, task, algorithm.greedy, theta, phi, episodes=1)
 
     batches = lifetime.trajectory.mask.shape[0]
     for step, key_step in enumerate(jax.random.split(key_greedy, batches)):
-        returns = jax.vmap(act_greedily, (0, None))(jax.random.split(key_step, greedy_episodes), phi)
-        greedy.append(jnp.mean(returns, axis=0))
+        found = jax.vmap(act_greedily, (0, None))(jax.random.split(key_step, greedy_episodes), phi)
+        greedy.append(jax.tree.map(lambda x: jnp.mean(x, axis=0), found))
         phi = algorithm.learner.absorb(theta, phi, batch_of(lifetime, step))
-    return {"sampled": sampled, "deterministic": jnp.concatenate(greedy)}
+    ways = {
+        "sampled": _by_stage(tasks, lifetime.trajectory),
+        "deterministic": jax.tree.map(lambda *stages: jnp.concatenate(stages), *greedy),
+    }
+    return {way + name: values for way, found in ways.items() for name, values in found.items()}
 
 
 def adapted_expert_use(key: Key, algorithm: MetaAlgorithm, theta: Theta, task: Task) -> Array:
@@ -88,16 +107,28 @@ def specialisation(use: np.ndarray) -> float:
 
 def random_return(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> Array:
     """Mean undiscounted return of an episode of uniformly random actions in one task, a scalar."""
-    return jnp.mean(_stage_returns_of_one(key, tasks, task, uniform_learner(tasks.env), (), (), episodes=episodes))
+    return random_outcome(key, tasks, task, episodes=episodes)["random_policy"]
 
 
-def _stage_returns_of_one(
+def random_outcome(key: Key, tasks: TaskDistribution, task: Task, *, episodes: int = 40) -> dict[str, Array]:
+    """``random_return`` as ``random_policy``, and such an episode's cost, if it has one, as ``random_policy_cost``."""
+    found = _of_one_batch(key, tasks, task, uniform_learner(tasks.env), (), (), episodes=episodes)
+    return {f"random_policy{name}": jnp.mean(values) for name, values in found.items()}
+
+
+def _of_one_batch(
     key: Key, tasks: TaskDistribution, task: Task, learner: Learner, theta: Theta, phi: Phi, *, episodes: int
-) -> Array:
-    """``stage_returns`` of one batch of episodes."""
+) -> dict[str, Array]:
+    """``_by_stage`` of one batch of episodes."""
     sizes = {"episodes": episodes, "horizon": tasks.horizon}
     trajectory, _ = collect_episodes(key, tasks.env, task, learner, theta, phi, **sizes)
-    return stage_returns(tasks.env, jax.tree.map(lambda x: x[None], trajectory))
+    return _by_stage(tasks, jax.tree.map(lambda x: x[None], trajectory))
+
+
+def _by_stage(tasks: TaskDistribution, trajectory: Trajectory) -> dict[str, Array]:
+    """The return at each stage, under no name, and the cost where the family has costs; each ``[stages]``."""
+    found = {"": stage_returns(tasks.env, trajectory)}
+    return found if tasks.cost_limit is None else {**found, COST: stage_costs(tasks.env, trajectory)}
 
 
 def in_tasks(
@@ -198,11 +229,12 @@ def evaluate_run(
 
     trained = in_tasks(adapt, key_adapt, batch, report=counted)
     each = [trained(one) for one in of_each_seed(theta)]
-    returns = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
-    scratch = in_tasks(from_scratch, key_scratch, batch, report=counted)(None)["sampled"]
-    at_random = lambda key, _, task: random_return(key, tasks, task)  # noqa: E731
+    found = {name: np.stack([np.asarray(one[name], np.float64) for one in each]) for name in each[0]}
+    returns = {name: found[name] for name in ("sampled", "deterministic")}
+    scratch = in_tasks(from_scratch, key_scratch, batch, report=counted)(None)
+    at_random = lambda key, _, task: random_outcome(key, tasks, task)  # noqa: E731
     uniform = in_tasks(at_random, key_random, batch, report=counted)(None)
-    references = {"random_policy": uniform, "from_scratch": scratch}
+    references = {"random_policy": uniform["random_policy"], "from_scratch": scratch["sampled"]}
     by_episode = isinstance(tasks.env, LifetimeEnv)
     if tasks.optimum is not None:
         # A lifetime's optimum is that of all its episodes.
@@ -210,6 +242,12 @@ def evaluate_run(
         references["optimum"] = np.asarray(jax.vmap(tasks.optimum)(batch), np.float64) / episodes
     if (best := bayes_optimum(tasks, batch)) is not None:
         references["bayes_optimum"] = best
+    costs = {}
+    if tasks.cost_limit is not None:
+        named = {**found, f"from_scratch{COST}": scratch[f"sampled{COST}"][None]}
+        named[f"random_policy{COST}"] = uniform[f"random_policy{COST}"][None, :, None]
+        limit = np.asarray(jax.vmap(tasks.cost_limit)(batch), np.float64)
+        costs["costs"] = _costs(limit, {name: x for name, x in named.items() if name.endswith(COST)})
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
@@ -219,7 +257,20 @@ def evaluate_run(
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},
         "interval": INTERVAL,
         "summary": {name: summary(values) for name, values in returns.items()},
+        **costs,
     }
+
+
+def _costs(limit: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, Any]:
+    """An episode's costs ``[seeds, N, stages]`` by whose they are, beside each task's limit ``[N]``.
+
+    ``over_limit`` is the share of tasks whose cost is above their limit, in the mean over seeds.
+    """
+    of = {name.removesuffix(COST): np.asarray(values, np.float64) for name, values in found.items()}
+    over = {name: np.mean(values > limit[:, None], axis=(0, 1)).tolist() for name, values in of.items()}
+    means = {name: np.mean(values, axis=(0, 1)).tolist() for name, values in of.items()}
+    each = {name: values.tolist() for name, values in of.items()}
+    return {"limit": limit.tolist(), "of": each, "mean": means, "over_limit": over}
 
 
 def tasks_taken(batch: Task, tasks: TaskDistribution) -> dict[str, int | None]:

@@ -190,6 +190,11 @@ def check_result(found: Any) -> None:
     for share in entry("solved", list) if "solved" in found else []:
         right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
         refuse_unless(right, "solved", f"lists of {stages} numbers")
+    if "costs" in found:
+        for name, values in entry("costs.mean", dict).items():
+            share = entry(f"costs.over_limit.{name}", list)
+            right = isinstance(values, list) and len(values) == len(share) and all(map(is_number, [*values, *share]))
+            refuse_unless(right and len(values) in (1, stages), f"costs.mean.{name}", f"{stages} numbers")
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")
@@ -241,6 +246,10 @@ def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     for name, words in (("random_policy", "random policy"), ("optimum", "told the task")):
         if name in references:
             rows.append((words, [f"{references[name]['iqm']:.2f}"]))
+    if "costs" in result:
+        for name, means in result["costs"]["mean"].items():
+            both = zip(means, result["costs"]["over_limit"][name], strict=True)
+            rows.append((f"cost, {name.replace('_', ' ')}", [f"{mean:.2f} ({share:.0%} over)" for mean, share in both]))
     if "solved" in result:
         solved = zip(*result["solved"], strict=True)
         rows.append(("solved, all seeds", [f"{np.mean(one):.1%} [{min(one):.1%}, {max(one):.1%}]" for one in solved]))
@@ -252,7 +261,8 @@ def title_of(result: dict[str, Any]) -> str:
     taken, count = result["tasks"], len(result["seeds"])
     often = f" ({taken['count']} adaptations)" if (taken.get("listed") or taken["count"]) < taken["count"] else ""
     seeds = f"{count} seed{'s' if count > 1 else ''}"
-    return f"return on {tasks_in_words(taken)}{often}, {seeds}: IQM [95 % interval]"
+    costs = "; mean cost of an episode (share of tasks over their limit)" if "costs" in result else ""
+    return f"return on {tasks_in_words(taken)}{often}, {seeds}: IQM [95 % interval]{costs}"
 
 
 def table(result: dict[str, Any]) -> str:

@@ -43,6 +43,18 @@ def returns_table(beside: list["Beside"], policy: str) -> Table:
     return Table(heads, rows)
 
 
+def costs_table(beside: list["Beside"], policy: str) -> Table:
+    """An episode's mean cost by stage, and the share of tasks over their limit; no rows where families tell none."""
+    rows = []
+    for panel, label, _, one in beside:
+        if "costs" in one:
+            both = zip(one["costs"]["mean"][policy], one["costs"]["over_limit"][policy], strict=True)
+            rows.append([panel, label, *(f"{in_digits(mean)} ({share:.0%} over)" for mean, share in both)])
+    most = max((len(row) for row in rows), default=2)
+    stages = [f"cost, {k} step{'s' if k != 1 else ''}" for k in range(most - 2)]
+    return Table(["task", "run", *stages], [row + [""] * (most - len(row)) for row in rows])
+
+
 def improvement_table(beside: list["Beside"], policy: str) -> Table:
     """How often each run's last return in a task is above that of the panel's first run; there may be no rows."""
     name, rows, first = RETURNS[policy], [], {}

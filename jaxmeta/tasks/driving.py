@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_finite, check_least, check_ranges
+from jaxmeta.checks import check_action, check_finite, check_least, check_ranges, check_unit
 from jaxmeta.references import Regulator, regulator
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
@@ -25,6 +25,8 @@ WEIGHTS = (1.0, 0.0, 10.0, 0.0, 0.0)
 """What the squares of the errors cost after a step; the square of an action costs 1."""
 START = (0.5, 0.0, 0.02, 0.0, 0.0)
 """How far from 0 an episode begins at most."""
+SLACK = 0.4
+"""Metres from the middle that a car may be off without a cost."""
 GUST = 0.05
 """Standard deviation of what a gust adds to the lateral speed in a step, m/s."""
 
@@ -38,7 +40,9 @@ class CarState(TimedState):
 
 @struct.dataclass
 class CarParams(environment.EnvParams):
-    """The task: ``mass`` (t), ``cornering`` stiffness of each tyre (kN/rad), steering ``lag`` (s); ``speed`` is in m/s.
+    """The task: ``mass`` (t), ``cornering`` stiffness of each tyre (kN/rad), steering ``lag`` (s).
+
+    ``speed``, in m/s, and ``cost_limit`` are the family's.
 
     Mass and stiffness, and the axles above, are by default those of Rajamani's passenger car.
     """
@@ -47,6 +51,7 @@ class CarParams(environment.EnvParams):
     cornering: float = 80.0
     lag: float = 0.2
     speed: float = 25.0
+    cost_limit: float = 5.0
     max_steps_in_episode: int = 100
 
 
@@ -76,7 +81,8 @@ def after_step(errors: Array, action: Array, task: CarParams) -> Array:
 class LaneKeeping(TaskEnvironment):
     """An action in [−1, 1] is the angle that the steering goes to; the observation is the errors of ``CarState``.
 
-    The reward is minus the cost of errors and action. Nothing terminates.
+    The reward is minus a quadratic form of errors and action; a step further than ``SLACK`` from the middle costs 1.
+    Nothing terminates.
     """
 
     @property
@@ -94,7 +100,8 @@ class LaneKeeping(TaskEnvironment):
         errors = after_step(state.errors, action, params).at[1].add(GUST * jax.random.normal(key))
         reward = -jnp.sum(jnp.array(WEIGHTS) * errors**2) - action**2
         next_state = CarState(time=state.time + 1, errors=errors)
-        info = {"discount": self.discount(next_state, params)}
+        outside = jnp.abs(errors[0]) > SLACK
+        info = {"discount": self.discount(next_state, params), "cost": outside.astype(jnp.float32)}
         return self.get_obs(next_state, params), next_state, reward, jnp.zeros((), bool), info
 
     def get_obs(self, state, params=None, key=None):
@@ -182,6 +189,7 @@ def lane_keeping(
     cornering: Range = (20.0, 100.0),
     lag: Range = (0.05, 0.6),
     speed: float = 25.0,
+    outside: float = 0.05,
 ) -> TaskDistribution:
     """Keep a car in the middle of a straight lane in gusts of wind: the dynamic bicycle model (Rajamani 2012).
 
@@ -198,10 +206,12 @@ def lane_keeping(
       cornering: range of each tyre's stiffness, kN/rad, at most 200: little is an icy road.
       lag: range of the steering's time constant, s, at least 0.02.
       speed: constant, m/s, at least 10.
+      outside: share of an episode's steps more than 0.4 m from the middle, at most, in [0, 1]: the limit of the costs.
     """
     check_least(1, horizon=horizon)
     check_finite(speed=speed)
     check_least(10, speed=speed)
+    check_unit(outside=outside)
     ranges = {"mass": mass, "cornering": cornering, "lag": lag}
     check_ranges(**ranges)
     # Faster motions than these would need shorter steps of integration.
@@ -215,11 +225,13 @@ def lane_keeping(
 
     def sample_fn(key: Key) -> CarParams:
         drawn = dict(zip(ranges, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True))
-        return CarParams(**drawn, speed=speed, max_steps_in_episode=horizon)
+        return CarParams(**drawn, speed=speed, cost_limit=outside * horizon, max_steps_in_episode=horizon)
 
     def optimum_fn(task: CarParams) -> Array:
         best = regulator_of(task, horizon)
         # The mean of xᵀ P x over the uniform box in which episodes begin.
         return -jnp.sum(jnp.diag(best.cost_to_go[0]) * jnp.array(START) ** 2 / 3.0) - best.noise_cost
 
-    return from_gymnax(LaneKeeping(), sample_fn, horizon=horizon, optimum=optimum_fn)
+    return from_gymnax(
+        LaneKeeping(), sample_fn, horizon=horizon, optimum=optimum_fn, cost_limit=lambda task: task.cost_limit
+    )

@@ -27,6 +27,7 @@ def from_gymnax(
     sample_test: Callable[[Key], Task] | None = None,
     every: Task | None = None,
     every_test: Task | None = None,
+    cost_limit: Callable[[Task], Array] | None = None,
     flatten: bool = True,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
@@ -47,6 +48,8 @@ def from_gymnax(
       every: each task that ``sample`` draws, once, leaves ``[N, ...]``, where they are finitely many and equally
         likely.
       every_test: the same of ``sample_test``.
+      cost_limit: ``cost_limit(task) -> cost`` that an episode may have at most, in the mean, where ``step_env`` gives
+        each step's as ``info["cost"]``.
       flatten: whether observations become vectors; otherwise they stay as they are, for a network of your own.
 
     Raises:
@@ -68,6 +71,8 @@ def from_gymnax(
             raise TypeError(f"{name}: got {given}; must be {env.name}'s parameters, {expected}")
         if tasks is not None and not _are_tasks(tasks, task):
             raise ValueError(f"{name}: must have leaves [N, ...], N tasks as sample returns them")
+    if cost_limit is not None:
+        _check_cost(env, cost_limit, task)
     env = flat_actions(with_steady_types(env, task))
     env = flat_observations(env) if flatten else env
     space = env.action_space(env.default_params)
@@ -84,6 +89,7 @@ def from_gymnax(
         sample_test=None if sample_test is None else strong(sample_test),
         every=typed(every),
         every_test=typed(every_test),
+        cost_limit=cost_limit,
     )
 
 
@@ -103,6 +109,25 @@ def listed(task: Callable[..., Task], *choices: Sequence[Any] | np.ndarray) -> T
     values = [np.asarray(each)[place] for each, place in zip(choices, places, strict=True)]
     types = [jnp.int32 if np.issubdtype(each.dtype, np.integer) else jnp.float32 for each in values]
     return jax.vmap(task)(*(jnp.asarray(each, kind) for each, kind in zip(values, types, strict=True)))
+
+
+def _check_cost(env: environment.Environment, cost_limit: Callable[[Task], Array], task: Task) -> None:
+    """Refuse a limit or an environment's cost that is not a scalar."""
+
+    def first_info(key: Key, task: Task) -> dict[str, Any]:
+        _, state = env.reset_env(key, task)
+        action = env.action_space(env.default_params).sample(key)
+        return jax.tree.map(jnp.asarray, env.step_env(key, state, action, task)[4])
+
+    info = jax.eval_shape(first_info, jax.random.key(0), task)
+    if "cost" not in info:
+        raise ValueError(f"cost_limit: {env.name}'s step_env tells no cost; it must return info['cost']")
+    for name, got in (
+        ("cost_limit: returns", jax.eval_shape(cost_limit, task)),
+        ("env: info['cost'] has", info["cost"]),
+    ):
+        if jnp.shape(got) != ():
+            raise ValueError(f"{name} shape {jnp.shape(got)}; must be a scalar")
 
 
 def _are_tasks(tasks: Task, task: Task) -> bool:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_least, check_positive, check_ranges
+from jaxmeta.checks import check_action, check_least, check_positive, check_ranges, check_unit
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
 from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered, runge_kutta
@@ -41,7 +41,7 @@ class GlucoseState(TimedState):
 
 @struct.dataclass
 class GlucoseParams(environment.EnvParams):
-    """The task, one patient; but for ``meal``, a range in g, and ``max_rate``, mU/min, which are the family's.
+    """The task, one patient; but for ``meal``, a range in g, ``max_rate``, mU/min, and ``cost_limit``, the family's.
 
     ``effectiveness`` is p₁ (1/min), ``remote_rate`` p₂ (1/min), ``sensitivity`` p₃ / p₂ (10⁻⁴ l/mU/min),
     ``clearance`` n (1/min), ``weight`` is in kg, ``gut_time`` in min.
@@ -55,6 +55,7 @@ class GlucoseParams(environment.EnvParams):
     gut_time: float = 45.0
     meal: tuple[float, float] = (30.0, 80.0)
     max_rate: float = 100.0
+    cost_limit: float = 28.8
     max_steps_in_episode: int = 96
 
 
@@ -108,7 +109,7 @@ class Glucose(TaskEnvironment):
     """An action is an insulin infusion for 15 minutes; the reward is minus a hundredth of the risk that it leads to.
 
     The observation is the glucose and its change in the last step, both in 100 mg/dl, the last infusion as a share of
-    the highest, and the time of the day as sine and cosine. ``info`` says whether glucose is outside 70 to 180 mg/dl.
+    the highest, and the time of the day as sine and cosine. A step outside 70 to 180 mg/dl costs 1.
     """
 
     @property
@@ -129,7 +130,7 @@ class Glucose(TaskEnvironment):
         next_state = GlucoseState(time=state.time + 1, body=next_body, glucose_before=state.body[0], infusion=infusion)
         glucose = next_body[0]
         outside = (glucose < 70.0) | (glucose > 180.0)
-        info = {"discount": self.discount(next_state, params), "outside_range": outside.astype(jnp.float32)}
+        info = {"discount": self.discount(next_state, params), "cost": outside.astype(jnp.float32)}
         return self.get_obs(next_state, params), next_state, -risk(glucose) / 100.0, jnp.zeros((), bool), info
 
     def get_obs(self, state, params=None, key=None):
@@ -287,6 +288,7 @@ def glucose(
     gut_time: Range = (30.0, 60.0),
     meal: Range = (30.0, 80.0),
     max_rate: float = 100.0,
+    outside: float = 0.3,
 ) -> TaskDistribution:
     """Keep the glucose of a patient in range through a day with three meals, by the rate of an insulin infusion.
 
@@ -294,7 +296,8 @@ def glucose(
     equations, an infusion in place of the pancreas, and meals that are absorbed exponentially. A patient's quantities
     are drawn uniformly; the ranges are ours, around the values of Fisher (p₂ 0.025, p₃/p₂ 5.2e-4, n 0.093, V_I 12 l).
     The reward is minus a hundredth of Kovatchev's risk after a step. A day begins fasting at 6 o'clock; meals are at 7,
-    12 and 18 o'clock, their sizes are uniform and not announced. Glucose is kept within 20 to 600 mg/dl.
+    12 and 18 o'clock, their sizes are uniform and not announced. Glucose is kept within 20 to 600 mg/dl. A step outside
+    70 to 180 mg/dl costs 1; an international consensus asks for at most 30 % of these (Battelino et al. 2019).
 
     The model leaves out: the delay and the noise of sensors, insulin under the skin, glucagon and its rescue from low
     glucose, loss by the kidneys, exercise, stress, and how sensitivity changes through a day. It is no medical device.
@@ -309,8 +312,10 @@ def glucose(
       gut_time: range of the mean time that carbohydrate takes to the blood, min, at least 6.
       meal: range of a meal's carbohydrate, g.
       max_rate: highest infusion, mU/min, > 0.
+      outside: share of an episode's steps outside 70 to 180 mg/dl, at most, in [0, 1]: the limit of the costs.
     """
     check_least(1, horizon=horizon)
+    check_unit(outside=outside)
     check_positive(max_rate=max_rate)
     ranges = {"effectiveness": effectiveness, "remote_rate": remote_rate, "sensitivity": sensitivity}
     ranges |= {"clearance": clearance, "weight": weight, "gut_time": gut_time}
@@ -323,6 +328,8 @@ def glucose(
 
     def sample_fn(key: Key) -> GlucoseParams:
         drawn = dict(zip(ranges, jax.random.uniform(key, low.shape, jnp.float32, low, high), strict=True))
-        return GlucoseParams(**drawn, meal=meal, max_rate=max_rate, max_steps_in_episode=horizon)
+        return GlucoseParams(
+            **drawn, meal=meal, max_rate=max_rate, cost_limit=outside * horizon, max_steps_in_episode=horizon
+        )
 
-    return from_gymnax(Glucose(), sample_fn, horizon=horizon)
+    return from_gymnax(Glucose(), sample_fn, horizon=horizon, cost_limit=lambda task: task.cost_limit)

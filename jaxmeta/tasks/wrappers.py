@@ -235,7 +235,7 @@ def flat_actions(env: environment.Environment) -> environment.Environment:
 
 
 class RepeatedActions(Wrapper):
-    """Each action is taken for some steps of the wrapped environment, whose rewards are added up, or until an end."""
+    """Each action is taken for some steps, or until an end; the rewards and the costs of these are added up."""
 
     def __init__(self, env: environment.Environment, times: int):
         super().__init__(env)
@@ -244,22 +244,23 @@ class RepeatedActions(Wrapper):
     def step_env(self, key, state, action, params):
         def advance(last, key):
             over = last[3] | self.env.is_truncated(last[1], params)
-            obs, state, reward, terminated, _ = self.env.step_env(key, last[1], action, params)
-            new = (obs, kept_types(state, last[1]), last[2] + reward, terminated)
+            obs, state, reward, terminated, info = self.env.step_env(key, last[1], action, params)
+            cost = jax.tree.map(jnp.add, last[4], info.get("cost", ()))
+            new = (obs, kept_types(state, last[1]), last[2] + reward, terminated, cost)
             return jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last), None
 
         first, *others = jax.random.split(key, self.times)
         *step, info = self.env.step_env(first, state, action, params)
-        step = jax.tree.map(jnp.asarray, tuple(step))
+        step = jax.tree.map(jnp.asarray, (*step, info.get("cost", ())))
         if others:
             step, _ = jax.lax.scan(advance, step, jnp.stack(others))
-        return *step, info
+        return *step[:4], {**info, "cost": step[4]} if "cost" in info else info
 
 
 def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     """The family in which each action is taken several steps in a row (the frame skip of Mnih et al. 2015).
 
-    Random actions then explore further. A step's reward is the sum of those of the environment's steps.
+    Random actions then explore further. A step's reward, and its cost, is the sum of those of the environment's steps.
 
     Args:
       tasks: a family.

@@ -61,7 +61,7 @@ def test_meals_come_at_their_times_and_in_their_range():
         eaten.append(left)
         glucose = float(state.body[0])
         assert float(reward) == pytest.approx(-float(medicine.risk(state.body[0])) / 100.0)
-        assert bool(info["outside_range"]) == (not 70.0 <= glucose <= 180.0)
+        assert bool(info["cost"]) == (not 70.0 <= glucose <= 180.0)
     times = np.flatnonzero(np.abs(eaten) > 1.0)
     assert times.tolist() == [4, 24, 48]
     assert all(30.0 <= eaten[time] <= 80.5 for time in times)
