@@ -18,6 +18,7 @@ FAMILIES = {
     **dict.fromkeys(("grbal", "mb-mpo", "model-maml", "pearl", "rebal"), "pendulum"),
     **dict.fromkeys(("maml-q", "mql", "r2d2"), "cartpole"),
     **dict.fromkeys(("hyperx", "rl2", "varibad"), "bernoulli-bandit"),
+    **dict.fromkeys(("maml-lagrangian", "rl2-lagrangian"), "lane-keeping"),
 }
 """The family that a method is traced on; navigation where it is not said."""
 PRESETS = ("rl2-bandit-500",)

@@ -7,7 +7,8 @@ collected once, without gradients; objectives then replay ``absorb`` on the stor
 Axes, in this order wherever they occur: ``[S seed, N task, K adaptation step, E episode, T time]``.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -93,6 +94,8 @@ class TaskDistribution(NamedTuple):
       every_test: the same of ``sample_test``.
       cost_limit: ``cost_limit(task) -> cost`` that an episode may have at most, undiscounted, in the mean. The
         environment's ``info`` then has each step's ``cost``. ``None`` where it has none.
+      controllers: policies written by hand to measure learners against, each a ``jaxmeta.tasks.Controller``, by name;
+        for ``env``, or for the environment whose episodes a lifetime has.
     """
 
     env: environment.Environment
@@ -103,6 +106,7 @@ class TaskDistribution(NamedTuple):
     every: Task | None = None
     every_test: Task | None = None
     cost_limit: Callable[[Task], Array] | None = None
+    controllers: Mapping[str, Any] = MappingProxyType({})
 
 
 class Learner(NamedTuple):

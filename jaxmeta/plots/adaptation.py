@@ -35,6 +35,7 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     scratch = {"color": BEFORE, "markersize": 4, "label": "from scratch, same data"}
     ax.plot(places, references["from_scratch"]["iqm"], "s-", **scratch)
     draw_references(ax, references, first=int(episodes))
+    style.draw_controllers(ax, evaluation)
     ax.set(
         xlabel="episode" if episodes else "adaptation steps",
         ylabel=textwrap.fill(_words([evaluation]), 48),
@@ -95,6 +96,7 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
         references = {name: line for _, _, one in reversed(runs) for name, line in one["references"].items()}
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
         draw_references(ax, references, first=0)
+        style.draw_controllers(ax, runs[0][2])
         for label, returns in references.get("published", {}).items():
             hollow = {"color": "black", "markerfacecolor": "none", "markersize": 5}
             ax.plot(returns[: len(sampled[0]["iqm"])], "D", **hollow, label=f"published, {label}")

@@ -1,5 +1,6 @@
 """What all figures share: colours, words, axes, legends, and how a figure is written."""
 
+import itertools
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
@@ -170,6 +171,13 @@ def draw_references(ax: Axes, references: dict[str, Any], first: int | None = No
             linewidth=0.8,
             label="Bayes optimum",
         )
+
+
+def draw_controllers(ax: Axes, evaluation: dict[str, Any]) -> None:
+    """Lines at the returns of the policies written by hand that an ``evaluation.json`` has."""
+    dashes = itertools.cycle(((6, 2), (6, 2, 1, 2), (3, 1), (1, 1), (6, 1, 1, 1, 1, 1)))
+    for (name, returns), dash in zip(evaluation.get("controllers", {}).items(), dashes, strict=False):
+        ax.axhline(returns["iqm"], color=MUTED, linewidth=1.2, dashes=dash, label=name)
 
 
 def by_episode(evaluation: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from jaxmeta.runs.bayes import bayes_optimum
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.memory import check_memory
 from jaxmeta.runs.statistics import bootstrap_interval, interquartile_mean
-from jaxmeta.tasks import LifetimeEnv, listed_count, numbers
+from jaxmeta.tasks import LifetimeEnv, controller_returns, listed_count, numbers
 from jaxmeta.types import (
     Array,
     Gate,
@@ -248,6 +248,7 @@ def evaluate_run(
         named[f"random_policy{COST}"] = uniform[f"random_policy{COST}"][None, :, None]
         limit = np.asarray(jax.vmap(tasks.cost_limit)(batch), np.float64)
         costs["costs"] = _costs(limit, {name: x for name, x in named.items() if name.endswith(COST)})
+    by_hand = controlled(key_random, tasks, batch)
     return {
         "axes": ["seed", "task", "episode" if by_episode else "adaptation_step"],
         "seeds": seeds,
@@ -255,10 +256,19 @@ def evaluate_run(
         "returns": returns["sampled"].tolist(),
         "returns_deterministic": returns["deterministic"].tolist(),
         "references": {name: _reference(np.asarray(values, np.float64)) for name, values in references.items()},
+        **({"controllers": {name: _reference(values) for name, values in by_hand.items()}} if by_hand else {}),
         "interval": INTERVAL,
         "summary": {name: summary(values) for name, values in returns.items()},
         **costs,
     }
+
+
+def controlled(key: Key, tasks: TaskDistribution, batch: Task) -> dict[str, np.ndarray]:
+    """The return of an episode of each of a family's controllers, in each task ``[N]``."""
+    if isinstance(tasks.env, LifetimeEnv):
+        tasks = tasks._replace(env=tasks.env.env, horizon=tasks.env.horizon)
+    found = {name: controller_returns(key, tasks, one, batch) for name, one in tasks.controllers.items()}
+    return {name: np.asarray(returns, np.float64) for name, returns in found.items()}
 
 
 def _costs(limit: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -190,6 +190,8 @@ def check_result(found: Any) -> None:
     for share in entry("solved", list) if "solved" in found else []:
         right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
         refuse_unless(right, "solved", f"lists of {stages} numbers")
+    for name in entry("controllers", dict) if "controllers" in found else ():
+        refuse_unless(is_number(entry(f"controllers.{name}.iqm")), f"controllers.{name}.iqm", "a number")
     if "costs" in found:
         for name, values in entry("costs.mean", dict).items():
             share = entry(f"costs.over_limit.{name}", list)
@@ -246,6 +248,8 @@ def rows_of(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     for name, words in (("random_policy", "random policy"), ("optimum", "told the task")):
         if name in references:
             rows.append((words, [f"{references[name]['iqm']:.2f}"]))
+    for name, returns in result.get("controllers", {}).items():
+        rows.append((name, [f"{returns['iqm']:.2f}"]))
     if "costs" in result:
         for name, means in result["costs"]["mean"].items():
             both = zip(means, result["costs"]["over_limit"][name], strict=True)

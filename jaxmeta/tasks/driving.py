@@ -232,6 +232,12 @@ def lane_keeping(
         # The mean of xᵀ P x over the uniform box in which episodes begin.
         return -jnp.sum(jnp.diag(best.cost_to_go[0]) * jnp.array(START) ** 2 / 3.0) - best.noise_cost
 
+    by_hand = {
+        "PD": pd(),
+        "average regulator": average_regulator(horizon=horizon),
+        "told regulator": told_regulator(horizon=horizon),
+    }
+    limit_of = lambda task: task.cost_limit  # noqa: E731
     return from_gymnax(
-        LaneKeeping(), sample_fn, horizon=horizon, optimum=optimum_fn, cost_limit=lambda task: task.cost_limit
+        LaneKeeping(), sample_fn, horizon=horizon, optimum=optimum_fn, cost_limit=limit_of, controllers=by_hand
     )

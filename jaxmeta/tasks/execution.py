@@ -187,4 +187,5 @@ def order_execution(
     def optimum_fn(task: ExecutionParams) -> Array:
         return -execution_cost(best_schedule(task, horizon), **market(task))
 
-    return from_gymnax(OrderExecution(), sample_fn, horizon=horizon, optimum=optimum_fn)
+    by_hand = {"equal slices": equal_slices(horizon=horizon), "told schedule": told_schedule(horizon=horizon)}
+    return from_gymnax(OrderExecution(), sample_fn, horizon=horizon, optimum=optimum_fn, controllers=by_hand)

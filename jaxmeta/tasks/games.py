@@ -146,4 +146,9 @@ def matrix_game(*, horizon: int = 50, payoffs: tuple[float, float, float, float]
     def optimum_fn(task: GameParams) -> Array:
         return optimal_return(*decision_process(task), horizon)
 
-    return from_gymnax(MatrixGame(), sample_fn, horizon=horizon, optimum=optimum_fn)
+    by_hand = {
+        "tit for tat": tit_for_tat(),
+        "always defect": always_defect(),
+        "told response": told_response(horizon=horizon),
+    }
+    return from_gymnax(MatrixGame(), sample_fn, horizon=horizon, optimum=optimum_fn, controllers=by_hand)

@@ -1,7 +1,8 @@
 """Any gymnax environment as a family of tasks."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from gymnax.environments import environment, spaces
 
 from jaxmeta.checks import bounded_entries, check_least
+from jaxmeta.tasks.controllers import Controller
 from jaxmeta.tasks.environments import typed
 from jaxmeta.tasks.wrappers import Wrapper, flat_actions, flat_observations, scale_actions
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
@@ -28,6 +30,7 @@ def from_gymnax(
     every: Task | None = None,
     every_test: Task | None = None,
     cost_limit: Callable[[Task], Array] | None = None,
+    controllers: Mapping[str, Controller] = MappingProxyType({}),
     flatten: bool = True,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
@@ -50,6 +53,7 @@ def from_gymnax(
       every_test: the same of ``sample_test``.
       cost_limit: ``cost_limit(task) -> cost`` that an episode may have at most, in the mean, where ``step_env`` gives
         each step's as ``info["cost"]``.
+      controllers: policies written by hand, by name, for the family's ``env``; evaluations show what they reach.
       flatten: whether observations become vectors; otherwise they stay as they are, for a network of your own.
 
     Raises:
@@ -90,6 +94,7 @@ def from_gymnax(
         every=typed(every),
         every_test=typed(every_test),
         cost_limit=cost_limit,
+        controllers=controllers,
     )
 
 

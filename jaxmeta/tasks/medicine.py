@@ -332,4 +332,11 @@ def glucose(
             **drawn, meal=meal, max_rate=max_rate, cost_limit=outside * horizon, max_steps_in_episode=horizon
         )
 
-    return from_gymnax(Glucose(), sample_fn, horizon=horizon, cost_limit=lambda task: task.cost_limit)
+    by_hand = {
+        "average basal": average_basal(max_rate=max_rate),
+        "PID": pid(max_rate=max_rate),
+        "average prediction": average_prediction(max_rate=max_rate),
+        "told prediction": told_prediction(max_rate=max_rate),
+    }
+    limit_of = lambda task: task.cost_limit  # noqa: E731
+    return from_gymnax(Glucose(), sample_fn, horizon=horizon, cost_limit=limit_of, controllers=by_hand)

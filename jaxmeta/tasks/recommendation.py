@@ -111,4 +111,10 @@ def recommendation(*, items: int = 20, dimension: int = 5, horizon: int = 50, no
         preference = jax.random.normal(key, (dimension,))
         return TasteParams(preference=preference, noise=noise, max_steps_in_episode=horizon)
 
-    return bandit_family(Recommendation(items=items, dimension=dimension), sample_fn, horizon)
+    sizes = {"items": items, "dimension": dimension}
+    by_hand = {
+        "greedy": greedy(**sizes, noise=noise),
+        "Thompson": thompson(**sizes, noise=noise),
+        "told taste": told_taste(**sizes),
+    }
+    return bandit_family(Recommendation(**sizes), sample_fn, horizon)._replace(controllers=by_hand)

@@ -194,4 +194,9 @@ def tutoring(
         drawn = jax.random.uniform(key, (len(ranges), skills), jnp.float32, low, high)
         return StudentParams(**dict(zip(ranges, drawn, strict=True)), max_steps_in_episode=horizon)
 
-    return from_gymnax(Tutoring(skills=skills), sample_fn, horizon=horizon)
+    by_hand = {
+        "round robin": round_robin(skills=skills),
+        "weakest": weakest(skills=skills),
+        "told values": told_values(horizon=horizon),
+    }
+    return from_gymnax(Tutoring(skills=skills), sample_fn, horizon=horizon, controllers=by_hand)

@@ -204,11 +204,9 @@ def flatten_observations(tasks: TaskDistribution) -> TaskDistribution:
     No network then sees an image in it: for those, ``from_gymnax`` alone flattens, and the parts are still known.
     """
     size = flat_bounds(tasks.env.observation_space(tasks.env.default_params))[2]
-    return tasks._replace(
-        env=ChangedObservations(
-            tasks.env, lambda obs, params: obs, lambda low, high: (low, high), parts=(ObservationPart((size,)),)
-        )
-    )
+    same = lambda obs, params: obs  # noqa: E731
+    env = ChangedObservations(tasks.env, same, lambda low, high: (low, high), parts=(ObservationPart((size,)),))
+    return tasks._replace(env=env, controllers={})
 
 
 class FlatActions(Wrapper):
@@ -268,7 +266,8 @@ def repeat_actions(tasks: TaskDistribution, times: int) -> TaskDistribution:
     """
     check_least(1, times=times)
     optimum = tasks.optimum if times == 1 else None
-    return tasks._replace(env=RepeatedActions(tasks.env, times), horizon=-(-tasks.horizon // times), optimum=optimum)
+    env, horizon = RepeatedActions(tasks.env, times), -(-tasks.horizon // times)
+    return tasks._replace(env=env, horizon=horizon, optimum=optimum, controllers={})
 
 
 def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
@@ -288,7 +287,7 @@ def scale_observations(tasks: TaskDistribution) -> TaskDistribution:
         lambda obs: obs * np.asarray(half) + np.asarray(middle),
         parts=tuple(part._replace(scale=1.0) for part in observation_parts(tasks.env)),
     )
-    return tasks._replace(env=scaled)
+    return tasks._replace(env=scaled, controllers={})
 
 
 def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDistribution:
@@ -308,7 +307,7 @@ def observe_only(tasks: TaskDistribution, observed: tuple[int, ...]) -> TaskDist
         lambda low, high: (low[kept], high[kept]),
         parts=(ObservationPart((len(observed),)),),
     )
-    return tasks._replace(env=env)
+    return tasks._replace(env=env, controllers={})
 
 
 def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | None = None) -> TaskDistribution:
@@ -332,7 +331,8 @@ def reveal_task(tasks: TaskDistribution, features: Callable[[Task], Array] | Non
     def changed(obs: Array, params: Task) -> Array:
         return jnp.concatenate([obs, features(params)])
 
-    return tasks._replace(env=ChangedObservations(tasks.env, changed, bounds, lambda obs: obs[..., :size]))
+    env = ChangedObservations(tasks.env, changed, bounds, lambda obs: obs[..., :size])
+    return tasks._replace(env=env, controllers={})
 
 
 def varying_features(tasks: TaskDistribution) -> Callable[[Task], Array]:

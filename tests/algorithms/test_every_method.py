@@ -10,6 +10,7 @@ import jaxmeta
 from jaxmeta import registry
 
 DISCRETE = ("maml-q", "mql", "r2d2")
+CONSTRAINED = ("maml-lagrangian", "rl2-lagrangian")
 
 
 def described(tree):
@@ -26,7 +27,7 @@ def strict():
 @pytest.mark.usefixtures("strict")
 @pytest.mark.parametrize("method", registry.methods())
 def test_states_steps_and_adaptation_are_what_the_contract_says(method):
-    family = "cartpole" if method in DISCRETE else "pendulum"
+    family = "cartpole" if method in DISCRETE else "lane-keeping" if method in CONSTRAINED else "pendulum"
     tasks, algorithm = jaxmeta.experiment(method, family, preset=None, **{"family.horizon": 20}).build()
     key = jax.random.key(0)
     batch = jax.eval_shape(lambda key: jaxmeta.sample_tasks(key, tasks, 4), key)

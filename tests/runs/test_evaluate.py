@@ -8,7 +8,7 @@ import pytest
 
 import jaxmeta
 from jaxmeta import plots
-from jaxmeta.runs import evaluate
+from jaxmeta.runs import evaluate, evaluation as evaluation_of_run
 from jaxmeta.runs.directory import seed_states
 from jaxmeta.runs.loop import evaluation_tasks
 
@@ -198,3 +198,42 @@ def test_sample_efficiency_has_a_panel_a_task_and_all_environment_steps():
     np.testing.assert_array_equal(left.lines[0].get_xdata(), [10.0, 20.0])
     np.testing.assert_array_equal(left.lines[0].get_ydata(), [2.0, 3.0])
     np.testing.assert_array_equal(left.lines[1].get_ydata(), [1.0, 2.0])
+
+
+@pytest.fixture(scope="module")
+def constrained():
+    """An evaluation of lifetimes with costs."""
+    settings = {"family.horizon": 8, "family.outside": 0.25, "policy.size": 4, "lifetime": 2}
+    tasks, algorithm = jaxmeta.experiment("rl2-lagrangian", "lane-keeping", preset=None, **settings).build()
+    theta = seed_states(algorithm, [0, 1]).meta.theta
+    found = evaluate.evaluate_run(algorithm, tasks, theta, seeds=[0, 1], task_count=5, greedy_episodes=2)
+    return {"iteration": 0, "protocol": {}, **json.loads(json.dumps(found))}
+
+
+def test_costs_are_told_beside_returns_with_the_share_of_tasks_over_their_limit(constrained):
+    costs = constrained["costs"]
+    assert costs["limit"] == [2.0] * 5
+    stages = {"sampled": (2, 5, 2), "deterministic": (2, 5, 2), "from_scratch": (1, 5, 2), "random_policy": (1, 5, 1)}
+    assert {name: np.shape(values) for name, values in costs["of"].items()} == stages
+    for name, values in costs["of"].items():
+        assert np.all((np.asarray(values) >= 0.0) & (np.asarray(values) <= 8.0))
+        np.testing.assert_allclose(costs["mean"][name], np.mean(values, axis=(0, 1)))
+        np.testing.assert_allclose(costs["over_limit"][name], np.mean(np.asarray(values) > 2.0, axis=(0, 1)))
+    evaluation_of_run.check_result(constrained)
+    text = evaluation_of_run.table(constrained)
+    assert "mean cost of an episode (share of tasks over their limit)" in text
+    assert f"{costs['mean']['sampled'][1]:.2f} ({costs['over_limit']['sampled'][1]:.0%} over)" in text
+    broken = copy.deepcopy(constrained)
+    broken["costs"]["over_limit"]["sampled"] = [0.5]
+    with pytest.raises(ValueError, match=r"^costs\.mean\.sampled: must be 2 numbers"):
+        evaluation_of_run.check_result(broken)
+
+
+def test_controllers_and_costs_are_drawn(constrained):
+    assert list(constrained["controllers"]) == ["PD", "average regulator", "told regulator"]
+    assert len(constrained["controllers"]["PD"]["returns"]) == 5
+    assert "told regulator" in evaluation_of_run.table(constrained)
+    figure = plots.adaptation_curve(constrained)
+    words = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert {"PD", "told regulator", "limit of the costs, mean over tasks"} <= words
+    assert len([line for line in figure.axes[1].lines if np.all(np.asarray(line.get_ydata()) == 2.0)]) == 1

@@ -16,6 +16,7 @@ PLANNING = ("grbal", "rebal")
 LATENT = ("hyperx", "pearl", "varibad")
 """Methods whose model of the task holds the policy too."""
 DISCRETE = ("maml-q", "mql", "r2d2")
+CONSTRAINED = ("maml-lagrangian", "rl2-lagrangian")
 
 
 @pytest.mark.parametrize("method", registry.METHODS)
@@ -27,7 +28,7 @@ def test_every_method_is_built_with_its_preset_and_with_experts(method, monkeypa
     for name in ("compose", "model_maml", "mql", "replay"):
         module = importlib.import_module(f"jaxmeta.algorithms.{name}")
         monkeypatch.setattr(module, "check_contract", lambda *parts, **sizes: None)
-    family = "gridnavi" if method in DISCRETE else "navigation"
+    family = "gridnavi" if method in DISCRETE else "lane-keeping" if method in CONSTRAINED else "navigation"
     experts = {} if method in PLANNING else {"model.experts" if method in LATENT else "policy.experts": 2}
     tasks, built = jaxmeta.experiment(method, family, **experts, **{"family.horizon": 4}).build()
     task = tasks.sample(jax.random.key(0))

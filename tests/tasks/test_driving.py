@@ -7,6 +7,7 @@ import pytest
 from scipy.linalg import expm
 from scipy.optimize import minimize
 
+import jaxmeta
 from jaxmeta import tasks
 from jaxmeta.tasks import controller_returns, driving
 from jaxmeta.tasks.driving import CarParams
@@ -106,3 +107,15 @@ def test_who_is_told_the_car_reaches_the_optimum_and_others_do_not():
 def test_bad_settings_are_one_line(settings, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         tasks.make("lane-keeping", **settings)
+
+
+def test_wrappers_add_costs_up_and_drop_the_controllers_of_other_observations():
+    family = jaxmeta.tasks.make("lane-keeping")
+    repeated = jaxmeta.tasks.repeat_actions(family, 3)
+    assert not repeated.controllers
+    assert not jaxmeta.tasks.observe_only(family, (0, 2)).controllers
+    assert jaxmeta.tasks.as_lifetime(family, 2).controllers is family.controllers
+    task = repeated.sample(jax.random.key(0))
+    _, state = repeated.env.reset_env(jax.random.key(1), task)
+    away = state.replace(errors=state.errors.at[0].set(5.0))
+    assert repeated.env.step_env(jax.random.key(2), away, jnp.zeros(1), task)[4]["cost"] == 3.0
