@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_finite, check_least, check_ranges, check_unit
+from jaxmeta.checks import check_finite, check_least, check_ranges, check_unit
 from jaxmeta.references import Regulator, regulator
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
-from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered, runge_kutta
+from jaxmeta.tasks.environments import ContinuousEnvironment, TimedState, registered, runge_kutta
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -78,7 +78,7 @@ def after_step(errors: Array, action: Array, task: CarParams) -> Array:
 
 
 @registered
-class LaneKeeping(TaskEnvironment):
+class LaneKeeping(ContinuousEnvironment):
     """An action in [−1, 1] is the angle that the steering goes to; the observation is the errors of ``CarState``.
 
     The reward is minus a quadratic form of errors and action; a step further than ``SLACK`` from the middle costs 1.
@@ -89,42 +89,28 @@ class LaneKeeping(TaskEnvironment):
     def default_params(self) -> CarParams:
         return CarParams()
 
-    def reset_env(self, key, params):
+    def first_state(self, key, params):
         errors = jnp.array(START) * jax.random.uniform(key, (5,), jnp.float32, -1.0, 1.0)
-        state = CarState(time=jnp.zeros((), jnp.int32), errors=errors)
-        return self.get_obs(state, params), state
+        return CarState(time=jnp.zeros((), jnp.int32), errors=errors)
 
-    def step_env(self, key, state, action, params):
-        check_action(self, action)
-        action = jnp.clip(jnp.asarray(action, jnp.float32)[0], -1.0, 1.0)
+    def transition(self, key, state, action, params):
+        action = jnp.clip(action[0], -1.0, 1.0)
         errors = after_step(state.errors, action, params).at[1].add(GUST * jax.random.normal(key))
         reward = -jnp.sum(jnp.array(WEIGHTS) * errors**2) - action**2
-        next_state = CarState(time=state.time + 1, errors=errors)
-        outside = jnp.abs(errors[0]) > SLACK
-        info = {"discount": self.discount(next_state, params), "cost": outside.astype(jnp.float32)}
-        return self.get_obs(next_state, params), next_state, reward, jnp.zeros((), bool), info
+        return CarState(time=state.time + 1, errors=errors), reward
+
+    def cost(self, state, params):
+        return jnp.abs(state.errors[0]) > SLACK
 
     def get_obs(self, state, params=None, key=None):
         return state.errors
-
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def num_actions(self) -> int:
-        return 1
-
-    def action_space(self, params=None) -> spaces.Box:
-        return spaces.Box(-1.0, 1.0, (1,), jnp.float32)
 
     def observation_space(self, params=None) -> spaces.Box:
         limit = float(jnp.finfo(jnp.float32).max)
         return spaces.Box(-limit, limit, (5,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
-        time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
-        return spaces.Dict({"errors": self.observation_space(params), "time": time})
+    def state_parts(self, params) -> dict[str, spaces.Space]:
+        return {"errors": self.observation_space(params)}
 
     def render(self, state, params):
         """Where the car goes in the next three seconds, steered by its regulator and with the wheel let go."""

@@ -77,14 +77,15 @@ class TaskEnvironment(environment.Environment):
         raise NotImplementedError(f"{self.name} has no exact belief")
 
 
-class DiscreteEnvironment(TaskEnvironment, abc.ABC):
-    """A few actions, and nothing that terminates an episode unless a class says so.
+class SteppedEnvironment(TaskEnvironment, abc.ABC):
+    """What the environments of most families share: nothing that terminates an episode unless a class says so.
 
     A class says how many ``actions`` there are, how an episode begins and what a step does; its state is a
     ``TimedState``. Its ``render(state, params)`` is a figure of one state in one task.
     """
 
     actions: int
+    action_type: Any = jnp.float32
 
     @property
     def num_actions(self) -> int:
@@ -98,6 +99,10 @@ class DiscreteEnvironment(TaskEnvironment, abc.ABC):
     def transition(self, key: Key, state: Any, action: Array, params: Any) -> tuple[Any, Array]:
         """The next state and the reward of an action."""
 
+    def cost(self, state: Any, params: Any) -> Array | None:
+        """What the step that led to a state costs apart from its reward; ``None`` where nothing does."""
+        return None
+
     def state_parts(self, params: Any) -> dict[str, spaces.Space]:
         """The spaces of what a state holds beside the time."""
         return {}
@@ -108,21 +113,38 @@ class DiscreteEnvironment(TaskEnvironment, abc.ABC):
 
     def step_env(self, key, state, action, params):
         check_action(self, action)
-        next_state, reward = self.transition(key, state, jnp.asarray(action, jnp.int32), params)
+        next_state, reward = self.transition(key, state, jnp.asarray(action, self.action_type), params)
         terminated = self.is_terminated(next_state, params)
         info = {"discount": jnp.where(terminated, jnp.float32(0.0), jnp.float32(1.0))}
+        if (cost := self.cost(next_state, params)) is not None:
+            info["cost"] = cost.astype(jnp.float32)
         return self.get_obs(next_state, params), next_state, reward, terminated, info
 
     def is_terminated(self, state, params):
         return jnp.zeros((), bool)
 
-    def action_space(self, params=None) -> spaces.Discrete:
-        return spaces.Discrete(self.num_actions)
-
     def state_space(self, params=None) -> spaces.Dict:
         params = params or self.default_params
         time = spaces.Discrete(int(params.max_steps_in_episode) + 1)
         return spaces.Dict({**self.state_parts(params), "time": time})
+
+
+class DiscreteEnvironment(SteppedEnvironment):
+    """A few actions, numbered from 0."""
+
+    action_type = jnp.int32
+
+    def action_space(self, params=None) -> spaces.Discrete:
+        return spaces.Discrete(self.num_actions)
+
+
+class ContinuousEnvironment(SteppedEnvironment):
+    """An action of ``actions`` numbers, each in [−1, 1] unless a class says so."""
+
+    actions = 1
+
+    def action_space(self, params=None) -> spaces.Box:
+        return spaces.Box(-1.0, 1.0, (self.num_actions,), jnp.float32)
 
 
 def registered(environment_class: type[E]) -> type[E]:

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_least, check_positive, check_ranges, check_weights
+from jaxmeta.checks import check_least, check_positive, check_ranges, check_weights
 from jaxmeta.references import execution_cost, schedule_decay, sold_share
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
-from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered
+from jaxmeta.tasks.environments import ContinuousEnvironment, TimedState, registered
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -42,7 +42,7 @@ class ExecutionParams(environment.EnvParams):
 
 
 @registered
-class OrderExecution(TaskEnvironment):
+class OrderExecution(ContinuousEnvironment):
     """A million shares are to be sold within the horizon; an action is the share of the rest that is sold in a step.
 
     The last step sells what is left. The observation is the share of the time that is left, the rest, and of the last
@@ -53,16 +53,13 @@ class OrderExecution(TaskEnvironment):
     def default_params(self) -> ExecutionParams:
         return ExecutionParams()
 
-    def reset_env(self, key, params):
-        zero = jnp.zeros((), jnp.float32)
-        held = jnp.ones((), jnp.float32)
-        state = ExecutionState(time=jnp.zeros((), jnp.int32), held=held, price_change=zero, slippage=zero)
-        return self.get_obs(state, params), state
+    def first_state(self, key, params):
+        zero, held = jnp.zeros((), jnp.float32), jnp.ones((), jnp.float32)
+        return ExecutionState(time=jnp.zeros((), jnp.int32), held=held, price_change=zero, slippage=zero)
 
-    def step_env(self, key, state, action, params):
-        check_action(self, action)
+    def transition(self, key, state, action, params):
         last = state.time + 1 >= params.max_steps_in_episode
-        sold = state.held * jnp.where(last, 1.0, jnp.clip(jnp.asarray(action)[0], 0.0, 1.0))
+        sold = state.held * jnp.where(last, 1.0, jnp.clip(action[0], 0.0, 1.0))
         held = state.held - sold
         noise = params.volatility * jnp.sqrt(params.interval) * jax.random.normal(key)
         price_change = noise - params.permanent * sold
@@ -72,21 +69,12 @@ class OrderExecution(TaskEnvironment):
         risk = params.risk_aversion * params.volatility**2 * params.interval * held**2
         reward = held * price_change - sold * slippage - risk
         next_state = ExecutionState(time=state.time + 1, held=held, price_change=price_change, slippage=slippage)
-        terminated = jnp.zeros((), bool)
-        info = {"discount": self.discount(next_state, params)}
-        return self.get_obs(next_state, params), next_state, reward.astype(jnp.float32), terminated, info
+        return next_state, reward.astype(jnp.float32)
 
     def get_obs(self, state, params=None, key=None):
         params = self.default_params if params is None else params
         left = 1.0 - state.time / params.max_steps_in_episode
         return jnp.stack([left, state.held, state.price_change, state.slippage]).astype(jnp.float32)
-
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def num_actions(self) -> int:
-        return 1
 
     def action_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, 1.0, (1,), jnp.float32)
@@ -96,11 +84,9 @@ class OrderExecution(TaskEnvironment):
         high = jnp.array([1.0, 1.0, UNBOUNDED, UNBOUNDED], jnp.float32)
         return spaces.Box(low, high, (4,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
+    def state_parts(self, params) -> dict[str, spaces.Space]:
         number = spaces.Box(-UNBOUNDED, UNBOUNDED, (), jnp.float32)
-        parts = {"held": spaces.Box(0.0, 1.0, (), jnp.float32), "price_change": number, "slippage": number}
-        return spaces.Dict({**parts, "time": spaces.Discrete(int(params.max_steps_in_episode) + 1)})
+        return {"held": spaces.Box(0.0, 1.0, (), jnp.float32), "price_change": number, "slippage": number}
 
     def render(self, state, params):
         """The best schedule of one task beside equal slices, and one state."""

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import struct
 from gymnax.environments import environment, spaces
 
-from jaxmeta.checks import check_action, check_least, check_positive, check_ranges, check_unit
+from jaxmeta.checks import check_least, check_positive, check_ranges, check_unit
 from jaxmeta.tasks import drawing
 from jaxmeta.tasks.controllers import Controller
-from jaxmeta.tasks.environments import TaskEnvironment, TimedState, registered, runge_kutta
+from jaxmeta.tasks.environments import ContinuousEnvironment, TimedState, registered, runge_kutta
 from jaxmeta.tasks.generic import from_gymnax
 from jaxmeta.types import Array, Key, TaskDistribution
 
@@ -105,7 +105,7 @@ def after_step(body: Array, infusion: Array, task: GlucoseParams) -> Array:
 
 
 @registered
-class Glucose(TaskEnvironment):
+class Glucose(ContinuousEnvironment):
     """An action is an insulin infusion for 15 minutes; the reward is minus a hundredth of the risk that it leads to.
 
     The observation is the glucose and its change in the last step, both in 100 mg/dl, the last infusion as a share of
@@ -116,22 +116,20 @@ class Glucose(TaskEnvironment):
     def default_params(self) -> GlucoseParams:
         return GlucoseParams()
 
-    def reset_env(self, key, params):
+    def first_state(self, key, params):
         body, zero = resting_body(), jnp.zeros((), jnp.int32)
-        state = GlucoseState(time=zero, body=body, glucose_before=body[0], infusion=basal_rate(params))
-        return self.get_obs(state, params), state
+        return GlucoseState(time=zero, body=body, glucose_before=body[0], infusion=basal_rate(params))
 
-    def step_env(self, key, state, action, params):
-        check_action(self, action)
-        infusion = jnp.clip(jnp.asarray(action, jnp.float32)[0], 0.0, params.max_rate)
+    def transition(self, key, state, action, params):
+        infusion = jnp.clip(action[0], 0.0, params.max_rate)
         low, high = params.meal
         eaten = meal_at(state.time, jax.random.uniform(key, minval=low, maxval=high))
-        next_body = after_step(state.body.at[3].add(eaten), infusion, params)
-        next_state = GlucoseState(time=state.time + 1, body=next_body, glucose_before=state.body[0], infusion=infusion)
-        glucose = next_body[0]
-        outside = (glucose < 70.0) | (glucose > 180.0)
-        info = {"discount": self.discount(next_state, params), "cost": outside.astype(jnp.float32)}
-        return self.get_obs(next_state, params), next_state, -risk(glucose) / 100.0, jnp.zeros((), bool), info
+        body = after_step(state.body.at[3].add(eaten), infusion, params)
+        next_state = GlucoseState(time=state.time + 1, body=body, glucose_before=state.body[0], infusion=infusion)
+        return next_state, -risk(body[0]) / 100.0
+
+    def cost(self, state, params):
+        return (state.body[0] < 70.0) | (state.body[0] > 180.0)
 
     def get_obs(self, state, params=None, key=None):
         params = self.default_params if params is None else params
@@ -143,13 +141,6 @@ class Glucose(TaskEnvironment):
         seen = (glucose / 100.0, change / 100.0, share, jnp.sin(angle), jnp.cos(angle))
         return jnp.stack(seen).astype(jnp.float32)
 
-    def is_terminated(self, state, params):
-        return jnp.zeros((), bool)
-
-    @property
-    def num_actions(self) -> int:
-        return 1
-
     def action_space(self, params=None) -> spaces.Box:
         return spaces.Box(0.0, (params or self.default_params).max_rate, (1,), jnp.float32)
 
@@ -160,12 +151,10 @@ class Glucose(TaskEnvironment):
         high = jnp.array([highest, highest, 1.0, 1.01, 1.01], jnp.float32)
         return spaces.Box(low, high, (5,), jnp.float32)
 
-    def state_space(self, params=None) -> spaces.Dict:
-        params = params or self.default_params
+    def state_parts(self, params) -> dict[str, spaces.Space]:
         largest = float(jnp.finfo(jnp.float32).max)
         number = spaces.Box(0.0, largest, (), jnp.float32)
-        parts = {"body": spaces.Box(-largest, largest, (4,), jnp.float32), "glucose_before": number, "infusion": number}
-        return spaces.Dict({**parts, "time": spaces.Discrete(int(params.max_steps_in_episode) + 1)})
+        return {"body": spaces.Box(-largest, largest, (4,), jnp.float32), "glucose_before": number, "infusion": number}
 
     def render(self, state, params):
         """What the glucose would be in the next six hours, at a patient's basal rate and without insulin."""
