@@ -104,6 +104,7 @@ FAMILIES = _rows(
         ),
         "pendulum": ("classic_control:pendulum", "a pendulum with mass, length and gravity of its own"),
         "recommendation": ("recommendation:recommendation", "items for a user of unknown taste, a linear bandit"),
+        "robot-arm": ("robot_arm:robot_arm", "a reaching arm with lengths, load and friction of its own (Spong 2006)"),
         "semicircle-dense": ("point_robots:semicircle_dense", "a goal on a half circle, reward everywhere"),
         "semicircle-sparse": ("point_robots:semicircle_sparse", "a goal on a half circle, reward near it"),
         "t-maze": ("memory:t_maze", "remember a hint along a corridor (Bakker 2002)"),

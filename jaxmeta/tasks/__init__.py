@@ -62,6 +62,7 @@ from jaxmeta.tasks.point_robots import (
     semicircle_sparse as semicircle_sparse,
 )
 from jaxmeta.tasks.recommendation import recommendation as recommendation
+from jaxmeta.tasks.robot_arm import robot_arm as robot_arm
 from jaxmeta.tasks.spaces import (
     ObservationPart as ObservationPart,
     flat_bounds as flat_bounds,

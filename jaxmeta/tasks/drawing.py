@@ -91,12 +91,14 @@ def hill(ax: Axes, position, *, goal: float, low: float, high: float) -> None:
     ax.set(ylim=(-1.2, 1.2))
 
 
-def links(ax: Axes, joints) -> None:
-    """A chain of links from the first joint to the tip, ``joints`` ``[J, 2]`` in m."""
+def links(ax: Axes, joints, *, goal=None) -> None:
+    """A chain of links from the first joint to the tip, ``joints`` ``[J, 2]`` in m, and what it is to reach, if any."""
     joints = np.asarray(joints)
     reach = 1.15 * float(np.sum(np.linalg.norm(np.diff(joints, axis=0), axis=1)))
     ax.plot(joints[:, 0], joints[:, 1], "-o", color=AGENT, linewidth=3.0)
     ax.plot(*joints[0], "o", color="black")
+    if goal is not None:
+        ax.plot(*np.asarray(goal), "*", color=GOAL, markersize=13)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
 
 

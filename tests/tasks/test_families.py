@@ -179,6 +179,7 @@ def test_random_actions_stay_below_the_optimum(name):
             "mountain-car",
             "mountain-car-continuous",
             "pendulum",
+            "robot-arm",
             "tutoring",
             "xland",
         }
