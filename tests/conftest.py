@@ -22,12 +22,31 @@ from jax.sharding import AbstractDevice, AbstractMesh, AxisType  # noqa: E402
 
 import jaxmeta  # noqa: E402
 
+LONGEST = (
+    "benchmarks/test_precision.py",
+    "benchmarks/test_devices.py",
+    "runs/test_hosts.py",
+    "docs/test_examples.py",
+    "algorithms/test_every_method.py",
+    "algorithms/test_contract.py",
+    "commands/test_train.py",
+    "algorithms/test_model_based.py",
+    "runs/test_presets.py",
+    "studies/test_meta_gradients.py",
+)
+"""Files that begin first, so that no worker waits for another at the end; before them the one that clears caches."""
+
 # Programs and what they were traced from stay in memory: looking through them for garbage finds little.
 gc.set_threshold(100_000, 50, 100)
 jax.config.update("jax_compilation_cache_dir", str(Path(__file__).parents[1] / ".pytest_cache" / "jax"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 # Where in the source an operation comes from: read by nobody here, and a fifth of the time that compiling takes.
 jax.config.update("jax_traceback_in_locations_limit", 0)
+
+
+def pytest_collection_modifyitems(items):
+    order = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope="session")

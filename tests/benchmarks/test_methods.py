@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import methods
 import pytest
 import recurrent
@@ -21,7 +22,9 @@ def test_a_method_is_timed_and_its_inner_steps(tmp_path, capsys):
     assert "es_maml" in capsys.readouterr().out
 
 
-def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path):
+def test_a_sweep_gives_the_numbers_of_separate_runs(tmp_path, monkeypatch):
+    # What other tests traced is kept.
+    monkeypatch.setattr(jax, "clear_caches", lambda: None)
     stored = tmp_path / "result.json"
     small = ["--task=bernoulli-bandit", "--rates=2", "--seeds=2", "--iterations=2", "--meta-batch=2", "--episodes=2"]
     sweep.main([*small, "--horizon=4", "--separate=1", "--json", str(stored)])

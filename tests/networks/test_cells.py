@@ -18,7 +18,9 @@ T, INPUTS, SIZE = 12, 3, 8
 def run(request):
     """A cell, its parameters, and a sequence."""
     cell = cell_for(request.param, SIZE, T)
-    return cell, cell.init(jax.random.key(0), INPUTS), jax.random.normal(jax.random.key(1), (T, INPUTS))
+    cell = cell._replace(sequence=jax.jit(cell.sequence))
+    params = jax.jit(lambda key: cell.init(key, INPUTS))(jax.random.key(0))
+    return cell, params, jax.random.normal(jax.random.key(1), (T, INPUTS))
 
 
 def test_steps_are_the_sequence(run):
@@ -40,7 +42,7 @@ def test_segments_with_their_carry_are_the_whole(run):
 
 def test_nothing_depends_on_the_future_and_all_on_the_past(run):
     cell, params, xs = run
-    jacobian = jax.jacobian(lambda xs: cell.sequence(params, cell.start(), xs)[1])(xs)
+    jacobian = jax.jit(jax.jacobian(lambda xs: cell.sequence(params, cell.start(), xs)[1]))(xs)
     strength = np.abs(jacobian).sum(axis=(1, 3))
     assert np.all(strength[np.triu_indices(T, 1)] == 0.0)
     assert np.all(strength[np.tril_indices(T)] > 0.0)
@@ -49,7 +51,8 @@ def test_nothing_depends_on_the_future_and_all_on_the_past(run):
 def test_attention_in_parts_is_attention_at_once(monkeypatch):
     """Values, gradients and second derivatives, of a sequence that goes on from a memory; the last part is shorter."""
     cell = transformer(SIZE, T)
-    params, xs = cell.init(jax.random.key(0), INPUTS), jax.random.normal(jax.random.key(1), (T, INPUTS))
+    params = jax.jit(lambda key: cell.init(key, INPUTS))(jax.random.key(0))
+    xs = jax.random.normal(jax.random.key(1), (T, INPUTS))
     carry, _ = cell.sequence(params, cell.start(), xs[:2])
 
     def loss(params):
@@ -109,7 +112,7 @@ def test_gated_cells_are_those_of_flax(cell, reference, names):
 def recall(cell, lag=50, updates=150):
     """Share of first inputs (a sign) that are told after ``lag`` more, which are noise, and without memory."""
     key_init, key_train, key_test = jax.random.split(jax.random.key(0), 3)
-    params = (cell.init(key_init, 2), 0.1 * jax.random.normal(key_init, (16,)))
+    params = (jax.jit(lambda key: cell.init(key, 2))(key_init), 0.1 * jax.random.normal(key_init, (16,)))
     optimizer = optax.adam(1e-2)
 
     def draw(key, count):

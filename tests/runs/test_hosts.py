@@ -74,7 +74,7 @@ def test_two_processes_that_slurm_started_share_out_seeds_and_tasks(tmp_path):
     assert second == ""
     assert (tmp_path / "two" / "evaluation.json").exists()
 
-    ends([started([*run, "--out", tmp_path / "one", "--no-evaluate"])], 0)
+    assert train.main([*map(str, run), "--out", str(tmp_path / "one"), "--no-evaluate"]) == 0
     alone, together = (without_seconds(tmp_path / name / "metrics.csv") for name in ("one", "two"))
     chex.assert_trees_all_close(alone, together, rtol=1e-3, atol=1e-4)
     chex.assert_trees_all_close(*(jaxmeta.load(tmp_path / name).thetas for name in ("one", "two")), atol=1e-4)
@@ -120,12 +120,12 @@ def test_different_settings_are_one_line(tmp_path):
 
 
 def test_others_that_nothing_tells_of_or_that_do_not_answer_are_one_line():
+    here = hosts.Hosts(coordinator=f"localhost:{free_port()}", processes=2, process=1, connect_timeout=1)
+    with pytest.raises(hosts.HostsError, match=r"does not answer \(Connection refused\); is process 0 there\?"):
+        hosts.join(here)
     ((_, said),) = ends([started([*TRAIN, "--distributed"])], 2)
     assert "neither Slurm nor" in said
     assert "give --coordinator, --processes and --process" in said
-    told = ["--coordinator", f"localhost:{free_port()}", "--processes", 2, "--process", 1, "--connect-timeout", 1]
-    ((_, said),) = ends([started([*TRAIN, *told])], 2)
-    assert "does not answer (Connection refused); is process 0 there?" in said
     told = ["--coordinator", f"localhost:{free_port()}", "--processes", 2, "--process", 0, "--connect-timeout", 1]
     ((_, said),) = ends([started([*TRAIN, *told])], 2)
     assert "not all 2 processes came within 1 s; start them together, or wait longer by --connect-timeout" in said
