@@ -112,8 +112,8 @@ def cases(
         (bench.peer_killed, counts["peers"]),
         (bench.clock_jumped, counts["pairs"]),
         (bench.full_disk, counts["pairs"]),
-        (bench.without_its_directory, 2),
-        (bench.without_a_reader, 2),
+        (bench.without_its_directory, min(2, counts["kills"])),
+        (bench.without_a_reader, min(2, counts["kills"])),
         (bench.in_ascii, 1),
     ):
         yield case, (case.__doc__ or "").partition("\n")[0].rstrip("."), tries
