@@ -12,7 +12,8 @@ from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.run import CONFIG
 
 SMALL = (
-    "fomaml navigation --iterations 2 --meta-batch 2 --episodes 2 --policy.hidden 4 --family.horizon 5 --eval.tasks 3"
+    "fomaml navigation --iterations 2 --meta-batch 2 --episodes 2 --policy.hidden 4 --family.horizon 5 --eval.tasks 3 "
+    "--eval.steps 1"
 )
 
 

@@ -60,7 +60,7 @@ def without_seconds(path):
 
 
 def test_two_processes_that_slurm_started_share_out_seeds_and_tasks(tmp_path):
-    run = [*TRAIN, "--iterations", 8, "--seeds", 2, "--eval.tasks", 2, "--eval.episodes", 2]
+    run = [*TRAIN, "--iterations", 8, "--seeds", 2, "--eval.tasks", 2, "--eval.episodes", 2, "--eval.steps", 1]
     slurm = {
         "SLURM_JOB_ID": str(free_port()),
         "SLURM_STEP_NODELIST": "localhost",
