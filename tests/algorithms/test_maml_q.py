@@ -50,7 +50,7 @@ def test_epsilon_falls_with_the_steps_and_is_not_part_of_theta(stepped, tasks):
     np.testing.assert_array_equal([state.opt_state.iteration for state in states], [0, 1, 2])
     np.testing.assert_allclose([info["epsilon"] for info in infos], [1.0, 0.8], rtol=1e-6)
     theta = states[0].theta
-    assert jax.tree.structure(theta) == jax.tree.structure(algorithm.learner.init(jax.random.key(0)))
+    assert jax.tree.structure(theta) == jax.tree.structure(jax.eval_shape(algorithm.learner.init, jax.random.key(0)))
     # In a new task actions are as random as at the end of training: in 0.2 of steps, a third of them the best.
     obs, _ = tasks.env.reset_env(jax.random.key(0), tasks.sample(jax.random.key(0)))
     _, log_prob, _, _ = algorithm.learner.act(jax.random.key(0), theta, theta, obs)
@@ -97,7 +97,7 @@ def test_adapting_moves_the_weights_towards_what_paid(tasks):
     algorithm = jaxmeta.maml_q(
         tasks, policy=policy, inner_rate=0.5, inner_updates=1, inner_batch=6, discount=0.0, episodes=2, epsilon_end=1.0
     )
-    theta = algorithm.learner.init(jax.random.key(0))
+    theta = jax.jit(algorithm.learner.init)(jax.random.key(0))
     task = tasks.sample(jax.random.key(1)).replace(probability=jnp.array([0.0, 1.0, 0.0]))
     phi, lifetime = jax.jit(algorithm.adapt)(jax.random.key(2), theta, task)
     pulls = np.bincount(np.asarray(lifetime.trajectory.action[0]).ravel(), minlength=3)

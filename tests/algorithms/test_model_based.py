@@ -48,7 +48,7 @@ def hybrid(tasks, model):
 def test_an_imagined_task_starts_where_it_is_told_and_moves_as_its_model(tasks, model):
     """A model whose weights are 0 predicts the mean of its scale, with the least deviation its bounds allow."""
     family = imagined_tasks(tasks, model, starts=2, horizon=4)
-    params = jax.tree.map(jnp.zeros_like, model.init(jax.random.key(0)))
+    params = jax.tree.map(jnp.zeros_like, jax.jit(model.init)(jax.random.key(0)))
     scale = {**params["scale"], "inputs": params["scale"]["inputs"]._replace(deviation=jnp.ones(4))}
     scale["targets"] = params["scale"]["targets"]._replace(
         mean=jnp.array([1.0, -2.0, 5.0]), deviation=jnp.full(3, 1e-6)

@@ -73,9 +73,14 @@ def test_nothing_is_known_of_a_task_before_its_first_episode_was_seen(adapted):
     assert np.abs(actions[0, 1] - actions[1, 1]).max() > 1e-4
 
 
+def compiled(learner):
+    """The learner, each of its functions as one program."""
+    return learner._replace(**{name: jax.jit(getattr(learner, name)) for name in ("act", "absorb", "score")})
+
+
 def test_a_latent_lasts_an_episode_and_the_score_is_that_of_what_was_done(algorithm, adapted):
     theta, _, _, lifetimes = adapted
-    learner, episode = algorithm.learner, jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
+    learner, episode = compiled(algorithm.learner), jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
     phi = learner.begin(theta)
     latents = []
     for time, key in enumerate(jax.random.split(jax.random.key(4), 3)):
@@ -107,13 +112,14 @@ def test_transitions_lead_from_one_observation_to_the_next(adapted):
 def test_after_adaptation_an_episode_has_a_latent_of_its_own_and_the_greedy_one_the_mean(algorithm, adapted):
     theta, _, adapted_phi, lifetimes = adapted
     phi, obs = (jax.tree.map(lambda x: x[0], each) for each in (adapted_phi, lifetimes.trajectory.final_obs[:, 0, 0]))
-    latents = [algorithm.learner.act(key, theta, phi, obs)[3].latent for key in jax.random.split(jax.random.key(0), 2)]
+    learner = compiled(algorithm.learner)
+    latents = [learner.act(key, theta, phi, obs)[3].latent for key in jax.random.split(jax.random.key(0), 2)]
     assert not np.allclose(*latents)
     *_, moved = algorithm.greedy.act(jax.random.key(0), theta, phi, obs)
     np.testing.assert_array_equal(moved.latent, phi.belief.gaussian().mean)
     # The posterior that was acted by in the last episode: of the first episode alone.
     first = jax.tree.map(lambda x: x[0, 0], lifetimes.trajectory)
-    after = algorithm.learner.absorb(theta, algorithm.learner.begin(theta), first)
+    after = learner.absorb(theta, learner.begin(theta), first)
     chex.assert_trees_all_close(phi.belief, after.belief, rtol=1e-5)
 
 

@@ -64,7 +64,7 @@ def test_what_stands_after_an_end_may_be_anything_and_lists_are_arrays():
 
 def test_an_episode_of_no_steps_counts_for_nothing():
     _, algorithm = built("maml", "navigation")
-    theta = algorithm.learner.init(jax.random.key(0))
+    theta = jax.jit(algorithm.learner.init)(jax.random.key(0))
     phi = algorithm.learner.begin(theta)
     generator = np.random.default_rng(0)
     obs, action, reward = (generator.normal(size=size) for size in ((4, 6, 2), (4, 5, 2), (4, 5)))

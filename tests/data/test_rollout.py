@@ -97,7 +97,7 @@ def test_score_replays_the_log_probabilities_of_act(collected, small_maml):
 
 
 def test_episodes_differ_and_the_same_key_gives_the_same(navigation, small_maml):
-    theta = small_maml.init(jax.random.key(0)).theta
+    theta = jax.jit(small_maml.init)(jax.random.key(0)).theta
     task = navigation.sample(jax.random.key(5))
     adapt = jax.jit(small_maml.adapt)
     one, same, other = (adapt(jax.random.key(k), theta, task)[1].trajectory.action for k in (1, 1, 2))

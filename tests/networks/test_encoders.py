@@ -139,7 +139,7 @@ def test_methods_build_their_networks_around_it():
 def test_each_network_s_weights_are_drawn_on_their_own():
     lifetimes = jaxmeta.as_lifetime(spots(), 1)
     belief = jaxmeta.networks.belief_model_for(lifetimes.env, 2, size=4, decoder=(4,), hidden=(4,), encoder=ENCODER)
-    params = belief.policy.init(jax.random.key(0))
+    params = jax.jit(belief.policy.init)(jax.random.key(0))
     leaves = jax.tree_util.tree_leaves_with_path(params)
     kernels = [x for path, x in leaves if "channels0']['kernel" in jax.tree_util.keystr(path)]
     assert len(kernels) == 5
@@ -148,7 +148,7 @@ def test_each_network_s_weights_are_drawn_on_their_own():
 
 def test_the_head_of_a_network_that_sees_is_its_output_layer_alone():
     policy = jaxmeta.networks.policy_for(spots().env, hidden=(), encoder=ENCODER)
-    params = policy.init(jax.random.key(0))
+    params = jax.jit(policy.init)(jax.random.key(0))
     heads = jax.tree_util.tree_leaves_with_path(policy.head(params))
     assert sorted(jax.tree_util.keystr(path) for path, head in heads if head) == [
         "['params']['MLP_0']['Dense_0']['bias']",

@@ -239,7 +239,7 @@ class Tree:
     ids=["nnx", "equinox"],
 )
 def test_modules_of_other_libraries_are_policies(policy, weights, navigation):
-    params, other = (policy.init(jax.random.key(seed)) for seed in (0, 1))
+    params, other = (jax.jit(policy.init)(jax.random.key(seed)) for seed in (0, 1))
     assert not np.allclose(weights(params), weights(other))
     obs = jax.random.normal(jax.random.key(2), (4, 3, 2))
     np.testing.assert_allclose(policy.apply(params, obs).mean, jnp.tanh(obs @ weights(params).T), rtol=1e-5, atol=1e-6)

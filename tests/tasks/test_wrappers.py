@@ -105,7 +105,7 @@ def test_lifetimes_run_in_the_rollout_and_stay_in_their_spaces(name):
     ends = (trajectory.obs[..., -1] * trajectory.mask).sum(-1) + 1
     assert (ends == 3).all()
     policy = policy_for(lifetime.env, hidden=(4,))
-    mode = policy.apply(policy.init(jax.random.key(0)), trajectory.obs[0, 0]).mode()
+    mode = policy.apply(jax.jit(policy.init)(jax.random.key(0)), trajectory.obs[0, 0]).mode()
     assert mode.shape == (75, *lifetime.env.action_space().shape)
 
 
