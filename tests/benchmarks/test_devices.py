@@ -24,6 +24,7 @@ ANOTHER_DRAW = 2.5
 """The difference where each device draws by weight among its own: another draw than that of one device."""
 METHODS = {
     "maml": Expected(1, 0.8),
+    "promp": Expected(2, 0.8),
     # What conjugate gradient keeps is of theta's size, and on every device.
     "trpo_maml": Expected(3, 1.1),
     "es_maml": Expected(2, 0.4),
