@@ -102,6 +102,34 @@ def families() -> str:
     return markdown(["family", *steps(4), "from scratch, 3 steps", "exact optimum"], rows)
 
 
+def applications() -> str:
+    rows = []
+    for one in results("applications"):
+        if one["method"] == "rl2":
+            by_hand = {name: found["iqm"] for name, found in one["controllers"].items()}
+            told = {name: value for name, value in by_hand.items() if name.startswith("told ")}
+            baseline = max((value, name) for name, value in by_hand.items() if name not in told)
+            scratch, best = one["references"]["from_scratch"]["iqm"][-1], one["summary"]["deterministic"]
+            last = within(best["iqm"][-1], best["low"][-1], best["high"][-1])
+            sampled = intervals(one["summary"]["sampled"])[-1]
+            both = [f"{value:.3g} ({name})".replace("-", "−") for value, name in (baseline, (*told.values(), *told))]
+            rows.append([f"`{one['family']}`", sampled, last, *both, scratch])
+    heads = ["family", "RL², last episode", "its mode", "best baseline by hand", "told the task", "from scratch"]
+    return markdown(heads, rows)
+
+
+def costs() -> str:
+    rows = []
+    for one in results("applications"):
+        if "costs" in one:
+            means, shares = one["costs"]["mean"]["sampled"], one["costs"]["over_limit"]["sampled"]
+            cells = [f"{mean:.2g} ({share:.0%})" for mean, share in zip(means, shares, strict=True)]
+            returns = intervals(one["summary"]["sampled"])[-1]
+            rows.append([f"`{one['family']}`", f"`{one['method']}`", returns, cells[0], cells[-1]])
+    heads = ["family", "method", "return of the last episode", "cost of the first (over the limit)", "of the last"]
+    return markdown(heads, rows)
+
+
 def methods(task: str) -> str:
     rows = [
         [f"`{one['algorithm']}`", counted(one["env_steps"]), *intervals(one["summary"]["sampled"])]
@@ -480,6 +508,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "headline-speed": headline_speed,
     "navigation": navigation,
     "families": families,
+    "applications": applications,
+    "costs": costs,
     **{f"methods-{task}": functools.partial(methods, task) for task in ("navigation", "semicircle-dense")},
     "methods-semicircle-sparse": functools.partial(methods, "semicircle-sparse"),
     "bandits-one-memory": functools.partial(
