@@ -109,3 +109,12 @@ def test_tasks_held_out_of_training_are_evaluated_on_unless_those_of_training_ar
         {"count": 34, "distinct": 4, "listed": 4, "seen_in_training": 0},
         {"count": 34, "distinct": 17, "listed": 17, "seen_in_training": 17},
     ]
+
+
+def test_methods_that_plan_are_evaluated_on_fewer_tasks_by_default():
+    by_default = evaluation.Evaluation()
+    for method, family, count in (("grbal", "pendulum", 40), ("maml", "navigation", 400)):
+        experiment = jaxmeta.experiment(method, family)
+        assert evaluation.tasks_of(experiment, by_default) == count
+        assert evaluation.tasks_of(experiment, evaluation.Evaluation(tasks=7)) == 7
+        evaluation.check_evaluation(by_default, experiment)
