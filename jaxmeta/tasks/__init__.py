@@ -6,6 +6,7 @@ from typing import Any
 from jaxmeta import parts, registry
 from jaxmeta.checks import check_family_sizes
 from jaxmeta.references import MOVES as MOVES
+from jaxmeta.tasks.adapters import from_brax as from_brax, from_jumanji as from_jumanji
 from jaxmeta.tasks.bandits import (
     BernoulliBandit as BernoulliBandit,
     BernoulliParams as BernoulliParams,
