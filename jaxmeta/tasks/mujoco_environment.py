@@ -43,6 +43,7 @@ class Locomotion(TaskEnvironment, abc.ABC):
     frame_skip: int
     noise: float
     normal: bool = False
+    has_film = True
     view: tuple[int, int] = (0, 2)
     """The axes of the drawing: from the side, or from above."""
 
@@ -118,7 +119,7 @@ class Locomotion(TaskEnvironment, abc.ABC):
         return f"goal {np.array2string(np.asarray(params.goal), precision=2)}"
 
     def render(self, state, params):
-        """The body's limbs, from the side or from above; ``filming`` has MuJoCo's own pictures."""
+        """The body's limbs, from the side or from above; ``film`` has MuJoCo's own pictures."""
         host = host_model(self.file)
         data = mujoco.MjData(host)
         data.qpos[:] = np.asarray(state.qpos)
@@ -129,6 +130,11 @@ class Locomotion(TaskEnvironment, abc.ABC):
         ends = np.stack([data.geom_xpos - half, data.geom_xpos + half], axis=1)[limbs][..., self.view]
         settings = {"what": self.describe(params), "ground": 2 in self.view}
         return drawing.figure(drawing.limbs, ends, host.geom_size[limbs, 0], **settings)
+
+    def film(self, states, *paths):
+        from jaxmeta.tasks.filming import film
+
+        return film(self, states, *paths)
 
     def speed(self, before: Motion, after: Motion) -> Array:
         """The mean speed along x in a control step, m/s."""

@@ -6,6 +6,7 @@ import functools
 import importlib
 import importlib.util
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -23,6 +24,11 @@ try:
 except ImportError as error:
     missing = error.name or "mujoco-core"
     raise ImportError(f'locomotion: {missing} is missing; pip install "jaxmeta[locomotion]"') from error
+except (AttributeError, RuntimeError) as error:
+    chosen = os.environ.get("MUJOCO_GL")
+    raise ImportError(
+        f"locomotion: MuJoCo has no OpenGL for MUJOCO_GL={chosen}; choose another, or unset it"
+    ) from error
 
 Solver = Literal["newton-4-8", "fast"]
 SOLVERS = {"newton-4-8": (4, 8), "fast": (1, 4)}

@@ -1,21 +1,26 @@
 """Families on MJX: the motion is C MuJoCo's, rewards are what the papers say, and derived physics is never stale."""
 
 import copy
+import re
 import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
+import jaxmeta
 from jaxmeta import registry, tasks
+from jaxmeta.commands import pictures
+from jaxmeta.data import episode_states
 
 if "half-cheetah-velocity" not in registry.FAMILIES:
     pytest.skip("MuJoCo or MJX is not installed", allow_module_level=True)
 
 import mujoco
 
-from jaxmeta.tasks import locomotion_bodies as bodies
+from jaxmeta.tasks import filming, locomotion_bodies as bodies
 from jaxmeta.tasks.mujoco_models import (
     DERIVED,
     SOLVERS,
@@ -232,3 +237,90 @@ def test_directions_and_places_are_those_of_each_family():
     places = np.linalg.norm(jax.vmap(tasks.make("ant-goal").sample)(keys).goal, axis=1)
     assert 2.9 < places.max() < 3.0
     assert abs(np.mean(places < 3.0 / np.sqrt(2.0)) - 0.5) < 0.05  # uniform on the disc
+
+
+def random_states(family, steps=12):
+    """The states of an episode of random actions."""
+    learner = jaxmeta.learners.uniform_learner(family.env)
+    task = family.sample(jax.random.key(0))
+    states = lambda task: episode_states(jax.random.key(1), family.env, task, learner, (), (), horizon=steps)  # noqa: E731
+    return jax.jit(states)(task)
+
+
+@pytest.fixture(scope="module")
+def filmed():
+    family = tasks.make("half-cheetah-velocity", horizon=12)
+    return family, *random_states(family)
+
+
+def test_the_states_of_an_episode_begin_with_its_first(filmed):
+    _, states, count = filmed
+    assert count == 13
+    np.testing.assert_array_equal(states.time, range(13))
+
+
+def test_films_are_png_gif_and_mp4(filmed, tmp_path):
+    pytest.importorskip("imageio_ffmpeg")
+    family, states, _ = filmed
+    assert family.env.has_film
+    paths = [tmp_path / f"film.{form}" for form in ("png", "gif", "mp4")]
+    try:
+        assert family.env.film(states, *paths) == paths
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with Image.open(paths[0]) as picture:
+        assert picture.size == (6 * filming.WIDTH, filming.HEIGHT)
+        moments = np.split(np.asarray(picture), 6, axis=1)
+    assert all((moment != moments[0]).any() for moment in moments[1:])
+    with Image.open(paths[1]) as picture:
+        assert (picture.n_frames, picture.info["duration"]) == (13, 50)  # 20 control steps a second
+    frames = imageio_frames(paths[2])
+    assert len(frames) == 13
+    assert frames[0].std() > 10
+
+
+def imageio_frames(path):
+    """The frames of an MP4."""
+    import imageio_ffmpeg
+
+    frames = imageio_ffmpeg.read_frames(str(path))
+    next(frames)
+    return [np.frombuffer(frame, np.uint8) for frame in frames]
+
+
+def test_what_cannot_be_filmed_is_one_line(filmed, tmp_path, monkeypatch):
+    family, states, _ = filmed
+    with pytest.raises(ValueError, match=r"^film: got film.avi; must end in .png, .gif or .mp4$"):
+        family.env.film(states, tmp_path / "film.avi")
+    with pytest.raises(ValueError, match=r"^film: got states of another environment; must be those of a locomotion"):
+        family.env.film({"x": jnp.zeros(3)}, tmp_path / "film.png")
+    first = jax.tree.map(lambda leaf: leaf[0], states)
+    with pytest.raises(ValueError, match=r"^film: got positions \(9,\); must be \[T, 9\], those of one episode$"):
+        family.env.film(first, tmp_path / "film.png")
+
+    def no_screen(*size):
+        raise ImportError("libEGL")
+
+    monkeypatch.setenv("MUJOCO_GL", "egl")
+    monkeypatch.setattr(mujoco, "GLContext", no_screen)
+    message = (
+        "film: no OpenGL that draws without a window (ImportError); install libEGL, or OSMesa and set MUJOCO_GL=osmesa"
+    )
+    with pytest.raises(RuntimeError, match=f"^{re.escape(message)}$"):
+        family.env.film(states, tmp_path / "film.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_is_filmed(tmp_path):
+    """Of a lifetime too, whose states are those of a wrapper."""
+    chosen = jaxmeta.experiment("rl2", "half-cheetah-velocity", lifetime=2, family={"horizon": 3}, policy={"size": 4})
+    family, method = chosen.build()
+    theta = jax.jit(method.init)(jax.random.key(0)).theta
+    task = family.sample(jax.random.key(1))
+    states = pictures.adapted_states(jax.random.key(2), family, method, theta, task)
+    assert states.inner.qpos.shape == (7, 9)
+    try:
+        family.env.film(states, tmp_path / "film.gif")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    assert (tmp_path / "film.gif").stat().st_size > 5_000
