@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmeta.checks import check_finite, check_positive, check_weights
+from jaxmeta.checks import check_between, check_finite, check_positive
 from jaxmeta.parts import extends
 from jaxmeta.tasks.generic import from_gymnax, listed
 from jaxmeta.tasks.locomotion_bodies import (
@@ -158,11 +158,11 @@ def _runners(body: type[PlanarRunner], *, spread: float = 3.0, horizon: int = 20
 
     Args:
       body: the runner.
-      spread: s, at least 0: a factor is ``1.5^u``, a damping's ``1.3^u``, with u uniform on ``[−s, s]``.
+      spread: s, from 0 to 10: a factor is ``1.5^u``, a damping's ``1.3^u``, with u uniform on ``[−s, s]``.
       horizon: steps in an episode at most, ≥ 1.
       solver: iterations of the engine's solver; ``fast`` is other physics.
     """
-    check_weights(spread=spread)
+    check_between(0, 10, spread=spread)
     env = body(solver)
     model = env.simulator.model
     bases = {"body_mass": 1.5, "body_inertia": 1.5, "dof_damping": 1.3, "geom_friction": 1.5}
