@@ -20,6 +20,8 @@ from jaxmeta.tasks.mujoco_models import Motion, Simulator, Solver, advance, host
 from jaxmeta.types import Array
 
 LIMIT = float(jnp.finfo(jnp.float32).max)
+FASTEST = 1000.0
+"""Speed in rad/s or m/s beyond which a body is no body any more: those that move as MuJoCo's stay far below."""
 
 
 @struct.dataclass
@@ -37,6 +39,9 @@ class Locomotion(TaskEnvironment, abc.ABC):
     Actions are the motors' controls in the model's range. An episode begins at the model's own posture, with a uniform
     ``noise`` in all positions and, in all velocities, a normal one of that standard deviation or (``normal`` false) the
     same uniform one.
+
+    Where the solver fails, as "fast" may, a velocity is beyond 1,000 or not a number. The body is then put back at rest
+    in the model's posture, and the step has reward 0: MuJoCo itself does so, from 10¹⁰ on.
     """
 
     file: str
@@ -83,8 +88,11 @@ class Locomotion(TaskEnvironment, abc.ABC):
         check_action(self, action)
         before, control = _motion(state), jnp.asarray(action, jnp.float32)
         after = advance(self.simulator, self.model_of(params), before, control)
+        possible = jnp.all(jnp.abs(after.qvel) < FASTEST) & jnp.all(jnp.isfinite(after.qpos))
+        rest = Motion(self.simulator.model.qpos0, jnp.zeros_like(after.qvel), jnp.zeros_like(after.qvel))
+        after = jax.tree.map(lambda new, old: jnp.where(possible, new, old), after, rest)
         state = LocomotionState(state.time + 1, *after)
-        reward = self.reward(before, after, control, params)
+        reward = jnp.where(possible, self.reward(before, after, control, params), 0.0)
         terminated = self.has_fallen(after)
         info = {"discount": jnp.where(terminated, jnp.float32(0.0), jnp.float32(1.0))}
         return self.get_obs(state, params), state, reward, terminated, info

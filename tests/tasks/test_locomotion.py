@@ -78,6 +78,18 @@ def test_rewards_of_the_half_cheetah_are_those_of_finn():
         assert float(direction.reward(before, after, action, goal)) == pytest.approx(sign - 0.05 * 1.5, abs=1e-5)
 
 
+def test_a_body_whose_engine_fails_is_put_back():
+    env = bodies.HalfCheetahVelocity()
+    task, (_, state) = env.default_params, env.reset_env(jax.random.key(0), env.default_params)
+    step = jax.jit(lambda state: env.step_env(jax.random.key(1), state, jnp.zeros(6), task))
+    for speed in (1e8, float("nan")):
+        obs, after, reward, terminated, _ = step(state.replace(qvel=state.qvel.at[4].set(speed)))
+        np.testing.assert_array_equal(after.qpos, env.simulator.model.qpos0)
+        np.testing.assert_array_equal(obs, np.concatenate([after.qpos[1:], np.zeros(9)]))
+        assert (float(reward), bool(terminated), int(after.time)) == (0.0, False, 1)
+    assert float(step(state)[2]) < 0.0
+
+
 def test_the_goal_is_not_observed():
     family = tasks.make("half-cheetah-velocity")
     batch = family.sample(jax.random.key(0)), family.sample(jax.random.key(1))
