@@ -439,6 +439,19 @@ def devices() -> str:
     return markdown(heads, [row(one) for one in results("devices_cpu")["devices"]])
 
 
+def locomotion() -> str:
+    """Compile time, speed and distance from C MuJoCo, by body and solver."""
+    found = results("locomotion_cpu")
+
+    def row(one: dict[str, Any]) -> list[Cell]:
+        apart = [f"{one['differences'][count][0]:.0e}".replace("-", "−") for count in ("5", "10", "40")]
+        speeds = [f"{one['compile_seconds']:.0f} s", f"{one['steps_per_second']:,.0f}"]
+        return [f"`{one['family']}`", f"`{one['solver']}`", *speeds, *apart]
+
+    heads = ["family", "solver", "compile", "steps/s", "5 steps", "10 steps", "40 steps"]
+    return markdown(heads, [row(one) for one in found["rows"]])
+
+
 def faults() -> str:
     rows = [[one["case"], one["tries"], one["right"]] for one in results("faults")["cases"]]
     return markdown(["what was done to a run", "times", "right afterwards"], rows)
@@ -504,6 +517,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "devices": devices,
     "sequential": sequential,
     "faults": faults,
+    "locomotion": locomotion,
     "headline": headline,
     "headline-speed": headline_speed,
     "navigation": navigation,

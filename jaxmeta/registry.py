@@ -10,6 +10,7 @@ import functools
 import importlib.util
 import pkgutil
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -112,14 +113,51 @@ FAMILIES = _rows(
         "tutoring": ("tutoring:tutoring", "a student who learns and forgets (Corbett and Anderson 1995)"),
     },
 )
+
+
+class Optional(NamedTuple):
+    """A family that needs another package.
+
+    Attributes:
+      package: the module that must be there.
+      extra: jaxmeta's extra that installs it.
+      row: the family's.
+    """
+
+    package: str
+    extra: str
+    row: Row
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the package is installed. Nothing is imported: a parent package would take a second."""
+        top, *inner = self.package.split(".")
+        spec = importlib.util.find_spec(top)
+        folders = (spec.submodule_search_locations if spec else None) or ()
+        return spec is not None and (not inner or any(Path(folder, *inner).is_dir() for folder in folders))
+
+
 OPTIONAL = {
-    "xland": (
+    "xland": Optional(
         "xminigrid",
+        "xland",
         Row("jaxmeta.tasks.xland:xland", "goals and rules of XLand-MiniGrid, both hidden (Nikulin et al. 2023)"),
     )
+} | {
+    name: Optional("mujoco.mjx", "locomotion", Row(f"jaxmeta.tasks.locomotion:{name.replace('-', '_')}", summary))
+    for name, summary in {
+        "half-cheetah-velocity": "run at an unknown speed of up to 2 m/s (Finn et al. 2017)",
+        "half-cheetah-velocity-3": "the same, of up to 3 m/s (Rakelly et al. 2019, Zintgraf et al. 2020)",
+        "half-cheetah-direction": "run forwards or backwards (Finn et al. 2017)",
+        "ant-direction": "walk forwards or backwards, or in any direction (Rakelly et al. 2019)",
+        "ant-goal": "walk to an unknown place (Rakelly et al. 2019)",
+        "walker-physics": "run with masses, inertia, damping and friction of its own (Rakelly et al. 2019)",
+        "hopper-physics": "the same on one leg (Rothfuss et al. 2019)",
+        "humanoid-direction": "walk on two legs in an unknown direction (Rakelly et al. 2019)",
+    }.items()
 }
-"""Families that need another package, which the extra of their name installs; they are registered where it is there."""
-FAMILIES |= {name: row for name, (package, row) in OPTIONAL.items() if importlib.util.find_spec(package)}
+"""Families that need another package, which an extra installs; they are registered where it is there."""
+FAMILIES |= {name: optional.row for name, optional in OPTIONAL.items() if optional.is_there}
 PARTS = {
     kind: {name: Row(f"jaxmeta.{target}") for name, target in rows.items()}
     for kind, rows in {
@@ -272,5 +310,7 @@ def check(what: str, name: object, known: Iterable[str]) -> None:
     if isinstance(name, str) and name in known:
         return
     if isinstance(name, str) and what == "family" and name in OPTIONAL:
-        raise RegistryError(f'{what}: {name} needs {OPTIONAL[name][0]}; pip install "jaxmeta[{name}]"')
+        raise RegistryError(
+            f'{what}: {name} needs {OPTIONAL[name].package}; pip install "jaxmeta[{OPTIONAL[name].extra}]"'
+        )
     raise RegistryError(f"{what}: unknown name {name!r}{hint(str(name), known)} Known: {', '.join(known)}")

@@ -10,12 +10,14 @@ import numpy as np
 
 from jaxmeta import parts, plots, registry
 from jaxmeta.commands.figures import Figures
+from jaxmeta.data import episode_states
 from jaxmeta.networks import expected_rewards
 from jaxmeta.runs import evaluate
 from jaxmeta.runs.evaluation import for_evaluation
+from jaxmeta.runs.logging import without_link
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
 from jaxmeta.runs.run import Run
-from jaxmeta.tasks import MOVES, figures_of
+from jaxmeta.tasks import MOVES, LifetimeEnv, figures_of
 from jaxmeta.types import Key, MetaAlgorithm, TaskDistribution, Theta
 
 
@@ -41,6 +43,10 @@ def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None]
         announce("drawing the animation")
         written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
     env = figures_of(tasks.env)
+    if env.has_film and shown.film:
+        announce("filming")
+        states = adapted_states(keys[0], tasks, algorithm, theta, jax.tree.map(lambda leaf: leaf[0], batch))
+        written.extend(env.film(states, *(without_link(run.directory / f"film.{one}") for one in shown.film)))
     if config.has("lifetime") and env.arm_rewards(jax.tree.map(lambda leaf: leaf[0], batch)) is not None:
         announce("counting which arms are pulled")
         key_pulls = jax.random.fold_in(jax.random.key(TEST_KEY - 1), shown.task_seed)
@@ -55,6 +61,20 @@ def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None]
         beliefs = parts.built(config.part("model"), tasks.env, tasks.horizon)
         save(goal_beliefs(beliefs, tasks, theta, batch.goal[0], batches), "beliefs")
     return written
+
+
+def adapted_states(key: Key, tasks: TaskDistribution, algorithm: MetaAlgorithm, theta: Theta, task: Any) -> Any:
+    """The states of an episode, or of a lifetime, that the deterministic policy acts after adaptation to a task."""
+    key_adapt, key_act = jax.random.split(key)
+
+    def act(theta: Theta, task: Any) -> Any:
+        # A learner with a memory begins anew, and remembers from one of the lifetime's episodes to the next.
+        begins = isinstance(tasks.env, LifetimeEnv)
+        phi = algorithm.learner.begin(theta) if begins else algorithm.adapt(key_adapt, theta, task)[0]
+        return episode_states(key_act, tasks.env, task, algorithm.greedy, theta, phi, horizon=tasks.horizon)
+
+    states, count = jax.jit(act)(theta, task)
+    return jax.tree.map(lambda leaf: leaf[:count], states)
 
 
 def pull_shares(

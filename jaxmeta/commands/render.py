@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -25,6 +26,8 @@ class Shown(Adaptation):
     """Episodes drawn, at most."""
     gif: bool = True
     """Write the animation too."""
+    film: tuple[Literal["png", "gif", "mp4"], ...] = ("gif",)
+    """Formats of the film of an adapted episode, in families whose engine draws; none writes no film."""
 
 
 @command()
@@ -36,6 +39,8 @@ def main(
     checkpoint: int | None = None,
 ) -> None:
     """Draw a run's trajectories in test tasks; writes RUN/trajectories.png and .gif.
+
+    Of locomotion also an episode after adaptation in the first of the tasks, as MuJoCo draws it: RUN/film.gif.
 
     Of a run with experts also which of them act in 200 tasks after adaptation: RUN/experts.png.
 

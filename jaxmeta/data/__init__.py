@@ -37,6 +37,7 @@ from jaxmeta.data.rollout import (
     collect_lifetime as collect_lifetime,
     collect_lifetimes as collect_lifetimes,
     episode_returns as episode_returns,
+    episode_states as episode_states,
     next_observations as next_observations,
     stage_costs as stage_costs,
     stage_returns as stage_returns,

@@ -9,7 +9,7 @@ from jaxmeta.checks import check_least
 from jaxmeta.data.buffers import Transitions
 from jaxmeta.over_tasks import Chunk, default_task_chunk, over_tasks
 from jaxmeta.tasks import LifetimeEnv, kept_types
-from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, Task, Theta, Trajectory
+from jaxmeta.types import Array, Estimator, Key, Learner, Lifetime, Phi, PyTree, Task, Theta, Trajectory
 
 
 def collect_episodes(
@@ -99,6 +99,43 @@ def collect_episodes(
     stored = jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), stored)
     zeros = jnp.zeros_like(stored.reward)
     return stored._replace(final_obs=final_obs, advantage=zeros, value_target=zeros), phi
+
+
+def episode_states(
+    key: Key, env: environment.Environment, task: Task, learner: Learner, theta: Theta, phi: Phi, *, horizon: int
+) -> tuple[PyTree, Array]:
+    """The states of one episode, for films of it: the first, and those that its steps led to.
+
+    Args:
+      key: PRNG key.
+      env: a gymnax environment.
+      task: the environment's parameters.
+      learner: acts through ``learner.act``.
+      theta: slow weights.
+      phi: fast state.
+      horizon: T ≥ 1, in environment steps.
+
+    Returns:
+      States, leaves ``[T + 1, ...]``, and how many of them the episode has: those after its end are its last one.
+    """
+    check_least(1, horizon=horizon)
+
+    def scan_step(carry, key):
+        phi, state, obs, alive = carry
+        key_act, key_env = jax.random.split(key)
+        action, _, _, phi = learner.act(key_act, theta, phi, obs)
+        next_obs, next_state, _, terminated, _ = env.step_env(key_env, state, action, task)
+        new = jax.tree.map(jnp.asarray, (kept_types(next_state, state), next_obs))
+        state, obs = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), new, (state, obs))
+        ended = terminated | env.is_truncated(next_state, task)
+        return (phi, state, obs, alive & ~ended), (state, alive)
+
+    key_reset, key_steps = jax.random.split(key)
+    obs, first = jax.tree.map(jnp.asarray, env.reset_env(key_reset, task))
+    carry = (phi, first, obs, jnp.ones((), bool))
+    _, (states, alive) = jax.lax.scan(scan_step, carry, jax.random.split(key_steps, horizon))
+    states = jax.tree.map(lambda one, more: jnp.concatenate([one[None], more]), first, states)
+    return states, 1 + jnp.sum(alive)
 
 
 def collect_lifetimes(

@@ -44,6 +44,8 @@ COMPILER_OPTIONS = {"gpu": {"xla_gpu_enable_while_loop_double_buffering": True}}
 """By platform. On a GPU the host starts each kernel of a loop; two turns at a time are up to 2.6 times as fast."""
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
+ENGINES = ("mujoco", "mujoco-mjx")
+"""Packages whose version tells results of some families apart, where they are installed."""
 
 
 class RunError(RuntimeError):
@@ -96,9 +98,10 @@ def describe() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str | None]:
-    """Of Python, of this package, and of those that it is built on."""
+    """Of Python, of this package, of those that it is built on, and of the engines that are there."""
     ours = {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
-    return ours | {name: _version(name) for name in PACKAGES}
+    engines = {name: version for name in ENGINES if (version := _version(name)) is not None}
+    return ours | {name: _version(name) for name in PACKAGES} | engines
 
 
 def _deterministic_ops() -> bool:

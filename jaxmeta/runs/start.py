@@ -232,6 +232,9 @@ def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
         if was != here[name]:
             lines.append(f"{name} were {was} and are {here[name]} now: the last bits may differ")
     moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
+    # An engine that was not there, or is not any more, has stepped none of the run.
+    engines = [name for name in runs.ENGINES if name in last["versions"] and name in here["versions"]]
+    moved += [name for name in engines if last["versions"][name] != here["versions"][name]]
     return [*lines, *(f"{name} is another version now: the last bits may differ" for name in moved)]
 
 

@@ -139,3 +139,26 @@ def curves(ax: Axes, lines: Mapping[str, Sequence], point: Sequence[float], *, w
     ax.set(xlabel=time, title=what)
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def limbs(ax: Axes, ends, radii, *, what: str, ground: bool = True) -> None:
+    """Rounded limbs from end to end, ``ends`` ``[L, 2, 2]`` in m, with ``radii`` ``[L]``.
+
+    The title says ``what`` is asked; with ``ground`` there is a line at height 0.
+    """
+    from matplotlib.patches import Circle, Polygon
+
+    ends, radii = np.asarray(ends, float), np.asarray(radii, float)
+    middle = ends.mean(axis=(0, 1))
+    for (first, last), radius in zip(ends, radii, strict=True):
+        along = last - first
+        length = np.linalg.norm(along)
+        across = radius * np.array([-along[1], along[0]]) / max(length, 1e-9)
+        ax.add_patch(Polygon([first + across, last + across, last - across, first - across], color=AGENT, linewidth=0))
+        for end in (first, last):
+            ax.add_patch(Circle((float(end[0]), float(end[1])), float(radius), color=AGENT, linewidth=0))
+    reach = 1.2 * max(float(np.max(np.abs(ends - middle))), 0.8)
+    if ground:
+        ax.axhline(0.0, color=WALL, linewidth=1.0)
+    ax.set(xlim=middle[0] + np.array([-reach, reach]), ylim=middle[1] + np.array([-reach, reach]), aspect="equal")
+    ax.set_title(what)

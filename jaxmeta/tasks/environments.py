@@ -3,6 +3,7 @@
 import abc
 import enum
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import gymnax
@@ -52,6 +53,8 @@ class TaskEnvironment(environment.Environment):
     """Which picture of an episode suits the environment."""
     has_goal_belief: bool = False
     """Whether the exact belief over goal cells is known, and the observation shows the agent's cell."""
+    has_film: bool = False
+    """Whether ``film`` draws an episode as its engine does."""
 
     @property
     def name(self) -> str:
@@ -75,6 +78,10 @@ class TaskEnvironment(environment.Environment):
         The T steps of a lifetime led to the cells ``arrived`` ``[T, 2]``; the task has the cell ``goal`` ``[2]``.
         """
         raise NotImplementedError(f"{self.name} has no exact belief")
+
+    def film(self, states: Any, *paths: str | Path) -> list[Path]:
+        """Write the states of one episode, leaves ``[T, ...]``, as PNG, GIF or MP4; asked where ``has_film``."""
+        raise NotImplementedError(f"{self.name} has no film")
 
 
 class SteppedEnvironment(TaskEnvironment, abc.ABC):

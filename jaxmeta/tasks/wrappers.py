@@ -52,6 +52,8 @@ class Wrapper(TaskEnvironment):
     points = _that_of("figures.points")
     arm_rewards = _that_of("figures.arm_rewards")
     goal_belief = _that_of("figures.goal_belief")
+    film = _that_of("figures.film")
+    has_film = _that_of("figures.has_film")
     has_goal_belief: Any = property(lambda self: self.figures.has_goal_belief and self.episode_view is EpisodeView.PATH)
 
     def __init__(self, env: environment.Environment):

@@ -1,6 +1,7 @@
 """Presets by method, by family and by name: they fit, they are taken, and what they stand for is built."""
 
 import importlib
+import json
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +93,21 @@ def holds(tree, part):
     return True
 
 
-@pytest.mark.parametrize("preset", presets.names())
+def is_there(preset):
+    """Whether the family of a preset is installed."""
+    return presets.names_of(None, None, preset)[1] in registry.families()
+
+
+def test_presets_of_families_that_are_not_there_say_what_to_install(monkeypatch):
+    monkeypatch.delitem(registry.FAMILIES, "half-cheetah-velocity", raising=False)
+    assert presets.names_of(None, None, "maml-cheetah-velocity-2017") == ("maml", "half-cheetah-velocity")
+    with pytest.raises(registry.RegistryError, match=r'needs mujoco.mjx; pip install "jaxmeta\[locomotion\]"$'):
+        jaxmeta.experiment(preset="maml-cheetah-velocity-2017")
+    families = {presets.names_of(None, None, preset)[1] for preset in presets.names()}
+    assert families <= {*registry.families(), *registry.OPTIONAL}
+
+
+@pytest.mark.parametrize("preset", filter(is_there, presets.names()))
 def test_presets_are_taken_by_name_and_other_arguments_override_them(preset):
     stored = presets.named(preset)
     parsed = train.parse(["--preset", preset, "--iterations", "7"]).experiment
@@ -140,6 +155,33 @@ def test_settings_that_take_an_accelerator_run_shortened(tmp_path, preset):
     last = read_csv(tmp_path / preset / "metrics.csv")[-1]
     assert last["skipped"] == 0.0
     assert last["grad_norm"] > 0.0
+
+
+LOCOMOTION = {
+    "maml-cheetah-velocity-2017": ["--episodes", "2", "--policy.hidden", "8"],
+    "pearl-cheetah-velocity-2019": ["--updates", "2", "--batch", "8", "--model.hidden", "8", "--model.inference", "8"],
+    "promp-cheetah-direction-2019": ["--episodes", "2", "--policy.hidden", "8"],
+    "rl2-cheetah-velocity-2020": ["--outer.minibatches", "1", "--policy.size", "8"],
+    "varibad-cheetah-velocity-2020": [
+        "--outer.minibatches",
+        "1",
+        "--model-outer.minibatches",
+        "1",
+        "--model.size",
+        "8",
+    ],
+}
+
+
+@pytest.mark.parametrize("preset", filter(is_there, LOCOMOTION))
+def test_presets_of_locomotion_run_shortened(tmp_path, preset):
+    shorter = ["--iterations", "1", "--meta-batch", "2", "--family.horizon", "4", "--no-evaluate"]
+    assert train.main(["--preset", preset, *shorter, *LOCOMOTION[preset], "--out", str(tmp_path / preset)]) == 0
+    last = read_csv(tmp_path / preset / "metrics.csv")[-1]
+    assert last["skipped"] == 0.0
+    config = json.loads((tmp_path / preset / "config.json").read_text())
+    assert config["experiment"]["family"]["solver"] == "newton-4-8"
+    assert {"mujoco", "mujoco-mjx"} <= set(config["versions"])
 
 
 def test_a_tabular_memory_is_taken():

@@ -11,13 +11,19 @@ from gymnax.environments import environment
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jaxmeta import tasks
+from jaxmeta import registry, tasks
 from jaxmeta.types import TaskDistribution
 
 TASKS, STEPS, HELD = 64, 160, 8  # 10,240 random steps a family, each action held for a few of them to get somewhere
 
 
-def roll(env, keys, batch):
+def sizes(name):
+    """Tasks and steps: fewer where an engine takes milliseconds for a step."""
+    slow = name in registry.OPTIONAL and registry.OPTIONAL[name].extra == "locomotion"
+    return (8, 3 * HELD) if slow else (TASKS, STEPS)
+
+
+def roll(env, steps, keys, batch):
     """Random actions under gymnax's own ``step``, in one task per key; everything seen, leaves ``[N, ...]``."""
 
     def one(key, task):
@@ -25,7 +31,7 @@ def roll(env, keys, batch):
         obs_space, action_space = env.observation_space(task), env.action_space(task)
         obs, state = env.reset_env(key_reset, task)
         state = jax.tree.map(jnp.asarray, state)
-        actions = jnp.repeat(jax.vmap(action_space.sample)(jax.random.split(key_act, STEPS // HELD)), HELD, axis=0)
+        actions = jnp.repeat(jax.vmap(action_space.sample)(jax.random.split(key_act, steps // HELD)), HELD, axis=0)
 
         def step(carry, inputs):
             state, count = carry
@@ -38,7 +44,7 @@ def roll(env, keys, batch):
             seen |= {"terminated": terminated, "truncated": truncated}
             return (state, jnp.where(terminated | truncated, 0, count)), seen
 
-        _, seen = jax.lax.scan(step, (state, jnp.int32(0)), (jax.random.split(key_steps, STEPS), actions))
+        _, seen = jax.lax.scan(step, (state, jnp.int32(0)), (jax.random.split(key_steps, steps), actions))
         return {"first_obs": obs, "first_state": state, "inside_first": obs_space.contains(obs), **seen}
 
     return jax.vmap(one)(keys, batch)
@@ -48,19 +54,19 @@ def roll(env, keys, batch):
 def family_and_sampler(name):
     family = tasks.make(name)
     sampler = jax.jit(jax.vmap(family.sample))
-    return family, lambda: sampler(jax.random.split(jax.random.key(0), TASKS))
+    return family, lambda: sampler(jax.random.split(jax.random.key(0), sizes(name)[0]))
 
 
 @functools.cache
 def family_and_roll(name):
     family, sampler = family_and_sampler(name)
-    return family, sampler(), jax.jit(functools.partial(roll, family.env))
+    return family, sampler(), jax.jit(functools.partial(roll, family.env, sizes(name)[1]))
 
 
 @functools.cache
 def seen_of(name):
     _, batch, compiled = family_and_roll(name)
-    return jax.tree.map(np.asarray, compiled(jax.random.split(jax.random.key(1), TASKS), batch))
+    return jax.tree.map(np.asarray, compiled(jax.random.split(jax.random.key(1), sizes(name)[0]), batch))
 
 
 def hidden_draws(seen):
@@ -87,15 +93,15 @@ every_family = pytest.mark.parametrize("name", tasks.names())
 @every_family
 def test_returns_are_finite_in_their_spaces_and_of_one_type(name):
     family, batch, _ = family_and_roll(name)
-    seen = seen_of(name)
+    seen, (count, steps) = seen_of(name), sizes(name)
     space = family.env.observation_space(family.env.default_params)
     assert seen["inside"].all()
     assert seen["inside_first"].all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((seen, batch)) if leaf.dtype.kind == "f")
-    assert seen["first_obs"].shape == (TASKS, *space.shape)
-    assert seen["obs"].shape == seen["last"].shape == (TASKS, STEPS, *space.shape)
+    assert seen["first_obs"].shape == (count, *space.shape)
+    assert seen["obs"].shape == seen["last"].shape == (count, steps, *space.shape)
     assert seen["first_obs"].dtype == seen["obs"].dtype == seen["last"].dtype == space.dtype
-    assert seen["reward"].shape == (TASKS, STEPS)
+    assert seen["reward"].shape == (count, steps)
     assert seen["reward"].dtype == np.float32
     assert seen["terminated"].dtype == seen["truncated"].dtype == np.bool_
     for first, later in zip(*(jax.tree.leaves(seen[part]) for part in ("first_state", "state")), strict=True):
@@ -106,16 +112,16 @@ def test_returns_are_finite_in_their_spaces_and_of_one_type(name):
 @every_family
 def test_the_same_keys_give_the_same_results(name):
     _, batch, compiled = family_and_roll(name)
-    again = compiled(jax.random.split(jax.random.key(1), TASKS), batch)
+    again = compiled(jax.random.split(jax.random.key(1), sizes(name)[0]), batch)
     jax.tree.map(np.testing.assert_array_equal, seen_of(name), jax.tree.map(np.asarray, again))
-    other = compiled(jax.random.split(jax.random.key(2), TASKS), batch)
+    other = compiled(jax.random.split(jax.random.key(2), sizes(name)[0]), batch)
     assert any((a != np.asarray(b)).any() for a, b in zip(*map(jax.tree.leaves, (seen_of(name), other)), strict=True))
 
 
 @every_family
 def test_a_task_changes_what_the_same_actions_do(name):
     _, batch, compiled = family_and_roll(name)
-    key = jnp.broadcast_to(jax.random.key(3), (TASKS,))
+    key = jnp.broadcast_to(jax.random.key(3), (sizes(name)[0],))
     seen = compiled(key, batch)
     parts = [np.asarray(seen[part]) for part in ("first_obs", "obs", "reward")]
     assert any((part != part[:1]).any() for part in parts)
@@ -129,7 +135,7 @@ def test_a_task_changes_what_the_same_actions_do(name):
 def test_no_task_is_drawn_outside_sample(name):
     _, batch, compiled = family_and_roll(name)
     one_task = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), batch)
-    seen = compiled(jax.random.split(jax.random.key(4), TASKS), one_task)
+    seen = compiled(jax.random.split(jax.random.key(4), sizes(name)[0]), one_task)
     assert hidden_draws(jax.tree.map(np.asarray, seen)) == []
     jax.tree.map(np.testing.assert_array_equal, family_and_sampler(name)[1](), batch)
 
@@ -137,7 +143,7 @@ def test_no_task_is_drawn_outside_sample(name):
 def test_a_task_drawn_at_a_reset_is_noticed():
     env, params = gymnax.make("PointRobot-misc")
     batch = jax.tree.map(lambda leaf: jnp.broadcast_to(jnp.asarray(leaf), (TASKS, *jnp.shape(leaf))), params)
-    seen = jax.jit(functools.partial(roll, env))(jax.random.split(jax.random.key(4), TASKS), batch)
+    seen = jax.jit(functools.partial(roll, env, STEPS))(jax.random.split(jax.random.key(4), TASKS), batch)
     assert ".goal" in hidden_draws(jax.tree.map(np.asarray, seen))
 
 
@@ -149,7 +155,7 @@ def test_termination_and_truncation_are_apart(name):
     np.testing.assert_array_equal(seen["truncated"], seen["count"] >= limit[:, None])
     # The same first step where time runs out at once: truncated for sure, and terminated only if it was before.
     short = batch.replace(max_steps_in_episode=jnp.ones_like(batch.max_steps_in_episode))
-    hurried = compiled(jax.random.split(jax.random.key(1), TASKS), short)
+    hurried = compiled(jax.random.split(jax.random.key(1), sizes(name)[0]), short)
     np.testing.assert_array_equal(np.asarray(hurried["terminated"])[:, 0], seen["terminated"][:, 0])
     assert np.asarray(hurried["truncated"]).all()
 
@@ -182,7 +188,7 @@ def test_random_actions_stay_below_the_optimum(name):
             "robot-arm",
             "tutoring",
             "xland",
-        }
+        } | {name for name, optional in registry.OPTIONAL.items() if optional.extra == "locomotion"}
         return
     seen = seen_of(name)
     ended = np.cumsum(seen["terminated"] | seen["truncated"], axis=1)
@@ -194,7 +200,7 @@ def test_random_actions_stay_below_the_optimum(name):
 
 
 LISTED = {"dark-key-to-door": 6561, "four-rooms": 103, "gridnavi": 21, "informative-bandit": 10, "meta-maze": 65}
-LISTED |= {"t-maze": 12}
+LISTED |= {"t-maze": 12, "ant-direction": 2, "half-cheetah-direction": 2}
 
 
 def rows_of(batch):

@@ -58,15 +58,32 @@ def test_a_family_is_registered_once_and_its_functions_are_handed_on(monkeypatch
         tasks.make("navigatoin")
 
 
-def test_a_family_whose_package_is_missing_says_what_to_install(monkeypatch):
-    monkeypatch.delitem(registry.FAMILIES, "xland", raising=False)
-    assert "xland" not in tasks.names()
-    for name_it in (lambda: tasks.make("xland"), lambda: jaxmeta.experiment("rl2", "xland")):
-        with pytest.raises(ValueError, match=r'^family: xland needs xminigrid; pip install "jaxmeta\[xland\]"$'):
+MISSING = [
+    ("xland", "xland", "xminigrid", "xminigrid"),
+    ("half-cheetah-velocity", "locomotion", "mujoco.mjx", "mujoco"),
+]
+
+
+@pytest.mark.parametrize(("family", "extra", "package", "top"), MISSING)
+def test_a_family_whose_package_is_missing_says_what_to_install(monkeypatch, family, extra, package, top):
+    monkeypatch.delitem(registry.FAMILIES, family, raising=False)
+    assert family not in tasks.names()
+    for name_it in (lambda: tasks.make(family), lambda: jaxmeta.experiment("rl2", family)):
+        with pytest.raises(ValueError, match=rf'^family: {family} needs {package}; pip install "jaxmeta\[{extra}\]"$'):
             name_it()
-    monkeypatch.delitem(sys.modules, "jaxmeta.tasks.xland", raising=False)
-    monkeypatch.setitem(sys.modules, "xminigrid", None)
-    for name in [each for each in sys.modules if each.startswith("xminigrid.")]:
+    for name in [each for each in sys.modules if each.split(".")[0] == top]:
         monkeypatch.delitem(sys.modules, name)
-    with pytest.raises(ImportError, match=r'^xland: xminigrid.* is missing; pip install "jaxmeta\[xland\]"$'):
-        importlib.import_module("jaxmeta.tasks.xland")
+    monkeypatch.setitem(sys.modules, top, None)
+    for name in ("jaxmeta.tasks.mujoco_models", f"jaxmeta.tasks.{extra}"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(ImportError, match=rf'^{extra}: {top}.* is missing; pip install "jaxmeta\[{extra}\]"$'):
+        importlib.import_module(f"jaxmeta.tasks.{extra}")
+
+
+def test_a_part_of_a_package_is_looked_for_without_importing_it(tmp_path, monkeypatch):
+    (tmp_path / "whole" / "part").mkdir(parents=True)
+    (tmp_path / "whole" / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.syspath_prepend(tmp_path)
+    row = registry.Row("")
+    for package, there in (("whole", True), ("whole.part", True), ("whole.other", False), ("none.part", False)):
+        assert registry.Optional(package, "", row).is_there == there
