@@ -134,7 +134,7 @@ class JumanjiEnv(Adapted):
     def __init__(self, make: Callable[[Task], Any], task: Task, horizon: int):
         spec = make(task).action_spec
         # Before its version 1 this was a function. It is asked for here, where nothing is traced.
-        self.spec = spec() if callable(spec) else spec
+        self.spec: Any = spec() if callable(spec) else spec
         super().__init__(make, task, horizon)
 
     def begin(self, key, task):
