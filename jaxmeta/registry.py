@@ -151,8 +151,8 @@ OPTIONAL = {
         "half-cheetah-direction": "run forwards or backwards (Finn et al. 2017)",
         "ant-direction": "walk forwards or backwards, or in any direction (Rakelly et al. 2019)",
         "ant-goal": "walk to an unknown place (Rakelly et al. 2019)",
-        "walker-physics": "run with masses, inertia, damping and friction of its own (Rakelly et al. 2019)",
-        "hopper-physics": "the same on one leg (Rothfuss et al. 2019)",
+        "walker-physics": "run on two legs with physics of its own (Rakelly et al. 2019)",
+        "hopper-physics": "run on one leg with physics of its own (Rothfuss et al. 2019)",
         "humanoid-direction": "walk on two legs in an unknown direction (Rakelly et al. 2019)",
     }.items()
 }
