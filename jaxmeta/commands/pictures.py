@@ -41,7 +41,9 @@ def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None]
     save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories")
     if shown.gif:
         announce("drawing the animation")
-        written.append(plots.animate(tasks, batch, batches, run.directory / "trajectories.gif", shown=shown.shown))
+        for one in dict.fromkeys(one for one in shown.film if one != "png"):
+            place = run.directory / f"trajectories.{one}"
+            written.append(plots.animate(tasks, batch, batches, place, shown=shown.shown))
     env = figures_of(tasks.env)
     if env.has_film and shown.film:
         announce("filming")

@@ -25,9 +25,10 @@ class Shown(Adaptation):
     shown: int = 8
     """Episodes drawn, at most."""
     gif: bool = True
-    """Write the animation too."""
+    """Write the animation of the trajectories too."""
     film: tuple[Literal["png", "gif", "mp4"], ...] = ("gif",)
-    """Formats of the film of an adapted episode, in families whose engine draws; none writes no film."""
+    """Formats of the animation, GIF or MP4, which needs imageio-ffmpeg; and, where the engine draws, of the film of an
+    adapted episode, of which a PNG has six moments. None writes neither."""
 
 
 @command()

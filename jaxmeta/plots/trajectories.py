@@ -9,13 +9,14 @@ import jax
 import matplotlib as mpl
 import numpy as np
 from gymnax.environments import spaces
-from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxmeta.plots.style import AFTER, BEFORE, GOAL, heat_map, subplots
 from jaxmeta.runs.logging import without_link
 from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, figures_of
+from jaxmeta.tasks.drawing import ffmpeg
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
 Draw = Callable[[Axes, int, int, int | None], None]
@@ -41,7 +42,10 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
 
 
 def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
-    """The figure of ``trajectories`` as a GIF, whose path is returned: its columns one after another."""
+    """The figure of ``trajectories`` as an animation, whose path is returned: its columns one after another.
+
+    A path that ends in ``.mp4`` needs imageio-ffmpeg; all others are GIF.
+    """
     draw, titles, mask = _drawing(tasks, batch, batches, shown)
     longest = np.max(np.sum(mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
     frames = [(k, t) for k, end in enumerate(longest) for t in [*range(2, end + 1, 2), *[end] * 6]]
@@ -55,9 +59,14 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
         figure.suptitle(titles[step])
         return []
 
-    FuncAnimation(figure, update, frames=frames, blit=False).save(
-        without_link(path), writer=PillowWriter(fps=15), dpi=70
-    )
+    moving = FuncAnimation(figure, update, frames=frames, blit=False)
+    if Path(path).suffix != ".mp4":
+        moving.save(without_link(path), writer=PillowWriter(fps=15), dpi=70)
+        return Path(path)
+    with mpl.rc_context({"animation.ffmpeg_path": ffmpeg()}):
+        # MP4 wants an even number of pixels.
+        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+        moving.save(without_link(path), writer=FFMpegWriter(fps=15, extra_args=even), dpi=140)
     return Path(path)
 
 

@@ -162,3 +162,16 @@ def limbs(ax: Axes, ends, radii, *, what: str, ground: bool = True) -> None:
         ax.axhline(0.0, color=WALL, linewidth=1.0)
     ax.set(xlim=middle[0] + np.array([-reach, reach]), ylim=middle[1] + np.array([-reach, reach]), aspect="equal")
     ax.set_title(what)
+
+
+def ffmpeg() -> str:
+    """The program that writes MP4.
+
+    Raises:
+      ImportError: imageio-ffmpeg, which brings it, is missing.
+    """
+    try:
+        import imageio_ffmpeg  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError(f"{error.name} is missing, which MP4 needs; pip install imageio-ffmpeg") from error
+    return imageio_ffmpeg.get_ffmpeg_exe()

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxmeta.tasks.drawing import ffmpeg
 from jaxmeta.tasks.mujoco_environment import Locomotion, LocomotionState
 from jaxmeta.tasks.mujoco_models import host_model, mujoco
 
@@ -136,12 +137,8 @@ def _write_gif(path: Path, frames: list[np.ndarray], rate: float) -> None:
 
 
 def _write_mp4(path: Path, frames: list[np.ndarray], rate: float) -> None:
-    try:
-        import imageio_ffmpeg  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise ImportError(f'film: {error.name} is missing; pip install "jaxmeta[locomotion]"') from error
     form = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", f"{rate}", "-i", "-"]
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-loglevel", "error", *form, "-pix_fmt", "yuv420p", str(path)]
+    command = [ffmpeg(), "-y", "-loglevel", "error", *form, "-pix_fmt", "yuv420p", str(path)]
     made = subprocess.run(command, input=b"".join(frame.tobytes() for frame in frames), capture_output=True)
     if made.returncode:
         raise RuntimeError(f"film: {path.name} cannot be written ({made.stderr.decode(errors='replace').strip()})")

@@ -1,5 +1,6 @@
 import copy
 import json
+import sys
 
 import chex
 import jax
@@ -90,7 +91,7 @@ def test_the_deterministic_policy_is_the_mode(navigation, small_maml):
     assert not np.allclose(actions[0], small_maml.learner.act(jax.random.key(0), theta, phi, obs)[0])
 
 
-def test_figures_are_drawn(tmp_path, evaluation, navigation, adapted):
+def test_figures_are_drawn(tmp_path, monkeypatch, evaluation, navigation, adapted):
     rows = [
         {"iteration": i, "seed": s, "env_steps": 10 * i, "return_pre": -i, "return_post": s}
         for i in range(5)
@@ -106,6 +107,16 @@ def test_figures_are_drawn(tmp_path, evaluation, navigation, adapted):
         assert plots.save(figure, tmp_path / f"{index}.png")[0].stat().st_size > 10_000
     path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
     assert path.read_bytes()[:6] == b"GIF89a"
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    with pytest.raises(ImportError, match=r"is missing, which MP4 needs; pip install imageio-ffmpeg$"):
+        plots.animate(navigation, batch, batches, tmp_path / "moving.mp4", shown=2)
+
+
+def test_animations_are_mp4_where_its_program_is_there(tmp_path, navigation, adapted):
+    pytest.importorskip("imageio_ffmpeg")
+    batch, batches = jax.tree.map(lambda x: np.asarray(x)[:1], (adapted.tasks, adapted.lifetimes.trajectory))
+    path = plots.animate(navigation, batch, batches, tmp_path / "moving.mp4", shown=2)
+    assert b"ftyp" in path.read_bytes()[:12]
 
 
 def test_choices_are_drawn_where_observations_are_flags():
