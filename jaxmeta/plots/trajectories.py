@@ -59,14 +59,14 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
         figure.suptitle(titles[step])
         return []
 
+    film = Path(path).suffix == ".mp4"
+    program = {"animation.ffmpeg_path": ffmpeg()} if film else {}
     moving = FuncAnimation(figure, update, frames=frames, blit=False)
-    if Path(path).suffix != ".mp4":
-        moving.save(without_link(path), writer=PillowWriter(fps=15), dpi=70)
-        return Path(path)
-    with mpl.rc_context({"animation.ffmpeg_path": ffmpeg()}):
-        # MP4 wants an even number of pixels.
-        even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
-        moving.save(without_link(path), writer=FFMpegWriter(fps=15, extra_args=even), dpi=140)
+    # MP4 wants an even number of pixels.
+    even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
+    writer = FFMpegWriter(fps=15, extra_args=even) if film else PillowWriter(fps=15)
+    with mpl.rc_context(cast(Any, program)):
+        moving.save(without_link(path), writer=writer, dpi=140 if film else 70)
     return Path(path)
 
 
