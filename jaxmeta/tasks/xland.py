@@ -1,5 +1,6 @@
 """XLand-MiniGrid (Nikulin et al. 2023): a goal and production rules, both hidden, in a grid with things to carry."""
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from flax import struct
 from gymnax.environments import environment, spaces
 
 try:
+    from xminigrid.benchmarks import load_benchmark_from_path  # pyright: ignore[reportMissingImports]
     from xminigrid.core import constants  # pyright: ignore[reportMissingImports]
     from xminigrid.core.observation import transparent_field_of_view  # pyright: ignore[reportMissingImports]
     from xminigrid.envs.xland import XLandMiniGrid  # pyright: ignore[reportMissingImports]
@@ -161,7 +163,15 @@ def _agent(state: XLandState) -> Any:
     return AgentState(position=state.position, direction=state.direction, pocket=state.pocket)
 
 
-def xland(*, size: int = 9, view: int = 5, rules: int = 1, horizon: int = 100) -> TaskDistribution:
+def xland(
+    *,
+    size: int = 9,
+    view: int = 5,
+    rules: int = 1,
+    horizon: int = 100,
+    file: str | None = None,
+    train_share: float = 0.8,
+) -> TaskDistribution:
     """Random rulesets of XLand-MiniGrid, drawn by key: a goal about a thing that ``rules`` productions lead to.
 
     The goal is to hold the thing, to be next to it, or to put it next to a second one. Rule by rule one thing becomes
@@ -173,10 +183,16 @@ def xland(*, size: int = 9, view: int = 5, rules: int = 1, horizon: int = 100) -
     Args:
       size: cells along a side, the walls among them, ≥ 5.
       view: cells along a side of what the agent sees, odd, ≥ 3.
-      rules: R productions, from 0 to 20; with 0 the thing lies there.
+      rules: R productions, from 0 to 20; with 0 the thing lies there. A file has its own.
       horizon: steps in an episode at most, ≥ 1.
+      file: a benchmark's rulesets as xminigrid stores them, in place of random ones. It is a pickle, which can run any
+        program: take none that you do not trust.
+      train_share: of a file's rulesets, in (0, 1]; the others are for testing.
     """
     check_between(0, 20, rules=rules)
+    check_share(train_share=train_share)
+    if file is not None:
+        return from_xminigrid(read_rulesets(file), train_share=train_share, size=size, view=view, horizon=horizon)
     env = XLand(size, view)
     _check_room(size, rules + 2)
 
@@ -184,6 +200,29 @@ def xland(*, size: int = 9, view: int = 5, rules: int = 1, horizon: int = 100) -
         return lambda key: XLandParams(**random_ruleset(key, goals, rules), max_steps_in_episode=horizon)
 
     return from_gymnax(env, sampler(TRAINING_GOALS), sample_test=sampler(TEST_GOALS), horizon=horizon)
+
+
+def read_rulesets(file: str) -> Any:
+    """The benchmark in a file, a pickle that xminigrid compressed.
+
+    Raises:
+      ValueError: a file that is not there, or that holds something else.
+    """
+    if not Path(file).is_file():
+        raise ValueError(f"file: got {file}; there is no such file")
+    try:
+        benchmark = load_benchmark_from_path(file)
+        shapes = [np.shape(each) for each in (benchmark.goals, benchmark.rules, benchmark.init_tiles)]
+    except Exception as error:  # A pickle that is damaged may raise anything.
+        raise ValueError(
+            f"file: {file} holds no rulesets of XLand-MiniGrid ({type(error).__name__}: {error})"
+        ) from error
+    count = shapes[0][:1]
+    if shapes[0][1:] != (5,) or [*map(len, shapes)] != [2, 3, 3] or {shape[:1] for shape in shapes} != {count}:
+        raise ValueError(
+            f"file: {file} has goals, rules and tiles of shapes {shapes}; must be [N, 5], [N, R, 7], [N, I, 2]"
+        )
+    return benchmark
 
 
 def random_ruleset(key: Key, goals: np.ndarray, rules: int) -> dict[str, Array]:

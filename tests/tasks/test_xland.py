@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 pytest.importorskip("xminigrid")
 
-from xminigrid.benchmarks import Benchmark
+from xminigrid.benchmarks import Benchmark, save_bz2_pickle
 from xminigrid.core.constants import Colors, Tiles
 from xminigrid.core.goals import AgentHoldGoal, AgentNearGoal
 from xminigrid.core.rules import AgentHoldRule, EmptyRule
@@ -169,3 +171,42 @@ def test_a_benchmark_is_split_by_its_share():
 def test_settings_out_of_range_are_refused(settings, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         tasks.make("xland", **settings)
+
+
+def stored(path, **changes):
+    """Ten rulesets without rules, as xminigrid stores them."""
+    content = {
+        "goals": np.tile(np.array([1, 3, 1, 0, 0], np.uint8), (10, 1)),
+        "rules": np.zeros((10, 1, 7), np.uint8),
+        "init_tiles": np.tile(np.array([3, 1], np.uint8), (10, 1, 1)),
+        "num_rules": np.zeros(10, np.uint8),
+    }
+    content["goals"][:, 4] = np.arange(10)
+    save_bz2_pickle({**content, **changes}, str(path))
+    return str(path)
+
+
+def test_rulesets_come_from_a_file(tmp_path):
+    family = tasks.make("xland", file=stored(tmp_path / "some"), train_share=0.5, size=5)
+    trained, tested = (
+        {int(goal[4]) for goal in jax.vmap(sample)(jax.random.split(jax.random.key(0), 60)).goal}
+        for sample in (family.sample, family.sample_test)
+    )
+    assert (trained, tested) == (set(range(5)), set(range(5, 10)))
+
+
+def test_a_file_that_holds_no_rulesets_is_refused_in_one_line(tmp_path):
+    def refused(file, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            tasks.make("xland", file=str(file))
+        assert "\n" not in str(caught.value)
+
+    refused(tmp_path / "none", "none; there is no such file$")
+    (tmp_path / "text").write_text("no pickle")
+    refused(tmp_path / "text", r"text holds no rulesets of XLand-MiniGrid \(OSError: ")
+    whole = Path(stored(tmp_path / "whole")).read_bytes()
+    (tmp_path / "cut").write_bytes(whole[:60])
+    refused(tmp_path / "cut", "cut holds no rulesets")
+    save_bz2_pickle({"goals": 1}, str(tmp_path / "other"))
+    refused(tmp_path / "other", r"other holds no rulesets of XLand-MiniGrid \(KeyError: ")
+    refused(stored(tmp_path / "shapes", goals=np.zeros((3, 5))), r"shapes has goals, rules and tiles of shapes ")
