@@ -48,11 +48,13 @@ class Constrained(NamedTuple):
 def penalised(estimator: Estimator, multiplier: Array) -> Estimator:
     """``estimator`` on ``(r − λ c) / (1 + λ)``; the trajectory keeps its own rewards.
 
-    Dividing by ``1 + λ`` keeps the scale of a critic's targets (Stooke, Achiam and Abbeel 2020, equation 9).
+    Dividing by ``1 + λ`` keeps the scale of a critic's targets (Stooke, Achiam and Abbeel 2020, equation 9). A
+    trajectory without costs is a ``ValueError``.
     """
 
     def estimate_fn(trajectory: Trajectory) -> Trajectory:
-        assert not isinstance(trajectory.cost, tuple), "the family has costs, or it would have been refused"
+        if isinstance(trajectory.cost, tuple):
+            raise ValueError("cost: is missing; a method that keeps to a limit needs that of each step, [E, T]")
         gain = (trajectory.reward - multiplier * trajectory.cost) / (1.0 + multiplier)
         return estimator(trajectory._replace(reward=gain))._replace(reward=trajectory.reward)
 
@@ -149,7 +151,7 @@ def _constrained_learner(learner: Learner, estimator: Estimator, multiplier: flo
     )
 
 
-@extends(maml)
+@extends(maml, without=("composition",))
 def maml_lagrangian(
     tasks: TaskDistribution, *, multiplier: float = 0.0, multiplier_rate: float = 0.1, **settings
 ) -> MetaAlgorithm:
@@ -163,7 +165,7 @@ def maml_lagrangian(
     return maml(tasks, composition=constrained(multiplier, multiplier_rate), **settings)
 
 
-@extends(rl2)
+@extends(rl2, without=("composition",))
 def rl2_lagrangian(
     tasks: Lifetimes, *, multiplier: float = 0.0, multiplier_rate: float = 0.1, **settings
 ) -> MetaAlgorithm:

@@ -39,9 +39,10 @@ def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None]
         written.extend(figures.save(figure, run.directory / name))
 
     save(plots.trajectories(tasks, batch, batches, shown=shown.shown), "trajectories")
-    if shown.gif:
+    moving = dict.fromkeys(one for one in shown.film if one != "png")
+    if shown.gif and moving:
         announce("drawing the animation")
-        for one in dict.fromkeys(one for one in shown.film if one != "png"):
+        for one in moving:
             place = run.directory / f"trajectories.{one}"
             written.append(plots.animate(tasks, batch, batches, place, shown=shown.shown))
     env = figures_of(tasks.env)

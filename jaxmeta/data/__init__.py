@@ -30,6 +30,7 @@ from jaxmeta.data.recorded import (
     absorbs as absorbs,
     adapt_on as adapt_on,
     check_recorded as check_recorded,
+    needs_costs as needs_costs,
     recorded as recorded,
 )
 from jaxmeta.data.rollout import (

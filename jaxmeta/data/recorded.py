@@ -110,6 +110,8 @@ def check_recorded(trajectory: Trajectory, like: Trajectory) -> None:
         raise ValueError(f"mask: got shape {jnp.shape(trajectory.mask)}; must be [episodes, steps]")
     for name, lead in (("obs", 2), ("action", 2), ("final_obs", 1), ("reward", 2), ("cost", 2)):
         given, right = (getattr(one, name) for one in (trajectory, like))
+        if name == "cost" and isinstance(given, tuple):
+            continue  # Whoever learns from costs refuses episodes without them.
         shapes = [[jnp.shape(leaf)[lead:] for leaf in jax.tree.leaves(tree)] for tree in (given, right)]
         if jax.tree.structure(given) != jax.tree.structure(right) or shapes[0] != shapes[1]:
             got, must = (", ".join(map(str, each)) for each in shapes)
@@ -122,6 +124,17 @@ def check_recorded(trajectory: Trajectory, like: Trajectory) -> None:
 def absorbs(algorithm: MetaAlgorithm, theta: Theta, trajectory: Trajectory) -> bool:
     """Whether a method learns from whole episodes; one that does not adapts by acting alone. Shapes are enough."""
     phi = jax.eval_shape(algorithm.learner.begin, theta)
-    absorb = lambda phi: algorithm.learner.absorb(theta, phi, trajectory)  # noqa: E731
-    jaxpr = jax.make_jaxpr(absorb)(phi).jaxpr
-    return any(before is not after for before, after in zip(jaxpr.invars, jaxpr.outvars, strict=True))
+    absorb = lambda phi, theta, trajectory: algorithm.learner.absorb(theta, phi, trajectory)  # noqa: E731
+    jaxpr = jax.make_jaxpr(absorb)(phi, theta, trajectory).jaxpr
+    # The fast state's leaves are the first of the inputs, and all of the outputs.
+    return any(before is not after for before, after in zip(jaxpr.invars, jaxpr.outvars, strict=False))
+
+
+def needs_costs(algorithm: MetaAlgorithm, theta: Theta, trajectory: Trajectory) -> bool:
+    """Whether a method refuses episodes whose costs are not known: those that keep to a limit. Shapes are enough."""
+    phi = jax.eval_shape(algorithm.learner.begin, theta)
+    try:
+        jax.eval_shape(algorithm.learner.absorb, theta, phi, trajectory._replace(cost=()))
+    except ValueError:
+        return True
+    return False

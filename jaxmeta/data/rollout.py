@@ -42,7 +42,7 @@ def collect_episodes(
       The trajectory, leaves ``[E, T, ...]``, its advantages zero; and the fast state after the last step.
 
     Raises:
-      ValueError: ``act`` changes the fast state of parallel episodes.
+      ValueError: ``act`` changes the fast state of parallel episodes, or a step's cost is not a scalar.
     """
     check_least(1, episodes=episodes, horizon=horizon)
 
@@ -57,6 +57,8 @@ def collect_episodes(
         next_obs = jax.tree.map(lambda new, old: jnp.where(alive, new, old).astype(old.dtype), next_obs, obs)
         # Those of no length are filled in below: they have no time axis, or are not known yet.
         later, cost = jnp.zeros(0), info.get("cost", ())
+        if (shape := jax.tree.map(jnp.shape, cost)) != ():
+            raise ValueError(f"env: {env.name}'s info['cost'] has shape {shape}; must be a scalar")
         step = Trajectory(
             obs, action, log_prob, value, reward, terminated, truncated, alive, later, later, later, cost=cost
         )

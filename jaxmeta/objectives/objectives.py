@@ -55,10 +55,13 @@ def after_every_step(learner: Learner, surrogate: Surrogate) -> Objective:
     """Mean of ``surrogate`` after each of the ``K`` adaptation steps, on the batch that step's policy collected.
 
     The multi-step loss of Antoniou et al. 2019 (MAML++, equation 3) with equal weights: a policy that is good after one
-    step stays good after the next. With ``K = 1`` it is ``post_adaptation``.
+    step stays good after the next. With ``K = 1`` it is ``post_adaptation``; without a step it is a ``ValueError``.
     """
 
     def objective_fn(theta: Theta, lifetime: Lifetime):
+        if lifetime.trajectory.mask.shape[0] < 2:
+            raise ValueError("adaptation_steps: got 0; must be at least 1 where the objective is after every step")
+
         def step(phi: Phi, batches: tuple[Trajectory, Trajectory]) -> tuple[Phi, Array]:
             phi = learner.absorb(theta, phi, batches[0])
             return phi, _loss_on(learner, surrogate, theta, phi, batches[1])

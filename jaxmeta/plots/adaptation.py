@@ -96,7 +96,8 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
         references = {name: line for _, _, one in reversed(runs) for name, line in one["references"].items()}
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
         draw_references(ax, references, first=0)
-        style.draw_controllers(ax, runs[0][2])
+        controllers = [one.get("controllers", {}) for _, _, one in reversed(runs)]
+        style.draw_controllers(ax, {"controllers": {name: line for one in controllers for name, line in one.items()}})
         for label, returns in references.get("published", {}).items():
             hollow = {"color": "black", "markerfacecolor": "none", "markersize": 5}
             ax.plot(returns[: len(sampled[0]["iqm"])], "D", **hollow, label=f"published, {label}")

@@ -145,6 +145,10 @@ def evaluate(
     return result
 
 
+COSTS_OF = {"sampled": None, "deterministic": None, "from_scratch": None, "random_policy": 1}
+"""Whose costs an ``evaluation.json`` has, if any, and how many numbers: ``None`` is one for each stage."""
+
+
 def check_result(found: Any) -> None:
     """Refuse what is not the content of an ``evaluation.json``: a ``ValueError`` names the first entry that is wrong.
 
@@ -198,13 +202,20 @@ def check_result(found: Any) -> None:
     for share in entry("solved", list) if "solved" in found else []:
         right = isinstance(share, list) and len(share) == stages and all(map(is_number, share))
         refuse_unless(right, "solved", f"lists of {stages} numbers")
-    for name in entry("controllers", dict) if "controllers" in found else ():
-        refuse_unless(is_number(entry(f"controllers.{name}.iqm")), f"controllers.{name}.iqm", "a number")
+    # Their names are a family's own, and may have dots.
+    for name, line in entry("controllers", dict).items() if "controllers" in found else ():
+        right = isinstance(line, dict) and is_number(line.get("iqm"))
+        refuse_unless(right, f"controllers.{name}.iqm", "a number")
     if "costs" in found:
-        for name, values in entry("costs.mean", dict).items():
-            share = entry(f"costs.over_limit.{name}", list)
-            right = isinstance(values, list) and len(values) == len(share) and all(map(is_number, [*values, *share]))
-            refuse_unless(right and len(values) in (1, stages), f"costs.mean.{name}", f"{stages} numbers")
+        limit = entry("costs.limit", list)
+        refuse_unless(bool(limit) and all(map(is_number, limit)), "costs.limit", "numbers, one for each task")
+        tables = {where: entry(f"costs.{where}", dict) for where in ("mean", "over_limit")}
+        for name in dict.fromkeys((*COSTS_OF, *tables["mean"])):
+            count = COSTS_OF.get(name) or stages
+            for where, table in tables.items():
+                values = table.get(name)
+                right = isinstance(values, list) and len(values) == count and all(map(is_number, values))
+                refuse_unless(right, f"costs.{where}.{name}", f"{count} number{'s' if count > 1 else ''}")
     for line in ("random_policy", *(["optimum"] if "optimum" in found["references"] else [])):
         for name in ("iqm", "low", "high"):
             refuse_unless(is_number(entry(f"references.{line}.{name}")), f"references.{line}.{name}", "a number")

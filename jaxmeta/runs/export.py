@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmeta.data import absorbs, adapt_on, recorded
+from jaxmeta.data import absorbs, adapt_on, needs_costs, recorded
 from jaxmeta.runs.directory import RunError, versions
 from jaxmeta.runs.logging import write_json, write_text
 from jaxmeta.runs.run import Run
@@ -137,6 +137,7 @@ def functions_of(run: Run) -> Functions:
         "act_by_mode": (weights, fast, many(obs)),
     }
     if absorbs(algorithm, theta_like, batch):
+        episodes |= {"cost": batch.cost} if needs_costs(algorithm, theta_like, batch) else {}
         functions["adapt"], arguments["adapt"] = adapt, (weights, fast, many(episodes))
     return Functions(functions, arguments)
 

@@ -71,9 +71,13 @@ def evaluated(run: Path) -> dict[str, Any]:
         raise RunError(f"{path}: {error}; {anew}") from error
     kept = {name: found[name] for name in ("axes", "iteration", "protocol", "seeds", "summary", "interval")}
     kept |= {name: found[name] for name in ("returns", "returns_deterministic", "tasks", "solved") if name in found}
+    if "costs" in found:
+        kept["costs"] = {name: found["costs"][name] for name in ("limit", "mean", "over_limit")}
     without_returns = lambda one: {name: values for name, values in one.items() if name != "returns"}  # noqa: E731
-    references = {name: without_returns(one) for name, one in found["references"].items()}
-    return {**kept, "env_steps": environment_steps(metrics(run)), "references": references}
+    for name in ("references", "controllers"):
+        if name in found:
+            kept[name] = {line: without_returns(one) for line, one in found[name].items()}
+    return {**kept, "env_steps": environment_steps(metrics(run))}
 
 
 def metrics(run: Path) -> Rows:

@@ -1,7 +1,7 @@
 """Environments with the interfaces of Brax and of Jumanji as families of tasks; neither package is imported."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import jax
@@ -54,8 +54,11 @@ class Adapted(TaskEnvironment, abc.ABC):
         """The first inner state and observation."""
 
     @abc.abstractmethod
-    def advance(self, inner: PyTree, action: Array, task: Task) -> tuple[PyTree, Array, Array, Array, Array]:
-        """The next inner state, observation, reward, and whether the step terminated or truncated the episode."""
+    def advance(self, inner: PyTree, action: Array, task: Task) -> tuple[PyTree, Array, Array, Array, Array, Mapping]:
+        """The next inner state, observation, reward, whether the step terminated or truncated the episode, and more.
+
+        Of what more is told the ``cost`` is kept, if there is one.
+        """
 
     @property
     def default_params(self) -> AdaptedParams:
@@ -74,11 +77,13 @@ class Adapted(TaskEnvironment, abc.ABC):
     def step_env(self, key, state, action, params):
         check_action(self, action)
         stepped = self.advance(state.inner, cast(Array, action), params.task)
-        inner, obs, reward, terminated, truncated = stepped
+        inner, obs, reward, terminated, truncated, told = stepped
         time = state.time + 1
         truncated = truncated | (time >= params.max_steps_in_episode)
         next_state = AdaptedState(time=time, inner=inner, obs=obs, terminated=terminated, truncated=truncated)
         info = {"discount": 1.0 - terminated.astype(jnp.float32)}
+        if "cost" in told:
+            info["cost"] = jnp.asarray(told["cost"], jnp.float32)
         return obs, next_state, reward.astype(jnp.float32), terminated, info
 
     def get_obs(self, state, params=None, key=None):
@@ -122,7 +127,7 @@ class BraxEnv(Adapted):
         # Its wrappers, such as the one that counts the steps, may say that time ran out.
         late = jnp.asarray(state.info.get("truncation", 0.0)) > 0.5
         ended = jnp.asarray(state.done) > 0.5
-        return state, _vector(state.obs), jnp.asarray(state.reward), ended & ~late, late
+        return state, _vector(state.obs), jnp.asarray(state.reward), ended & ~late, late, state.info
 
     def action_space(self, params=None) -> spaces.Box:
         return spaces.Box(-1.0, 1.0, (int(self.make(self.task).action_size),), jnp.float32)
@@ -147,7 +152,8 @@ class JumanjiEnv(Adapted):
         ended = jnp.asarray(timestep.last())
         terminated = ended & (jnp.max(jnp.asarray(timestep.discount)) == 0.0)
         reward = jnp.sum(jnp.asarray(timestep.reward))
-        return state, _vector(timestep.observation), reward, terminated, ended & ~terminated
+        told = getattr(timestep, "extras", None) or {}
+        return state, _vector(timestep.observation), reward, terminated, ended & ~terminated, told
 
     def action_space(self, params=None) -> spaces.Space:
         spec = self.spec
@@ -170,7 +176,7 @@ def from_brax(
 
     Args:
       make: ``make(task) -> environment`` with ``reset(key) -> state``, ``step(state, action) -> state`` and
-        ``action_size``; a state has ``obs``, ``reward``, ``done`` and ``info``.
+        ``action_size``; a state has ``obs``, ``reward``, ``done`` and ``info``, of which ``cost`` is a step's cost.
       sample: ``sample(key) -> task``, a pytree of arrays.
       horizon: steps in an episode at most, ≥ 1.
       **settings: further ones of ``from_gymnax``, whose tasks are those of ``sample``.
@@ -194,7 +200,7 @@ def from_jumanji(
 
     Args:
       make: ``make(task) -> environment`` with ``reset(key)`` and ``step(state, action)``, which return a state and a
-        time step, and an ``action_spec``; the task may be traced.
+        time step, and an ``action_spec``; the task may be traced. The time step's ``extras`` may have a ``cost``.
       sample: ``sample(key) -> task``, a pytree of arrays.
       horizon: steps in an episode at most, ≥ 1.
       **settings: further ones of ``from_gymnax``, whose tasks are those of ``sample``.
@@ -232,6 +238,11 @@ def _family(
     for name in ("optimum", "cost_limit"):
         if (function := settings.get(name)) is not None:
             settings[name] = lambda params, function=function: function(params.task)
+    if (by_hand := settings.get("controllers")) is not None:
+        settings["controllers"] = {
+            name: one._replace(begin=lambda params, begin=one.begin: begin(params.task))
+            for name, one in by_hand.items()
+        }
     for name in ("every", "every_test"):
         if (tasks := settings.get(name)) is not None:
             settings[name] = jax.vmap(params_of)(tasks)

@@ -46,7 +46,8 @@ def controller_returns(key: Key, tasks: TaskDistribution, controller: Controller
             action = controller.act(key_act, memory, obs)
             obs, state, reward, terminated, _ = tasks.env.step_env(key_env, state, action, task)
             memory = controller.learn(memory, action, reward, obs)
-            return (memory, obs, state, alive & ~terminated), jnp.where(alive, reward, 0.0)
+            ended = terminated | tasks.env.is_truncated(state, task)
+            return (memory, obs, state, alive & ~ended), jnp.where(alive, reward, 0.0)
 
         key_reset, key_steps = jax.random.split(key)
         obs, state = tasks.env.reset_env(key_reset, task)

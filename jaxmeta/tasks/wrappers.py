@@ -245,13 +245,15 @@ class RepeatedActions(Wrapper):
         def advance(last, key):
             over = last[3] | self.env.is_truncated(last[1], params)
             obs, state, reward, terminated, info = self.env.step_env(key, last[1], action, params)
-            cost = jax.tree.map(jnp.add, last[4], info.get("cost", ()))
+            cost = jax.tree.map(lambda cost, more: cost + more, last[4], info.get("cost", ()))
             new = (obs, kept_types(state, last[1]), last[2] + reward, terminated, cost)
             return jax.tree.map(lambda new, old: jnp.where(over, old, new).astype(old.dtype), new, last), None
 
         first, *others = jax.random.split(key, self.times)
         *step, info = self.env.step_env(first, state, action, params)
-        step = jax.tree.map(jnp.asarray, (*step, info.get("cost", ())))
+        # Costs may be truth values, whose sum would be one again.
+        cost = jax.tree.map(lambda cost: jnp.asarray(cost, jnp.float32), info.get("cost", ()))
+        step = jax.tree.map(jnp.asarray, (*step, cost))
         if others:
             step, _ = jax.lax.scan(advance, step, jnp.stack(others))
         return *step[:4], {**info, "cost": step[4]} if "cost" in info else info

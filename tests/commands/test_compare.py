@@ -116,6 +116,27 @@ def test_an_evaluation_that_was_edited_is_one_line_that_names_the_entry(refused,
     )
 
 
+def test_costs_and_controllers_are_compared_though_only_one_run_has_them(printed, described, tmp_path):
+    costs = {"sampled": [1.0, 0.5], "deterministic": [1.0, 0.0], "from_scratch": [1.0, 1.0], "random_policy": [2.0]}
+    shares = {name: [0.0] * len(values) for name, values in costs.items()}
+    told = {"costs": {"limit": [1.0, 1.0], "of": {}, "mean": costs, "over_limit": shares}}
+    told |= {"controllers": {"gain 0.5": {"iqm": 0.25, "returns": [0.0, 0.5]}}}
+    runs = [tmp_path / "before", tmp_path / "told"]
+    for run, more in zip(runs, ({}, told), strict=True):
+        run.mkdir()
+        shutil.copy(described("maml") / "config.json", run)
+        (run / "evaluation.json").write_text(json.dumps({**result_without_returns(), **more}))
+    files = {"out": tmp_path / "x.csv", "json": tmp_path / "x.json"}
+    text = printed(compare.main, *runs, *(str(part) for name, file in files.items() for part in (f"--{name}", file)))
+    assert "| task | run | cost, 0 steps | cost, 1 step |" in text
+    assert text.count("1 (0% over) | 0.5 (0% over) |") == 1
+    assert "gain 0.5" in files["out"].read_text()
+    before, after = json.loads(files["json"].read_text())
+    assert "costs" not in before
+    assert after["costs"]["mean"] == costs
+    assert after["controllers"] == {"gain 0.5": {"iqm": 0.25}}
+
+
 def test_a_label_for_two_runs_and_returns_that_are_missing_are_one_line(refused, described, tmp_path):
     runs = [tmp_path / "first", tmp_path / "second"]
     for run in runs:

@@ -148,3 +148,16 @@ def test_counts_below_one_are_named(name):
     env, params = gymnax.make("CartPole-v1")
     with pytest.raises(ValueError, match=f"^{name}: got 0; must be at least 1$"):
         jaxmeta.data.collect_episodes(jax.random.key(0), env, params, moving_learner(), (), (), **sizes)
+
+
+def test_a_cost_that_is_no_scalar_is_refused_in_one_line():
+    class TwoCosts(Counter):
+        def step_env(self, key, state, action, params):
+            *step, info = super().step_env(key, state, action, params)
+            return *step, {**info, "cost": jnp.ones(2)}
+
+    env = TwoCosts()
+    with pytest.raises(ValueError, match=r"^env: .*info\['cost'\] has shape \(2,\); must be a scalar"):
+        jaxmeta.data.collect_episodes(
+            jax.random.key(0), env, env.default_params, uniform_learner(env), (), (), episodes=2, horizon=3
+        )

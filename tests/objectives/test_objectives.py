@@ -253,3 +253,8 @@ def test_the_sampling_term_is_exact_where_episodes_end_at_different_times():
 @pytest.mark.parametrize(("count", "most", "size"), [(1000, 524, 500), (10, 4, 4), (7, 7, 7), (5, 9, 5), (20, 1, 1)])
 def test_chunks_are_as_few_as_can_be_and_about_equal(count, most, size):
     assert even_size(count, most) == size
+
+
+def test_an_objective_after_every_step_needs_one(navigation):
+    with pytest.raises(ValueError, match=r"^adaptation_steps: got 0; must be at least 1 where the objective is after"):
+        jaxmeta.maml(navigation, adaptation_steps=0, objective=jaxmeta.objectives.after_every_step)

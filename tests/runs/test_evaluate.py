@@ -1,4 +1,5 @@
 import copy
+import functools
 import json
 import sys
 
@@ -234,10 +235,35 @@ def test_costs_are_told_beside_returns_with_the_share_of_tasks_over_their_limit(
     text = evaluation_of_run.table(constrained)
     assert "mean cost of an episode (share of tasks over their limit)" in text
     assert f"{costs['mean']['sampled'][1]:.2f} ({costs['over_limit']['sampled'][1]:.0%} over)" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("costs", [], r"^costs\.limit: must be there, and is missing$"),
+        ("costs.limit", "2", r"^costs\.limit: must be a list$"),
+        ("costs.limit", [None] * 5, r"^costs\.limit: must be numbers, one for each task$"),
+        ("costs.mean", {}, r"^costs\.mean\.sampled: must be 2 numbers$"),
+        ("costs.mean.random_policy", [1.0, 2.0], r"^costs\.mean\.random_policy: must be 1 number$"),
+        ("costs.over_limit.sampled", [0.5], r"^costs\.over_limit\.sampled: must be 2 numbers$"),
+        ("costs.over_limit.from_scratch", "x", r"^costs\.over_limit\.from_scratch: must be 2 numbers$"),
+        ("controllers", [], "^controllers: must be a table$"),
+        ("controllers.PD", 3, r"^controllers\.PD\.iqm: must be a number$"),
+        ("controllers.PD", {"iqm": [1.0]}, r"^controllers\.PD\.iqm: must be a number$"),
+    ],
+)
+def test_broken_entries_of_costs_and_controllers_are_named(constrained, path, value, message):
     broken = copy.deepcopy(constrained)
-    broken["costs"]["over_limit"]["sampled"] = [0.5]
-    with pytest.raises(ValueError, match=r"^costs\.mean\.sampled: must be 2 numbers"):
+    *parents, last = path.split(".")
+    functools.reduce(lambda table, name: table[name], parents, broken)[last] = value
+    with pytest.raises(ValueError, match=message):
         evaluation_of_run.check_result(broken)
+
+
+def test_a_controller_s_name_may_have_dots(constrained):
+    named = {**constrained, "controllers": {"gain 0.5": {"iqm": 1.0}}}
+    evaluation_of_run.check_result(named)
+    assert "gain 0.5" in evaluation_of_run.table(named)
 
 
 def test_controllers_and_costs_are_drawn(constrained):

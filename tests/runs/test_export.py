@@ -12,6 +12,8 @@ import pytest
 import jaxmeta
 from jaxmeta.data import recorded
 from jaxmeta.runs.directory import RunError
+from jaxmeta.runs.export import functions_of as made_of
+from jaxmeta.runs.run import Run
 
 RUNS = {
     "maml": ("navigation", {"family": {"horizon": 5}, "episodes": 8, "policy": {"hidden": [4]}}),
@@ -118,6 +120,23 @@ def test_a_gradient_method_adapts_on_recorded_episodes_and_one_with_a_memory_say
     broken = recorded(**{name: value[0] for name, value in episodes.items()})
     with pytest.raises(ValueError, match="not finite"):
         run.adapt_on(broken._replace(reward=broken.reward.at[0, 0].set(np.nan)))
+
+
+@pytest.mark.parametrize("method", ["maml", "maml-lagrangian"])
+def test_episodes_have_costs_where_a_method_learns_from_them(method, tmp_path):
+    settings = {"family": {"horizon": 3}, "episodes": 2, "policy": {"hidden": [4]}}
+    chosen = jaxmeta.experiment(method, "robot-arm", **settings)
+    theta = chosen.build()[1].init(jax.random.key(0)).theta
+    run = Run(tmp_path, chosen, 0, 0, jax.tree.map(lambda x: x[None], theta))
+    made = made_of(run)
+    episodes = jax.tree.map(lambda x: np.ones((1, *x.shape[1:]), x.dtype), made.arguments["adapt"][2])
+    assert jax.eval_shape(made.functions["adapt"], *made.arguments["adapt"])
+    assert ("cost" in episodes) == (method == "maml-lagrangian")
+    alone = {name: value[0] for name, value in episodes.items()}
+    run.adapt_on(recorded(**alone))
+    if alone.pop("cost", None) is not None:
+        with pytest.raises(ValueError, match=r"^cost: is missing; a method that keeps to a limit needs that"):
+            run.adapt_on(recorded(**alone))
 
 
 def test_what_cannot_be_exported_is_one_line(exported, monkeypatch, tmp_path):

@@ -80,6 +80,46 @@ def test_tasks_of_an_adapted_family_step_together_and_are_learned_on():
     assert state.theta
 
 
+class Dear(Walk):
+    """The same, where a step costs 2."""
+
+    def reset(self, key):
+        state = super().reset(key)
+        return state.replace(info={**state.info, "cost": jnp.zeros(())})
+
+    def step(self, state, action):
+        return super().step(state, action).replace(info={"truncation": jnp.zeros(()), "cost": 2.0})
+
+
+def test_costs_limits_and_controllers_are_told_the_task_itself():
+    told = tasks.Controller(lambda speed: speed, lambda key, speed, obs: 0.1 * speed[None])
+    family = tasks.from_brax(
+        Dear,
+        lambda key: jax.random.uniform(key, minval=0.5, maxval=1.0),
+        horizon=3,
+        cost_limit=lambda speed: 7.0 * speed,
+        controllers={"told": told},
+    )
+    batch = jaxmeta.sample_tasks(jax.random.key(0), family, 2)
+    np.testing.assert_allclose(jax.vmap(family.cost_limit)(batch), 7.0 * batch.task)
+    returns = tasks.controller_returns(jax.random.key(1), family, family.controllers["told"], batch)
+    # Places after one, two and three steps, from a start of less than 0.1.
+    moved = 6.0 * 0.1 * batch.task**2
+    assert np.all((returns >= moved) & (returns <= moved + 0.3))
+    algorithm = jaxmeta.maml(family, episodes=1, policy=jaxmeta.networks.policy_for(family.env, hidden=(4,)))
+    _, info = jax.jit(algorithm.step)(jax.random.key(1), algorithm.init(jax.random.key(0)), batch)
+    assert info["cost_post"] == 6.0
+
+
+def test_a_controller_s_return_ends_where_an_episode_is_truncated():
+    family = walks(horizon=50)
+    back = tasks.Controller(lambda task: (), lambda key, memory, obs: -jnp.ones(1))
+    batch = jaxmeta.sample_tasks(jax.random.key(0), family, 4)
+    returns = tasks.controller_returns(jax.random.key(1), family, back, batch)
+    # Past −1 it is late: two or three steps of −0.5 to −1 m lead there.
+    assert np.all((returns > -4.0) & (returns < -1.0))
+
+
 class Count:
     """Jumanji's interface: two digits, of which the sum is counted until it is ``most``; 9 steps are all there are."""
 
@@ -93,7 +133,7 @@ class Count:
     def timestep(self, state, reward):
         over, late = state[0] >= self.most, state[1] >= 9
         seen = {"count": state[0], "mask": jnp.ones(3, bool)}
-        return Timestep(seen, jnp.float32(reward), 1.0 - jnp.float32(over), over | late)
+        return Timestep(seen, jnp.float32(reward), 1.0 - jnp.float32(over), over | late, {"cost": state[0]})
 
     def step(self, state, action):
         assert action.shape == (2,)
@@ -107,6 +147,7 @@ class Timestep:
     reward: Any
     discount: Any
     ended: Any
+    extras: Any
 
     def last(self):
         return self.ended
@@ -123,7 +164,8 @@ def test_a_jumanji_environment_s_actions_are_numbered_and_its_ends_told_apart():
         assert obs.shape == (4,)
         ended, count = False, 0
         while not ended and not family.env.is_truncated(state, task):
-            obs, state, reward, ended, _ = step(jax.random.key(2), state, jnp.int32(number), task)
+            obs, state, reward, ended, info = step(jax.random.key(2), state, jnp.int32(number), task)
+            assert info["cost"] == obs[0]
             count += 1
         seen.append((count, float(obs[0]), float(reward)))
         ends.append((bool(ended), bool(family.env.is_truncated(state, task))))

@@ -202,6 +202,20 @@ def test_a_repeated_action_is_its_steps_one_after_the_other_up_to_an_end():
         tasks.repeat_actions(family, 0)
 
 
+def test_costs_of_a_repeated_action_are_added_up_though_they_are_truth_values():
+    class Costly(tasks.Wrapper):
+        def step_env(self, key, state, action, params):
+            *step, info = self.env.step_env(key, state, action, params)
+            return *step, {**info, "cost": jnp.ones((), bool)}
+
+    family = tasks.make("mountain-car", horizon=7)
+    repeated = tasks.repeat_actions(family._replace(env=Costly(family.env)), 3)
+    params = family.sample(jax.random.key(0))
+    _, start = repeated.env.reset_env(jax.random.key(1), params)
+    for time, cost in ((0, 3.0), (5, 2.0)):
+        assert repeated.env.step_env(jax.random.key(2), start.replace(time=time), 2, params)[4]["cost"] == cost
+
+
 def test_observations_with_bounds_are_seen_between_minus_one_and_one():
     scaled = tasks.scale_observations(tasks.make("mountain-car"))
     params = scaled.env.default_params
