@@ -8,7 +8,6 @@ Axes, in this order wherever they occur: ``[S seed, N task, K adaptation step, E
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -106,7 +105,7 @@ class TaskDistribution(NamedTuple):
     every: Task | None = None
     every_test: Task | None = None
     cost_limit: Callable[[Task], Array] | None = None
-    controllers: Mapping[str, Any] = MappingProxyType({})
+    controllers: Mapping[str, Any] = {}
 
 
 class Learner(NamedTuple):

@@ -276,7 +276,8 @@ def _costs(limit: np.ndarray, found: dict[str, np.ndarray]) -> dict[str, Any]:
 
     ``over_limit`` is the share of tasks whose cost is above their limit, in the mean over seeds.
     """
-    of = {name.removesuffix(COST): np.asarray(values, np.float64) for name, values in found.items()}
+    order = ("sampled", "deterministic", "from_scratch", "random_policy")
+    of = {name: np.asarray(found[name + COST], np.float64) for name in order}
     over = {name: np.mean(values > limit[:, None], axis=(0, 1)).tolist() for name, values in of.items()}
     means = {name: np.mean(values, axis=(0, 1)).tolist() for name, values in of.items()}
     each = {name: values.tolist() for name, values in of.items()}

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -30,7 +29,7 @@ def from_gymnax(
     every: Task | None = None,
     every_test: Task | None = None,
     cost_limit: Callable[[Task], Array] | None = None,
-    controllers: Mapping[str, Controller] = MappingProxyType({}),
+    controllers: Mapping[str, Controller] | None = None,
     flatten: bool = True,
 ) -> TaskDistribution:
     """A family from a gymnax environment and a distribution over its parameters.
@@ -94,7 +93,7 @@ def from_gymnax(
         every=typed(every),
         every_test=typed(every_test),
         cost_limit=cost_limit,
-        controllers=controllers,
+        controllers=controllers or {},
     )
 
 
