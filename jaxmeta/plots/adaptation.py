@@ -35,7 +35,7 @@ def adaptation_curve(evaluation: dict[str, Any], title: str = "") -> Figure:
     scratch = {"color": BEFORE, "markersize": 4, "label": "from scratch, same data"}
     ax.plot(places, references["from_scratch"]["iqm"], "s-", **scratch)
     draw_references(ax, references, first=int(episodes))
-    style.draw_controllers(ax, evaluation)
+    style.draw_controllers(ax, [evaluation])
     ax.set(
         xlabel="episode" if episodes else "adaptation steps",
         ylabel=textwrap.fill(_words([evaluation]), 48),
@@ -96,8 +96,7 @@ def comparison(curves: Curves, *, columns: int = 4, policy: str = "sampled", per
         references = {name: line for _, _, one in reversed(runs) for name, line in one["references"].items()}
         ax.plot(references["from_scratch"]["iqm"], color=MUTED, marker="s", markersize=3, label="from scratch")
         draw_references(ax, references, first=0)
-        controllers = [one.get("controllers", {}) for _, _, one in reversed(runs)]
-        style.draw_controllers(ax, {"controllers": {name: line for one in controllers for name, line in one.items()}})
+        style.draw_controllers(ax, [one for _, _, one in runs])
         for label, returns in references.get("published", {}).items():
             hollow = {"color": "black", "markerfacecolor": "none", "markersize": 5}
             ax.plot(returns[: len(sampled[0]["iqm"])], "D", **hollow, label=f"published, {label}")

@@ -2,7 +2,7 @@
 
 import itertools
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -173,11 +173,34 @@ def draw_references(ax: Axes, references: dict[str, Any], first: int | None = No
         )
 
 
-def draw_controllers(ax: Axes, evaluation: dict[str, Any]) -> None:
-    """Lines at the returns of the policies written by hand that an ``evaluation.json`` has."""
-    dashes = itertools.cycle(((6, 2), (6, 2, 1, 2), (3, 1), (1, 1), (6, 1, 1, 1, 1, 1)))
-    for (name, returns), dash in zip(evaluation.get("controllers", {}).items(), dashes, strict=False):
-        ax.axhline(returns["iqm"], color=MUTED, linewidth=1.2, dashes=dash, label=name)
+def draw_controllers(ax: Axes, evaluations: Sequence[dict[str, Any]]) -> None:
+    """Lines at the returns of the policies written by hand that ``evaluation.json``s have, their names on them.
+
+    Where the references that learn nothing are far below all else, the axis ends above them, and says so.
+    """
+    found = {name: line["iqm"] for one in evaluations for name, line in one.get("controllers", {}).items()}
+    if not found:
+        return
+    curves = [one["summary"]["sampled"][end] for one in evaluations for end in ("low", "high")]
+    low, high = (end([*found.values(), *itertools.chain(*curves)]) for end in (min, max))
+    bottom, span = ax.get_ylim()[0], max(high - low, 1e-9)
+    if bottom < low - 3.0 * span:
+        ax.set_ylim(low - 0.6 * span, high + 0.3 * span)
+        references = evaluations[0]["references"]
+        ends = {
+            "random policy": references["random_policy"]["iqm"],
+            "from scratch": references["from_scratch"]["iqm"][-1],
+        }
+        below = ", ".join(f"{name} {value:.3g}" for name, value in ends.items() if value < low - 0.6 * span)
+        ax.annotate(f"below: {below}", (0.02, 0.03), xycoords="axes fraction", fontsize=6, color=MUTED)
+    # Names that would lie over each other are on opposite sides.
+    height, last, left = 0.07 * float(np.ptp(ax.get_ylim())), -np.inf, False
+    for name, value in sorted(found.items(), key=lambda item: item[1]):
+        left = value - last < height and not left
+        place, last = (0.02, "left") if left else (0.98, "right"), value
+        ax.axhline(value, color=MUTED, linewidth=0.8, dashes=(6, 2))
+        side = {"xycoords": ("axes fraction", "data"), "ha": place[1], "va": "bottom"}
+        ax.annotate(name, (place[0], value), fontsize=6, color="0.35", **side)
 
 
 def by_episode(evaluation: dict[str, Any]) -> bool:

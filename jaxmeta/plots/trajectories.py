@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 
 from jaxmeta.plots.style import AFTER, BEFORE, GOAL, heat_map, subplots
 from jaxmeta.runs.logging import without_link
-from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, figures_of
-from jaxmeta.tasks.drawing import ffmpeg
+from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, ffmpeg, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
 Draw = Callable[[Axes, int, int, int | None], None]

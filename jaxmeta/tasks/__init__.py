@@ -29,6 +29,7 @@ from jaxmeta.tasks.common_random_numbers import (
     common_mdps as common_mdps,
 )
 from jaxmeta.tasks.controllers import Controller as Controller, controller_returns as controller_returns
+from jaxmeta.tasks.drawing import ffmpeg as ffmpeg
 from jaxmeta.tasks.driving import lane_keeping as lane_keeping
 from jaxmeta.tasks.environments import (
     EpisodeView as EpisodeView,

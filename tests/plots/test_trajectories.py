@@ -103,7 +103,7 @@ VIEWS = {
         "xland",
     },
     EpisodeView.OBSERVATIONS: {"acrobot", "cartpole", "mountain-car", "mountain-car-continuous", "pendulum"}
-    | {"glucose", "lane-keeping", "order-execution"}
+    | {"glucose", "lane-keeping", "order-execution", "robot-arm"}
     | {"ant-direction", "half-cheetah-direction", "half-cheetah-velocity", "half-cheetah-velocity-3"}
     | {"hopper-physics", "humanoid-direction", "walker-physics"},
 }
