@@ -118,6 +118,21 @@ def applications() -> str:
     return markdown(heads, rows)
 
 
+def application_speed() -> str:
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in results("applications_speed_cpu")["families"]:
+        if "skipped" not in row:
+            found.setdefault(row["family"], {})[row["batch"]] = row
+    rows = []
+    for name, each in found.items():
+        widest = max(each)
+        rates = [fixed(each[batch]["steps_per_second"] / 1e6, 2) for batch in (1, 256, widest)]
+        size = f"{each[widest]['temporary_bytes'] / widest:.0f} B"
+        rows.append([f"`{name}`", *rates, f"{each[widest]['compile_seconds']:.1f} s", size])
+    heads = ["family", "1 environment", "256", "4,096", "compiling", "memory of each"]
+    return markdown(heads, rows)
+
+
 def costs() -> str:
     rows = []
     for one in results("applications"):
@@ -524,6 +539,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "families": families,
     "applications": applications,
     "costs": costs,
+    "application-speed": application_speed,
     **{f"methods-{task}": functools.partial(methods, task) for task in ("navigation", "semicircle-dense")},
     "methods-semicircle-sparse": functools.partial(methods, "semicircle-sparse"),
     "bandits-one-memory": functools.partial(

@@ -69,9 +69,9 @@ def _of(ax: Axes) -> list[Row]:
 
 
 def _label(artist: Any) -> str:
-    """What the legend calls it; nothing for what is not in it."""
+    """What the legend calls it, or for what is not in it the name that it was given, if any."""
     label = str(artist.get_label() or "")
-    return "" if label.startswith("_") else label
+    return label if not label.startswith("_") else getattr(artist, "get_gid", lambda: None)() or ""
 
 
 def _points(ax: Axes, container: ErrorbarContainer, label: str) -> list[Row]:

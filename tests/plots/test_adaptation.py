@@ -140,3 +140,17 @@ def test_many_labels_have_places_and_few_share_a_panel():
     many = [("a", str(label), BY_STEP) for label in range(7)]
     assert plots.side_by_side(many).axes[0].get_ylabel() == "a"
     assert plots.side_by_side(many[:6]).axes[0].get_title() == "a"
+
+
+def test_names_of_controllers_stand_on_their_lines_and_what_is_far_below_is_said(tmp_path):
+    told = {"controllers": {"spring": {"iqm": 2.0}, "told torques": {"iqm": 4.5}}}
+    near, far = ({**evaluation("episode", [2.0, 3.0]), **told} for _ in range(2))
+    far["references"] = {**far["references"], "random_policy": {"iqm": -500.0}}
+    for one, said in ((near, []), (far, ["below: random policy -500, from scratch -2"])):
+        figure = plots.adaptation_curve(one)
+        written = [text.get_text() for text in figure.axes[0].texts]
+        assert sorted(written) == sorted(["spring", "told torques", *said])
+        assert "spring" not in legend(figure)
+        rows = plots.save(figure, tmp_path / "x.csv")[0].read_text()
+        assert ",spring,level," in rows
+        assert (figure.axes[0].get_ylim()[0] > -10.0) or not said

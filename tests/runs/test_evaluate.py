@@ -275,5 +275,4 @@ def test_controllers_and_costs_are_drawn(constrained):
     assert "limit of the costs, mean over tasks" in words
     written = {text.get_text() for text in figure.axes[0].texts}
     assert {"PD", "told regulator"} <= written
-    assert any(text.startswith("below: random policy ") for text in written)
     assert len([line for line in figure.axes[1].lines if np.all(np.asarray(line.get_ydata()) == 2.0)]) == 1
