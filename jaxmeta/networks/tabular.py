@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 
+from jaxmeta.checks import check_least
 from jaxmeta.networks.cells import Cell, cell_for
 from jaxmeta.networks.distributions import Categorical
 from jaxmeta.networks.layers import Activation, activation_for, check_widths
+from jaxmeta.networks.lookahead import Lookahead, RememberedMDP, SeenStep
 from jaxmeta.networks.recurrent import RecurrentPolicy
 from jaxmeta.tasks import LifetimeEnv, LifetimeObservation
 from jaxmeta.types import Array, Key, PyTree
@@ -25,6 +27,7 @@ class TabularMemory(NamedTuple):
       features: what those cells gave last, ``[S, A, H]``.
       mean: of the features over all pairs, ``[H]``.
       before: index of the observation that the next action is taken at.
+      mdp: what is planned in; ``()`` without ``lookahead``.
     """
 
     summary: PyTree
@@ -32,6 +35,23 @@ class TabularMemory(NamedTuple):
     features: Array
     mean: Array
     before: Array
+    mdp: RememberedMDP | tuple[()]
+
+
+class Known(NamedTuple):
+    """What of a memory the next action is chosen by.
+
+    Attributes:
+      pairs: features of the actions at this observation, ``[A, H]``.
+      mean: of the features over all pairs, ``[H]``.
+      here: index of this observation.
+      mdp: what is planned in; ``()`` without ``lookahead``.
+    """
+
+    pairs: Array
+    mean: Array
+    here: Array
+    mdp: RememberedMDP | tuple[()]
 
 
 class _Heads(nn.Module):
@@ -62,6 +82,7 @@ def tabular_policy_for(
     size: int = 16,
     hidden: tuple[int, ...] = (16,),
     activation: str | Activation = "relu",
+    lookahead: int = 0,
 ) -> RecurrentPolicy:
     """A recurrent actor and critic for which observations and actions have no names.
 
@@ -71,7 +92,10 @@ def tabular_policy_for(
     and over all pairs, and the features of the first cell. The critic is ``V = Σ_a softmax(l)_a q_a``.
 
     So the policy is equivariant to permutations of the actions at each observation, and of the observations: the same
-    weights fit any number of either (symmetries as those of Kirsch et al. 2022). Transitions are not remembered.
+    weights fit any number of either (symmetries as those of Kirsch et al. 2022).
+
+    Transitions are remembered only for ``lookahead``: so many backups of value iteration in the MDP that the memory
+    holds (``networks.lookahead``), whose Q-values at this observation are added to the logits.
 
     Args:
       env: of lifetimes, with discrete actions and one-hot observations, or a constant 1: tabular MDPs, bandits.
@@ -80,13 +104,16 @@ def tabular_policy_for(
       size: H ≥ 1, features that each cell gives; used where ``cell`` is a name.
       hidden: widths of the hidden layers of the function of each action.
       activation: the nonlinearity of those layers.
+      lookahead: steps that the policy plans ahead, ≥ 0, within an episode.
     """
+    check_least(0, lookahead=lookahead)
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
     observations, actions = _pairs(env)
     check_widths(hidden=hidden)
     cell = cell_for(cell, size, horizon)
     heads, norm = _Heads(tuple(hidden), activation_for(activation)), nn.LayerNorm()
+    plan = Lookahead(lookahead, env.horizon, hidden, activation) if lookahead else None
     seen = jnp.zeros(3)
 
     def init_fn(key: Key) -> PyTree:
@@ -98,38 +125,48 @@ def tabular_policy_for(
         # A normalisation's parameters are not drawn: any key gives the same.
         params["norms"] = {name: norm.init(jax.random.key(0), features) for name in ("pairs", "mean", "summary")}
         params["heads"] = heads.init(key_heads, features[None], jnp.tile(features, 3))
+        if plan is not None:
+            params["plan"] = plan.init(jax.random.fold_in(key_heads, 1), features)
         return params
 
     def begin_fn(params: PyTree) -> TabularMemory:
         each = lambda x: jnp.broadcast_to(x, (observations, actions, *x.shape))  # noqa: E731
-        entries = jax.tree.map(each, cell.start())
-        return TabularMemory(cell.start(), entries, each(params["first"]), params["first"], jnp.zeros((), jnp.int32))
+        entries, features = jax.tree.map(each, cell.start()), each(params["first"])
+        mdp = () if plan is None else plan.begin(params["plan"], features)
+        return TabularMemory(cell.start(), entries, features, params["first"], jnp.zeros((), jnp.int32), mdp)
 
     def visit(
         params: PyTree, memory: TabularMemory, seen: LifetimeObservation, x: Array
-    ) -> tuple[TabularMemory, tuple[Array, Array]]:
-        """The memory with the last step in its pair's entry; the features at this observation, and of all pairs."""
+    ) -> tuple[TabularMemory, Known]:
+        """The memory with the last step in its pair's entry, and what of it the next action is chosen by."""
         pair = (memory.before, seen.action)
         carry, features = cell.step(params["entry"], jax.tree.map(lambda table: table[pair], memory.entries), x)
         # Before the first action there is no step: an index that is out of range is dropped.
         where = (memory.before, jnp.where(seen.has_action > 0, seen.action, actions))
         put = lambda table, new: table.at[where].set(new, mode="drop")  # noqa: E731
         change = seen.has_action * (features - memory.features[pair]) / (observations * actions)
-        here = jnp.argmax(seen.obs)
+        here, mdp = jnp.argmax(seen.obs), memory.mdp
+        if plan is not None:
+            mdp = plan.learn(params["plan"], mdp, SeenStep(where, seen.reward, features, here, seen.episode_end))
         memory = memory._replace(
             entries=jax.tree.map(put, memory.entries, carry),
             features=put(memory.features, features),
             mean=memory.mean + change,
             before=here.astype(jnp.int32),
+            mdp=mdp,
         )
-        return memory, (memory.features[here], memory.mean)
+        return memory, Known(memory.features[here], memory.mean, here, mdp)
 
-    def judge(params: PyTree, pairs: Array, mean: Array, summary: Array) -> tuple[Categorical, Array]:
+    def judge(params: PyTree, known: Known, summary: Array) -> tuple[Categorical, Array]:
+        """Of one step, or with an axis of steps before all of ``known`` and ``summary``."""
         normalised = lambda name, x: cast(Array, norm.apply(params["norms"][name], x))  # noqa: E731
-        pairs = normalised("pairs", pairs)
-        shared = (jnp.mean(pairs, axis=-2), normalised("mean", mean), normalised("summary", summary))
+        pairs, summary = normalised("pairs", known.pairs), normalised("summary", summary)
+        shared = (jnp.mean(pairs, axis=-2), normalised("mean", known.mean), summary)
         outputs = cast(Array, heads.apply(params["heads"], pairs, jnp.concatenate(shared, axis=-1)))
         logits, values = outputs[..., 0], outputs[..., 1]
+        if plan is not None:
+            values_of = lambda mdp, summary, here: plan.values(params["plan"], mdp, summary, here)  # noqa: E731
+            logits += (values_of if known.here.ndim == 0 else jax.vmap(values_of))(known.mdp, summary, known.here)
         # The critic's error is no reason to act otherwise.
         weights = jax.lax.stop_gradient(jax.nn.softmax(logits))
         return Categorical(logits), jnp.sum(weights * values, axis=-1)
@@ -141,14 +178,14 @@ def tabular_policy_for(
     def step_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
         seen, x = read(obs)
         carry, summary = cell.step(params["summary"], memory.summary, x)
-        memory, (pairs, mean) = visit(params, memory, seen, x)
-        return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
+        memory, known = visit(params, memory, seen, x)
+        return *judge(params, known, summary), memory._replace(summary=carry)
 
     def sequence_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
         seen, xs = read(obs)
         carry, summary = cell.sequence(params["summary"], memory.summary, xs)
-        memory, (pairs, mean) = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (seen, xs))
-        return *judge(params, pairs, mean, summary), memory._replace(summary=carry)
+        memory, known = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (seen, xs))
+        return *judge(params, known, summary), memory._replace(summary=carry)
 
     return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
 

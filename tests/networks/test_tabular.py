@@ -19,11 +19,12 @@ def lifetimes():
     )
 
 
-@pytest.fixture(scope="module", params=jaxmeta.networks.CELLS)
+@pytest.fixture(scope="module", params=[*((cell, 0) for cell in jaxmeta.networks.CELLS), ("gru", STEPS)], ids=str)
 def network(request, lifetimes):
     """A network whose weights are all at work, and them."""
+    cell, lookahead = request.param
     policy = jaxmeta.networks.tabular_policy_for(
-        lifetimes.env, horizon=lifetimes.horizon, cell=request.param, size=8, hidden=(5,)
+        lifetimes.env, horizon=lifetimes.horizon, cell=cell, size=8, hidden=(5,), lookahead=lookahead
     )
     policy = policy._replace(sequence=jax.jit(policy.sequence))
     params = jax.jit(policy.init)(jax.random.key(0))
@@ -132,3 +133,8 @@ def test_it_learns_which_arm_pays(better_arm):
 def test_environments_of_another_kind_are_one_line(tasks, message):
     with pytest.raises(ValueError, match=message):
         jaxmeta.networks.tabular_policy_for(tasks.env, horizon=tasks.horizon)
+
+
+def test_a_negative_lookahead_is_one_line(lifetimes):
+    with pytest.raises(ValueError, match=r"^lookahead: got -1; must be at least 0$"):
+        jaxmeta.networks.tabular_policy_for(lifetimes.env, horizon=lifetimes.horizon, lookahead=-1)
