@@ -209,23 +209,26 @@ def reference(problem: str, method: str, **setting: int) -> dict[str, Any] | Non
 
 def mdps() -> str:
     rows = []
+    lengths = results("reported")["memory_runs"]["runs"]
     for n in (10, 25, 50, 75, 100):
-        run = f"table-mdp-{n}"
-        own, each, _ = lifetime_returns("tabular_regrets", run)
-        length, theirs = results("reported")["memory_runs"]["runs"][run], published("tabular-mdp", n=n)
+        theirs = published("tabular-mdp", n=n)
         others = [reference("tabular-mdp", name, n=n) for name in ("mean-plus-bonus", "beb", "optimistic-psrl")]
-        rows.append(
-            [
-                n,
-                f"{length['iterations']}, {counted(length['env_steps'])}",
-                f"{fixed(own['mean'], 1)} ± {fixed(own['mean_stderr'], 1)}",
-                f"{fixed(each[0], 1)} to {fixed(each[-1], 1)}",
-                *(fixed(one["mean"], 1) for one in others if one is not None),
-                *(str(theirs[name]) for name in ("rl2", "snail")),
-            ]
-        )
-    heads = ["episodes", "iterations, steps a seed", "RL²", "seeds", "mean + bonus", "BEB", "optimistic PSRL"]
-    return markdown([*heads, "published RL²", "published SNAIL"], rows)
+        beside = [fixed(one["mean"], 1) for one in others if one is not None]
+        beside += [str(theirs[name]) for name in ("rl2", "snail")]
+        for run, lookahead in ((f"table-mdp-{n}", "0"), (f"plan-mdp-{n}", "10")):
+            if run not in lengths:
+                continue
+            own, each, _ = lifetime_returns("tabular_regrets", run)
+            rows.append(
+                [
+                    *(n, lookahead, f"{lengths[run]['iterations']}, {counted(lengths[run]['env_steps'])}"),
+                    f"{fixed(own['mean'], 1)} ± {fixed(own['mean_stderr'], 1)}",
+                    f"{fixed(each[0], 1)} to {fixed(each[-1], 1)}",
+                    *(beside if lookahead == "0" else [""] * len(beside)),
+                ]
+            )
+    heads = ["episodes", "lookahead", "iterations, steps a seed", "RL²", "seeds"]
+    return markdown([*heads, "mean + bonus", "BEB", "optimistic PSRL", "published RL²", "published SNAIL"], rows)
 
 
 def gridnavi() -> str:
@@ -571,6 +574,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "precision": precision,
     **{name.replace("_", "-"): functools.partial(reported, name) for name in ("cartpole", "model_errors")},
     "action-values": functools.partial(reported, "action_values"),
+    "maml-q-seeds": functools.partial(reported, "maml_q_seeds"),
+    "pendulum-settings": functools.partial(reported, "pendulum_settings"),
 }
 
 
