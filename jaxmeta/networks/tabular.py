@@ -1,5 +1,6 @@
 """A memory for each pair of an observation and an action, all with the same weights, where both are discrete."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, cast
 
@@ -147,7 +148,8 @@ def tabular_policy_for(
         change = seen.has_action * (features - memory.features[pair]) / (observations * actions)
         here, mdp = jnp.argmax(seen.obs), memory.mdp
         if plan is not None:
-            mdp = plan.learn(params["plan"], mdp, SeenStep(where, seen.reward, features, here, seen.episode_end))
+            step = SeenStep(where, seen.reward, features, here, seen.episode_end)
+            mdp = plan.learn(params["plan"], cast(RememberedMDP, mdp), step)
         memory = memory._replace(
             entries=jax.tree.map(put, memory.entries, carry),
             features=put(memory.features, features),
@@ -165,7 +167,7 @@ def tabular_policy_for(
         outputs = cast(Array, heads.apply(params["heads"], pairs, jnp.concatenate(shared, axis=-1)))
         logits, values = outputs[..., 0], outputs[..., 1]
         if plan is not None:
-            values_of = lambda mdp, summary, here: plan.values(params["plan"], mdp, summary, here)  # noqa: E731
+            values_of = functools.partial(plan.values, params["plan"])
             logits += (values_of if known.here.ndim == 0 else jax.vmap(values_of))(known.mdp, summary, known.here)
         # The critic's error is no reason to act otherwise.
         weights = jax.lax.stop_gradient(jax.nn.softmax(logits))
