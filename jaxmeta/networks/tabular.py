@@ -167,8 +167,8 @@ def tabular_policy_for(
         outputs = cast(Array, heads.apply(params["heads"], pairs, jnp.concatenate(shared, axis=-1)))
         logits, values = outputs[..., 0], outputs[..., 1]
         if plan is not None:
-            values_of = functools.partial(plan.values, params["plan"])
-            logits += (values_of if known.here.ndim == 0 else jax.vmap(values_of))(known.mdp, summary, known.here)
+            values_of, mdp = functools.partial(plan.values, params["plan"]), cast(RememberedMDP, known.mdp)
+            logits += (values_of if known.here.ndim == 0 else jax.vmap(values_of))(mdp, summary, known.here)
         # The critic's error is no reason to act otherwise.
         weights = jax.lax.stop_gradient(jax.nn.softmax(logits))
         return Categorical(logits), jnp.sum(weights * values, axis=-1)
