@@ -81,6 +81,9 @@ def test_a_task_with_other_settings_has_a_panel_of_its_own():
         "navigation, repeat 1",
         "navigation, repeat 2",
     ]
+    # The same task, seen otherwise.
+    seen = named(run("a"), run("b", scaled=True))
+    assert seen == ([("navigation", "maml, scaled False"), ("navigation", "maml, scaled True")], [])
     assert [panel for panel, _ in named(run("a"), run("b", observed=[0, 1]))[0]] == [
         "navigation, all observed",
         "navigation, observed 0 1",
