@@ -1,5 +1,6 @@
 """Figures of learners with a memory: regrets, which arms they pull, and what they believe. Each returns a figure."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,9 @@ def regrets(rows: list[dict[str, Any]]) -> Figure:
         ax.set_yticks(range(len(methods)), labels)
         ax.set_title(setting, fontsize=8 if len(setting) < 40 else 7)
         ax.set(ylim=(-0.6, len(methods) - 0.4))
-    figure.supxlabel(
-        "regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)", fontsize=9
-    )
+    what = "regret of a lifetime (± standard error over tasks, and over seeds of a run; dots are seeds)"
+    # A letter is 0.075 inches wide.
+    figure.supxlabel(textwrap.fill(what, int(figure.get_figwidth() / 0.075)), fontsize=9)
     if any(row.get("published") for row in rows):
         footnote(figure, PUBLISHED)
     return figure

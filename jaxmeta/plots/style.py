@@ -121,7 +121,7 @@ def footnote(figure: Figure, text: str) -> None:
     if name := figure.get_supxlabel():
         # What is placed by hand is not left room for.
         figure.supxlabel(name, y=below + 0.05 / figure.get_figheight(), fontsize=9)
-        below += 0.2 / figure.get_figheight()
+        below += (0.05 + 0.15 * len(name.splitlines())) / figure.get_figheight()
     layout = figure.get_layout_engine()
     assert isinstance(layout, ConstrainedLayoutEngine)
     layout.set(rect=(0.0, below, 1.0, 1.0 - below))

@@ -15,7 +15,7 @@ from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import read_csv
 
 OTHER_TASKS = ("observed", "repeat", "held_out")
-"""Settings that make other tasks of a family. Scaled observations do not: they hold as much, and returns are the same."""
+"""Settings that make other tasks of a family. Scaled observations do not: they hold as much, and returns stay."""
 NOT_COMPARED = ("family", "seed", "seeds", "method", *OTHER_TASKS)
 PROTOCOL = ("steps", "episodes", "rate_decay", "greedy_episodes")
 """Entries of a protocol that a method may have no use for; where two have one, they must agree to share a panel."""

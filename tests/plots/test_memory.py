@@ -70,3 +70,15 @@ def test_beliefs_are_drawn_over_the_cells_that_they_are_about(tmp_path, times):
     # The exact belief says what it begins with: here a single cell.
     assert figure.axes[len(times)].get_ylabel() == "exact, prior of\n1 cells"
     assert figure.axes[0].get_title() == f"episode {times[0] // 4 + 1}\nstep {times[0] % 4}"
+
+
+def test_what_the_axis_is_fits_into_a_figure_of_one_panel():
+    some = [row for row in rows() if row["n"] == 10]
+    figure = memory_plots.regrets([row | {"mean": 6.5, "published": {"snail": 6.75}} for row in some])
+    figure.canvas.draw()
+    (label,) = [text for text in figure.texts if text.get_text().startswith("regret of a lifetime")]
+    extent = label.get_window_extent()
+    assert extent.x0 >= 0
+    assert extent.x1 <= figure.bbox.width
+    below = [text for text in figure.texts if "Mishra et al. 2018" in text.get_text()]
+    assert below[0].get_window_extent().y1 <= extent.y0
