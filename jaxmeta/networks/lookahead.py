@@ -69,7 +69,7 @@ class Lookahead:
     """Q-values of the remembered MDP by ``depth`` backups, or as many as the episode has steps to go.
 
     A pair pays ``Σ_c w_c(summary) pays_c``: what it is worth to take may change over a lifetime, as that of exploring
-    does. Probabilities are ``(n(s, a, s') + α) / (n(s, a) + S α)`` with a learned α, 1 at first.
+    does. Probabilities are ``(n(s, a, s') + α) / (n(s, a) + S α)``, where α, 1 at first, is learned as its logarithm.
 
     Args:
       depth: backups, ≥ 1.
@@ -85,10 +85,10 @@ class Lookahead:
     def init(self, key: Key, features: Array) -> PyTree:
         """Parameters, from an example ``[H]`` of a pair's features and of the summary."""
         key_pays, key_weights = jax.random.split(key)
-        pays, none = self._pays.init(key_pays, features, jnp.zeros(()), jnp.zeros(())), jnp.zeros(())
+        pays = self._pays.init(key_pays, features, jnp.zeros(()), jnp.zeros(()))
         # All actions are about as likely at first.
-        small = jax.tree.map(lambda x: 0.1 * x, (pays, self._weights.init(key_weights, features)))
-        return {"rewards": small[0], "weights": small[1], "prior": none}
+        small = jax.tree.map(lambda x: 0.1 * x, {"rewards": pays, "weights": self._weights.init(key_weights, features)})
+        return {**small, "prior": jnp.zeros(())}
 
     def begin(self, params: PyTree, features: Array) -> RememberedMDP:
         """Nothing seen yet; ``features`` ``[S, A, H]``."""

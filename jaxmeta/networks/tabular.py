@@ -105,7 +105,7 @@ def tabular_policy_for(
       size: H ≥ 1, features that each cell gives; used where ``cell`` is a name.
       hidden: widths of the hidden layers of the function of each action.
       activation: the nonlinearity of those layers.
-      lookahead: steps that the policy plans ahead, ≥ 0, within an episode.
+      lookahead: steps that the policy plans ahead, ≥ 0; those of an episode at most.
     """
     check_least(0, lookahead=lookahead)
     if not isinstance(env, LifetimeEnv):
@@ -114,7 +114,7 @@ def tabular_policy_for(
     check_widths(hidden=hidden)
     cell = cell_for(cell, size, horizon)
     heads, norm = _Heads(tuple(hidden), activation_for(activation)), nn.LayerNorm()
-    plan = Lookahead(lookahead, env.horizon, hidden, activation) if lookahead else None
+    plan = Lookahead(min(lookahead, env.horizon), env.horizon, hidden, activation) if lookahead else None
     seen = jnp.zeros(3)
 
     def init_fn(key: Key) -> PyTree:

@@ -138,3 +138,15 @@ def test_environments_of_another_kind_are_one_line(tasks, message):
 def test_a_negative_lookahead_is_one_line(lifetimes):
     with pytest.raises(ValueError, match=r"^lookahead: got -1; must be at least 0$"):
         jaxmeta.networks.tabular_policy_for(lifetimes.env, horizon=lifetimes.horizon, lookahead=-1)
+
+
+def test_nothing_is_planned_beyond_an_episode(lifetimes):
+    policies = [
+        jaxmeta.networks.tabular_policy_for(lifetimes.env, horizon=lifetimes.horizon, lookahead=lookahead)
+        for lookahead in (STEPS, 10**9)
+    ]
+    obs = observed(*WALK)
+    logits = [
+        policy.sequence(p := policy.init(jax.random.key(0)), policy.begin(p), obs)[0].logits for policy in policies
+    ]
+    np.testing.assert_array_equal(*logits)
