@@ -136,29 +136,6 @@ def tabular_policy_for(
         mdp = () if plan is None else plan.begin(params["plan"], features)
         return TabularMemory(cell.start(), entries, features, params["first"], jnp.zeros((), jnp.int32), mdp)
 
-    def visit(
-        params: PyTree, memory: TabularMemory, seen: LifetimeObservation, x: Array
-    ) -> tuple[TabularMemory, Known]:
-        """The memory with the last step in its pair's entry, and what of it the next action is chosen by."""
-        pair = (memory.before, seen.action)
-        carry, features = cell.step(params["entry"], jax.tree.map(lambda table: table[pair], memory.entries), x)
-        # Before the first action there is no step: an index that is out of range is dropped.
-        where = (memory.before, jnp.where(seen.has_action > 0, seen.action, actions))
-        put = lambda table, new: table.at[where].set(new, mode="drop")  # noqa: E731
-        change = seen.has_action * (features - memory.features[pair]) / (observations * actions)
-        here, mdp = jnp.argmax(seen.obs), memory.mdp
-        if plan is not None:
-            step = SeenStep(where, seen.reward, features, here, seen.episode_end)
-            mdp = plan.learn(params["plan"], cast(RememberedMDP, mdp), step)
-        memory = memory._replace(
-            entries=jax.tree.map(put, memory.entries, carry),
-            features=put(memory.features, features),
-            mean=memory.mean + change,
-            before=here.astype(jnp.int32),
-            mdp=mdp,
-        )
-        return memory, Known(memory.features[here], memory.mean, here, mdp)
-
     def judge(params: PyTree, known: Known, summary: Array) -> tuple[Categorical, Array]:
         """Of one step, or with an axis of steps before all of ``known`` and ``summary``."""
         normalised = lambda name, x: cast(Array, norm.apply(params["norms"][name], x))  # noqa: E731
@@ -180,16 +157,45 @@ def tabular_policy_for(
     def step_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
         seen, x = read(obs)
         carry, summary = cell.step(params["summary"], memory.summary, x)
-        memory, known = visit(params, memory, seen, x)
+        memory, known = _visited(cell, plan, params, memory, (seen, x))
         return *judge(params, known, summary), memory._replace(summary=carry)
 
     def sequence_fn(params: PyTree, memory: TabularMemory, obs: Array) -> tuple[Categorical, Array, TabularMemory]:
         seen, xs = read(obs)
         carry, summary = cell.sequence(params["summary"], memory.summary, xs)
-        memory, known = jax.lax.scan(lambda memory, step: visit(params, memory, *step), memory, (seen, xs))
+        memory, known = jax.lax.scan(functools.partial(_visited, cell, plan, params), memory, (seen, xs))
         return *judge(params, known, summary), memory._replace(summary=carry)
 
     return RecurrentPolicy(init_fn, begin_fn, step_fn, sequence_fn)
+
+
+def _visited(
+    cell: Cell, plan: Lookahead | None, params: PyTree, memory: TabularMemory, step: tuple[LifetimeObservation, Array]
+) -> tuple[TabularMemory, Known]:
+    """The memory with the last step in its pair's entry, and what of it the next action is chosen by.
+
+    A step is the observation that tells of it, and the input of the pair's cell.
+    """
+    seen, x = step
+    observations, actions = memory.features.shape[:2]
+    pair = (memory.before, seen.action)
+    carry, features = cell.step(params["entry"], jax.tree.map(lambda table: table[pair], memory.entries), x)
+    # Before the first action there is no step: an index that is out of range is dropped.
+    where = (memory.before, jnp.where(seen.has_action > 0, seen.action, actions))
+    put = lambda table, new: table.at[where].set(new, mode="drop")  # noqa: E731
+    change = seen.has_action * (features - memory.features[pair]) / (observations * actions)
+    here, mdp = jnp.argmax(seen.obs), memory.mdp
+    if plan is not None:
+        told = SeenStep(where, seen.reward, features, here, seen.episode_end)
+        mdp = plan.learn(params["plan"], cast(RememberedMDP, mdp), told)
+    memory = memory._replace(
+        entries=jax.tree.map(put, memory.entries, carry),
+        features=put(memory.features, features),
+        mean=memory.mean + change,
+        before=here.astype(jnp.int32),
+        mdp=mdp,
+    )
+    return memory, Known(memory.features[here], memory.mean, here, mdp)
 
 
 def _pairs(env: LifetimeEnv) -> tuple[int, int]:
