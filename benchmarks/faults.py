@@ -247,7 +247,7 @@ class Bench:
         from jaxmeta.runs.checkpoint import Checkpoints
 
         if not hasattr(self, "like"):
-            from jaxmeta.runs.directory import seed_states
+            from jaxmeta.runs.program import seed_states
             from jaxmeta.runs.run import read_config
 
             _, algorithm = read_config(self.whole).build()

@@ -42,7 +42,8 @@ def main() -> None:
     from matplotlib.figure import Figure
 
     import jaxmeta
-    from jaxmeta.runs import directory as runs, loop as train
+    from jaxmeta.runs import loop as train
+    from jaxmeta.runs.program import seed_states
 
     tasks = jaxmeta.tasks.make("navigation")
     policy = jaxmeta.networks.policy_for(tasks.env, initial_log_std=-0.7)
@@ -65,7 +66,7 @@ def main() -> None:
         algorithm = jaxmeta.maml(tasks, policy=policy, outer=outer, episodes=arguments.episodes)
         run = train.compiled_chunk(algorithm, tasks, meta_batch=arguments.meta_batch)
         for seed in range(arguments.seeds):
-            states = runs.seed_states(algorithm, [seed])
+            states = seed_states(algorithm, [seed])
             compiled = run.lower(states, jnp.int32(1)).compile()
             clock, seconds, returns = 0.0, [], []
             spent = lambda done: clock >= arguments.seconds  # noqa: E731, B023

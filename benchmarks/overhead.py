@@ -75,14 +75,16 @@ def first_report(folder: str, environment: dict[str, str]) -> float:
 def runs(arguments: Overhead) -> list[tuple[str, list[float]]]:
     """Seconds of a whole run after compilation: the steps alone, with logging, and with saving too."""
     import jaxmeta
-    from jaxmeta.runs import directory, loop
+    from jaxmeta.runs import loop
+    from jaxmeta.runs.program import prepared, seed_states
+    from jaxmeta.runs.training import train_run
 
     tasks, algorithm = (experiment := jaxmeta.experiment("maml", "navigation")).build()
     shape: dict[str, Any] = {"seeds": [0], "meta_batch": experiment.tree["meta_batch"]}
-    program = directory.prepared(algorithm, tasks, **shape)
+    program = prepared(algorithm, tasks, **shape)
 
     def steps_alone(folder: Path) -> float:
-        states = directory.seed_states(algorithm, [0])
+        states = seed_states(algorithm, [0])
         started = time.perf_counter()
         for _ in loop.train_in_chunks(program.compiled, states, arguments.iterations):
             pass
@@ -92,7 +94,7 @@ def runs(arguments: Overhead) -> list[tuple[str, list[float]]]:
         begun: list[float] = []
         limits: dict[str, Any] = {"iterations": arguments.iterations, "checkpoint_every": every}
         say = lambda line: begun.append(time.perf_counter())  # noqa: E731
-        directory.train_run(folder, algorithm, tasks, **shape, **limits, announce=say, program=program)
+        train_run(folder, algorithm, tasks, **shape, **limits, announce=say, program=program)
         return time.perf_counter() - begun[0]
 
     cases = {

@@ -29,9 +29,9 @@ def main(names: tyro.conf.Positional[tuple[str, ...]] = (), *, out: Path | None 
     for name in names:
         registry.check("name", name, [*known, "all"])
     from jaxmeta.commands import train
+    from jaxmeta.runs.directory import CARD
     from jaxmeta.runs.logging import write_text
     from jaxmeta.runs.run import CONFIG, load
-    from jaxmeta.runs.start import CARD
     from jaxmeta.studies.cards import card
 
     folder = home() if out is None else out

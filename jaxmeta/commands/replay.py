@@ -19,8 +19,8 @@ def main(run: tyro.conf.Positional[Path], *, checkpoint: int | None = None, debu
     """
     import json
 
+    from jaxmeta.runs.directory import FAILED
     from jaxmeta.runs.run import load, read_config
-    from jaxmeta.runs.start import FAILED
 
     read_config(run)
     file = run / FAILED

@@ -175,8 +175,8 @@ class Reproduction:
 
     def finish(self) -> bool:
         """Compare the numbers and write ``result.json``; whether all are as they should be."""
-        from jaxmeta.runs.directory import describe
         from jaxmeta.runs.logging import write_json
+        from jaxmeta.runs.machine import describe
         from jaxmeta.studies import reproduction
 
         bands = reproduction.found(self.recipe, self.folder)

@@ -80,9 +80,10 @@ def parse(argv: list[str], usage: str = USAGE) -> Parsed:
 
     joined = joined_by(names.rest)
     from jaxmeta.commands import settings
+    from jaxmeta.runs.directory import check_directory
     from jaxmeta.runs.evaluation import Evaluation, check_evaluation
     from jaxmeta.runs.run import read_config, read_evaluation
-    from jaxmeta.runs.start import Saving, check_directory, check_saving
+    from jaxmeta.runs.start import Saving, check_saving
 
     if resume:
         for flag, value in (("--preset", names.preset), ("--config", names.config), ("METHOD", names.method)):

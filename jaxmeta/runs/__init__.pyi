@@ -1,6 +1,5 @@
 # The public names, and where each is; read by ``__init__.py`` and by type checkers.
 
-from .directory import seed_states as seed_states
 from .evaluate import (
     adaptation_returns as adaptation_returns,
     adapted_expert_use as adapted_expert_use,
@@ -14,6 +13,7 @@ from .loop import (
     meta_train as meta_train,
     sample_tasks as sample_tasks,
 )
+from .program import seed_states as seed_states
 from .run import Run as Run, load as load
 from .statistics import (
     bootstrap_interval as bootstrap_interval,

@@ -1,394 +1,221 @@
-"""A run's directory: what is written there, in which order, and how a run is taken up again."""
+"""A run's directory: found, made or emptied, never one that holds something else, and held by one process."""
 
 import contextlib
-import importlib.metadata
+import json
 import os
-import platform
-import re
-import signal
-import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+import shutil
+import typing
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax.sharding import Mesh
+from jaxmeta.runs.evaluation import Format
+from jaxmeta.runs.experiment import Experiment
+from jaxmeta.runs.logging import without_link
+from jaxmeta.runs.run import CONFIG, read_config
+from jaxmeta.runs.trackers import EVALUATION
 
-import jaxmeta
-from jaxmeta.checks import check_least
-from jaxmeta.over_tasks import target_platform
-from jaxmeta.runs import hosts
-from jaxmeta.runs.checkpoint import Checkpoints
-from jaxmeta.runs.logging import CsvLog, columns, tidy_rows
-from jaxmeta.runs.loop import (
-    Chunk,
-    TrainState,
-    compiled_chunk,
-    default_seed_chunk,
-    init_state,
-    mesh_for,
-    state_shardings,
-    train_in_chunks,
-)
-from jaxmeta.runs.memory import Needs, check_memory, fitting_chunk, in_bytes, memory_of_each, needs
-from jaxmeta.runs.trackers import Tracker
-from jaxmeta.types import MetaAlgorithm, TaskDistribution
+FAILED = "not_finite.json"
 
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What ends training with its state saved."""
-COMPILER_OPTIONS = {"gpu": {"xla_gpu_enable_while_loop_double_buffering": True}}
-"""By platform. On a GPU the host starts each kernel of a loop; two turns at a time are up to 2.6 times as fast."""
+DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax", "chex", "orbax-checkpoint", "numpy")
-ENGINES = ("mujoco", "mujoco-mjx")
-"""Packages whose version tells results of some families apart, where they are installed."""
+CARD = "card.md"
+
+PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
+
+TEMPORARY = tuple(f"{name}.tmp" for name in DATA if "." in name)
+
+FIGURES = tuple(f"{name}.{ending}" for name in PICTURES for ending in typing.get_args(Format))
+
+OURS = (*DATA, *TEMPORARY, CARD, *FIGURES, "trajectories.gif")
+"""What we write into a run's directory, and delete when it is overwritten."""
+
+ASIDE = ".overwritten"
+"""Where a run that is overwritten stays until the new one has a checkpoint."""
 
 
-class RunError(RuntimeError):
-    """A run that cannot be started, read or gone on with; the message is one line that says what to do."""
+class StartError(RuntimeError):
+    """A run that cannot be started here; the message is one line that says what to do."""
 
 
-class Progress(NamedTuple):
-    """What a progress display is told after each chunk; returns are means over seeds of the chunk's last iteration.
-
-    ``over_limit`` is the share of tasks over their limit of costs after adaptation, if there is one.
-    """
-
-    iteration: int
-    iterations: int
-    seconds: float
-    steps_per_second: float
-    seconds_left: float
-    return_pre: float
-    return_post: float
-    skipped: int
-    over_limit: float | None = None
-
-
-class Outcome(NamedTuple):
-    """How training ended: after which iteration, by which signal if by any, and the last state, leaves ``[S, ...]``.
-
-    ``skipped`` are the updates that were not finite and therefore left out, since this process began; ``ruined`` the
-    seeds that had too many of them in a row, which ended training.
-    """
-
-    state: TrainState
-    iteration: int
-    signal: int | None
-    skipped: int
-    ruined: list[int]
-
-
-def describe() -> dict[str, Any]:
-    """What a run was made with and ran on: versions, device, revision."""
-    device = jax.devices()[0]
-    return {
-        "versions": versions(),
-        "device": {"platform": device.platform, "kind": device.device_kind, "count": jax.device_count()},
-        "processes": jax.process_count(),
-        # Sums are split over the cores that a process may use: their order, and the last bits, depend on how many.
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "deterministic_ops": _deterministic_ops(),
-        "git_revision": _git_revision(),
-    }
-
-
-def versions() -> dict[str, str | None]:
-    """Of Python, of this package, of those that it is built on, and of the engines that are there."""
-    ours = {"python": platform.python_version(), "jaxmeta": jaxmeta.__version__}
-    engines = {name: version for name in ENGINES if (version := _version(name)) is not None}
-    return ours | {name: _version(name) for name in PACKAGES} | engines
-
-
-def _deterministic_ops() -> bool:
-    """Whether XLA is told to take no operation whose bits differ from one run to the next."""
-    told = re.findall(r"--xla_gpu_deterministic_ops(?:=(\w+))?", os.environ.get("XLA_FLAGS", ""))
-    return bool(told) and told[-1].lower() in ("", "1", "true")
-
-
-def _version(package: str) -> str | None:
-    """A package's version; ``None`` where it runs from a folder that was never installed."""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def seed_states(algorithm: MetaAlgorithm, seeds: list[int], mesh: Mesh | None = None) -> TrainState:
-    """States before the first iteration, one for each seed, leaves ``[S, ...]``, where they lie on a mesh."""
-    init = jax.vmap(lambda seed: init_state(jax.random.key(seed), algorithm))
-    return jax.jit(init, out_shardings=mesh and state_shardings(algorithm, mesh))(np.asarray(seeds))
-
-
-class Program(NamedTuple):
-    """The program of ``train_run``, compiled, before it runs.
-
-    Attributes:
-      compiled: from ``compiled_chunk``.
-      seed_chunk: seeds that step side by side.
-      devices: that seeds and the tasks of a meta-batch are shared out over.
-      needs: bytes that it takes on each of them.
-      memory: bytes that each of them has; ``None`` where nobody says.
-      seconds: that tracing and compiling took.
-    """
-
-    compiled: jax.stages.Compiled
-    seed_chunk: int
-    devices: int
-    needs: Needs
-    memory: int | None
-    seconds: float
-
-    @property
-    def fits(self) -> bool:
-        """Whether there is as much memory as it takes, as far as anybody knows."""
-        return self.memory is None or self.needs.total <= self.memory
-
-
-def traced(
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    seeds: list[int],
-    meta_batch: int,
-    devices: int | None = None,
-    seed_chunk: int | None = None,
-) -> Any:
-    """The program of ``train_run``, traced: what no program can be made of fails here, and nothing is written yet."""
-    states = jax.eval_shape(lambda: seed_states(algorithm, seeds))
-    sizes = {"meta_batch": meta_batch, "mesh": mesh_for(meta_batch, devices, len(seeds)), "seed_chunk": seed_chunk}
-    return compiled_chunk(algorithm, tasks, **sizes).trace(states, jnp.int32(1))
-
-
-def prepared(
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    seeds: list[int],
-    meta_batch: int,
-    devices: int | None = None,
-    seed_chunk: int | None = None,
-    announce: Callable[[str], None] = lambda line: None,
-    check: Callable[[Any], None] = check_memory,
-) -> Program:
-    """The program of ``train_run``, compiled: nothing is run, and nothing is written.
-
-    Where all seeds side by side, as an accelerator has them by default, take more memory than there is, fewer of them
-    are tried, twice at most. What is not described here is as of ``Saving``.
-
-    Args:
-      announce: called with a line where another ``seed_chunk`` than the default is taken.
-      check: refuses what was traced before it is compiled.
+def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a directory that holds something else than what is to be done with it.
 
     Raises:
-      ValueError: an array that is larger than all memory there is, or a program that cannot be traced.
+      StartError: one line that says what to do.
     """
-    started, chunk = time.perf_counter(), min(len(seeds), seed_chunk or default_seed_chunk(len(seeds)))
-    mesh, options = mesh_for(meta_batch, devices, len(seeds)), COMPILER_OPTIONS.get(target_platform())
-    count = 1 if mesh is None else mesh.size
-    # By it chunks are chosen, which must be the same in all processes.
-    memory = hosts.least_memory(memory_of_each(count))
-
-    def with_chunk(chunk: int) -> Program:
-        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": chunk}
-        program = traced(algorithm, tasks, **shape)
-        if seed_chunk is not None or chunk == 1:
-            check(program.jaxpr)
-        compiled = program.lower().compile(compiler_options=options)
-        return Program(compiled, chunk, count, needs(compiled), memory, time.perf_counter() - started)
-
-    program = with_chunk(chunk)
-    for _ in range(2):
-        if seed_chunk is not None or program.fits or program.seed_chunk == 1:
-            break
-        smaller = fitting_chunk(program.needs, memory, program.seed_chunk, len(seeds))
-        takes = f"{program.seed_chunk} seeds at a time would take {in_bytes(program.needs.total)}"
-        announce(f"{takes}, and there are {in_bytes(memory or 0)}: {smaller} at a time")
-        program = with_chunk(smaller)
-    return program
-
-
-def train_run(
-    directory: Path,
-    algorithm: MetaAlgorithm,
-    tasks: TaskDistribution,
-    *,
-    seeds: list[int],
-    meta_batch: int,
-    iterations: int,
-    checkpoint_every: int = 50,
-    keep: int = 3,
-    max_skipped: int = 20,
-    devices: int | None = None,
-    seed_chunk: int | None = None,
-    resume: bool = False,
-    trackers: Callable[[dict[int, int]], list[Tracker]] = lambda steps: [],
-    identity: str | None = None,
-    begun: Callable[[int], None] = lambda iteration: None,
-    report: Callable[[Progress], None] = lambda progress: None,
-    announce: Callable[[str], None] = lambda line: None,
-    program: Program | None = None,
-) -> Outcome:
-    """Train every seed up to meta-iteration ``iterations``, resumed or not; log and checkpoint into ``directory``.
-
-    SIGINT, SIGTERM and SIGHUP end training after the chunk in progress (about a second) with a checkpoint; where
-    several processes train together, a signal to any of them ends it in all, and the first alone logs. The last state
-    is always saved, unless updates that are not finite ended training. What is not described here is as of
-    ``Saving`` and ``start``.
-
-    Args:
-      seeds: names and keys of the seeds.
-      trackers: makes what is told of each row too, from the environment steps that each seed has done.
-      identity: of the run, the same when it is resumed.
-      begun: called with the iterations that are done, once all is restored and compiled, before anything is written.
-      program: from ``prepared``, of the same algorithm, tasks, seeds, meta-batch and devices, if it was made before.
-    """
-    check_least(1, checkpoint_every=checkpoint_every)
-    mesh, metrics = mesh_for(meta_batch, devices, len(seeds)), directory / "metrics.csv"
-    states = seed_states(algorithm, seeds, mesh)
-    tally = Tally(seeds)
-    ours = {"run": identity, "seeds": seeds}
-    # What fails because others died is known as such where the checkpoints, which would wait for them, are left.
-    with (
-        Checkpoints(directory / "checkpoints", keep, ours) as checkpoints,
-        hosts.while_all_live(),
-        stop_signals() as came,
-    ):
-        resume = resume and bool(checkpoints.steps())
-        if resume:
-            states, meta = checkpoints.restore(states)
-            tally.steps, tally.seconds = np.array(meta["env_steps"], np.int64), float(meta["seconds"])
-        tally.done = int(hosts.whole(states.iteration)[0])
-        saved = tally.done if resume else None
-        shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": seed_chunk}
-        program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program
-        compiled = program.compiled
-        announce(f"compiled in {program.seconds:.1f} s")
-        logs: list[Tracker] = []
-        if hosts.first():
-            logs = [CsvLog(metrics, columns(compiled.out_info[1]), seeds, tally.done)]
-            logs += trackers(dict(zip(seeds, tally.steps.tolist(), strict=True)))
-            begun(tally.done)
-        last = states
-
-        def stop(done: int) -> int:
-            came.extend(filter(None, [hosts.preempted(done)]))
-            return max([0, len(tally.ruined(max_skipped)), *came])
-
-        chunks = train_in_chunks(compiled, states, iterations, boundary=checkpoint_every, stop=stop)
-
-        def save(state: TrainState) -> None:
-            for log in logs:
-                log.sync()
-            meta = {"iteration": tally.done, "env_steps": tally.steps.tolist(), "seconds": tally.seconds}
-            checkpoints.save(tally.done, state, meta)
-
-        try:
-            for chunk in chunks:
-                # The device has the next chunk already. A save that is complete before the next one begins costs a kill
-                # one interval at most.
-                checkpoints.wait()
-                rows = tally.take(chunk)
-                for log in logs:
-                    log.write(rows)
-                if logs and not metrics.exists():
-                    raise RunError(f"{directory}: metrics.csv was removed while the run wrote to it; it ends here")
-                if chunk.state is not None:
-                    last = chunk.state
-                    # Of a row of updates without effect, the state before them is the one to keep.
-                    if not max_skipped or 2 * np.max(tally.in_a_row) < max_skipped:
-                        saved = tally.done
-                        save(last)
-                report(tally.progress(chunk, iterations))
-            if saved is None and not tally.ruined(max_skipped):
-                # Stopped before the first chunk: the initial state makes the directory one that can be resumed.
-                save(last)
-        finally:
-            for log in logs:
-                log.close()
-        signalled = hosts.largest(next(iter(came), 0))[0] or None
-        return Outcome(last, tally.done, signalled, tally.skipped, tally.ruined(max_skipped))
+    for path in (directory / name for name in (ASIDE, "checkpoints", "tensorboard") if resume or overwrite):
+        link = path if path.is_symlink() else next((one for one in path.glob("*") if one.is_symlink()), None)
+        # What we delete is deleted by name, a link among it: only what we would write into must be no link.
+        if link is not None and (resume or path.name == ASIDE):
+            raise StartError(
+                f"{link}: is a link, and nothing is written through one; put in its place what it leads to"
+            )
+    if resume:
+        stored = read_config(directory)
+        differing = differences(stored.config(), experiment.config())
+        differing.pop("iterations", None)
+        if differing:
+            listed = ", ".join(f"{name} ({there} there, {here} here)" for name, (there, here) in differing.items())
+            raise StartError(f"{directory}: the run was made with other settings: {listed}")
+        saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
+        asked = experiment.tree["iterations"]
+        if saved and max(saved) > asked:
+            raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {asked}")
+        return
+    if directory.exists() and not directory.is_dir():
+        raise StartError(f"{directory}: is a file; name a directory")
+    # What a kill left before there was a run counts for nothing; a run that was being overwritten is put back.
+    left = {*OURS, ASIDE} if (directory / ASIDE).exists() and not (directory / CONFIG).exists() else TEMPORARY
+    if directory.exists() and any(path.name not in left for path in directory.iterdir()):
+        if overwrite and (directory.is_symlink() or Path.cwd().is_relative_to(directory.resolve())):
+            raise StartError(f"{directory}: is a link, or the folder that you are in; only a run's own is overwritten")
+        if not _is_run(directory):
+            raise StartError(f"{directory}: is not empty and holds no run; choose another directory")
+        if not overwrite:
+            raise StartError(f"{directory}: already holds a run; resume it, overwrite it, or choose another directory")
 
 
-class Tally:
-    """What the seeds of a run have done so far.
-
-    Attributes:
-      done: meta-iterations.
-      steps: environment steps of each seed, adaptation included, ``[S]``.
-      seconds: of training, without compilation.
-      skipped: updates that were not finite, since the run was begun or gone on with.
-      in_a_row: how many of the last updates of each seed were such, ``[S]``.
-    """
-
-    def __init__(self, seeds: list[int]):
-        self.seeds, self.done, self.seconds, self.skipped, self.rate = seeds, 0, 0.0, 0, 0.0
-        self.steps, self.in_a_row = np.zeros(len(seeds), np.int64), np.zeros(len(seeds), np.int64)
-
-    def take(self, chunk: Chunk) -> list[dict[str, float]]:
-        """Count a chunk; its rows."""
-        count = chunk.info["skipped"].shape[0]
-        totals = self.steps + np.cumsum(chunk.info["env_steps"].astype(np.int64), axis=0)
-        times = self.seconds + chunk.seconds * np.arange(1, count + 1) / count
-        self.rate = float(np.sum(totals[-1] - self.steps)) / max(chunk.seconds, 1e-9)
-        self.steps, self.seconds, self.done = totals[-1], float(times[-1]), chunk.first + count
-        for now in chunk.info["skipped"]:
-            self.skipped += int(np.sum(now))
-            self.in_a_row = np.where(now > 0, self.in_a_row + 1, 0)
-        return tidy_rows(chunk.first, chunk.info, self.seeds, totals, times)
-
-    def ruined(self, max_skipped: int) -> list[int]:
-        """Seeds that left out so many updates in a row; none where it is 0."""
-        return [seed for seed, row in zip(self.seeds, self.in_a_row, strict=True) if 0 < max_skipped <= row]
-
-    def progress(self, chunk: Chunk, iterations: int) -> Progress:
-        """What is said after the chunk that was counted last, of so many iterations in all."""
-        before, after = (float(np.mean(chunk.info[name][-1])) for name in ("return_pre", "return_post"))
-        left = (iterations - self.done) * self.seconds / self.done
-        over = chunk.info.get("over_limit_post")
-        share = None if over is None else float(np.mean(over[-1]))
-        return Progress(self.done, iterations, self.seconds, self.rate, left, before, after, self.skipped, share)
+def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Settings that two trees have different values of, by their full path."""
+    # As they read in JSON: a tuple is a list.
+    first, second = (json.loads(json.dumps(tree)) for tree in (first, second))
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in [*first, *(name for name in second if name not in first)]:
+        full = f"{path}.{name}" if path else name
+        there, here = first.get(name), second.get(name)
+        if isinstance(there, dict) and isinstance(here, dict):
+            found |= differences(there, here, full)
+        elif there != here:
+            found[full] = (there, here)
+    return found
 
 
 @contextlib.contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Inside the ``with`` block the first of ``SIGNALS`` is put on the list; a second one does what it did before."""
-    came: list[int] = []
+def entering(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
+    """Inside the ``with`` block the directory is there and this process's own, what is to be overwritten put aside.
 
-    def handle(number: int, frame: Any) -> None:
-        handler = previous[number]
-        if came and callable(handler):
-            handler(number, frame)
-        elif came:
-            raise KeyboardInterrupt
-        came.append(number)
-
-    # Python allows handlers in the main thread only; elsewhere (a notebook's worker) the caller's own stay. So does a
-    # signal that is ignored, as SIGHUP is under nohup.
-    main = threading.current_thread() is threading.main_thread()
-    heard = [number for number in SIGNALS if main and signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, handle) for number in heard}
+    Raises:
+      StartError: a directory that cannot be used.
+    """
     try:
-        yield came
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
+    with held(directory):
+        if not (directory / CONFIG).exists():
+            # A run was being overwritten when the process was killed.
+            _move(directory / ASIDE, directory)
+        # Another process may have written there while this one was building.
+        check_directory(experiment, directory, overwrite=overwrite, resume=resume)
+        with put_aside(directory, overwrite=overwrite and not resume):
+            yield
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Inside the ``with`` block no other process trains in the directory; the lock ends with the process at last."""
+    try:
+        import fcntl
+    except ImportError:  # Not a POSIX system: nobody is kept out.
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError(
+                f"{directory}: another process trains in it; choose another one, or train together (--distributed)"
+            ) from error
+        except OSError:
+            pass  # A file system without locks: nobody is kept out.
+        yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        os.close(descriptor)
 
 
-def _git_revision() -> str | None:
+@contextlib.contextmanager
+def put_aside(directory: Path, *, overwrite: bool) -> Iterator[None]:
+    """Inside the ``with`` block the run that was there stands aside; after it, it is removed.
+
+    It is put back if the new one ends without any checkpoint.
+    """
+    aside = directory / ASIDE
+    if overwrite and not ((aside / CONFIG).exists() and not _has_checkpoints(directory)):
+        aside.mkdir(exist_ok=True)
+        clear(aside)
+        _move(directory, aside)
+    elif overwrite:
+        # A run that was killed before its first checkpoint: what it was to replace still stands aside.
+        clear(directory)
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()
+        yield
+    except BaseException:
+        if overwrite and not _has_checkpoints(directory):
+            failed = directory / FAILED
+            why = failed.read_bytes() if failed.is_file() else None
+            clear(directory)
+            _move(aside, directory)
+            if why is not None:
+                without_link(failed).write_bytes(why)
+        raise
+    finally:
+        if aside.is_dir():
+            clear(aside)
+            with contextlib.suppress(OSError):
+                aside.rmdir()
+
+
+def clear(directory: Path) -> None:
+    """Delete what we wrote into a run's directory, by name and never through a link; the rest stays."""
+    for path in _ours(directory):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    _remove_empty(directory)
+
+
+def _is_run(directory: Path) -> bool:
+    """Whether a directory's ``config.json`` is one that we wrote, in this version or an older one."""
+    try:
+        stored = json.loads((directory / CONFIG).read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(stored, dict) and "versions" in stored and ("experiment" in stored or "arguments" in stored)
+
+
+def _has_checkpoints(directory: Path) -> bool:
+    return any(path.name.isdigit() for path in (directory / "checkpoints").glob("*"))
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move what is ours; the configuration first or last, since a directory with one is a run."""
+    for path in sorted(_ours(source), key=lambda path: (path.name == CONFIG) == (target.name != ASIDE)):
+        there = target / path.relative_to(source)
+        there.parent.mkdir(exist_ok=True)
+        path.replace(there)
+    _remove_empty(source)
+
+
+def _ours(directory: Path) -> list[Path]:
+    """What we wrote: files by name; of folders the checkpoints, by their numbers, and the seeds' event files."""
+    found = []
+    for path in (directory / name for name in OURS):
+        if path.is_dir() and not path.is_symlink():
+            found += [one for one in path.iterdir() if _is_ours(one.name)]
+        elif path.is_symlink() or path.exists():
+            found.append(path)
+    return found
+
+
+def _is_ours(name: str) -> bool:
+    return name.partition(".")[0].isdigit() or name.startswith("seed_") or name == EVALUATION
+
+
+def _remove_empty(directory: Path) -> None:
+    for path in (directory / name for name in OURS):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                path.rmdir()

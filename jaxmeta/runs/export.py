@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxmeta.data import absorbs, adapt_on, needs_costs, recorded
-from jaxmeta.runs.directory import RunError, versions
 from jaxmeta.runs.logging import write_json, write_text
-from jaxmeta.runs.run import Run
+from jaxmeta.runs.machine import versions
+from jaxmeta.runs.run import Run, RunError
 from jaxmeta.tasks import LifetimeEnv
 from jaxmeta.types import Array, PyTree, TaskDistribution
 

@@ -8,10 +8,10 @@ import jax
 from jax.extend.core import jaxprs_in_params
 
 from jaxmeta.over_tasks import target_platform
-from jaxmeta.runs.directory import Program, prepared
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.loop import sample_tasks
 from jaxmeta.runs.memory import fitting_chunk
+from jaxmeta.runs.program import Program, prepared
 from jaxmeta.types import MetaAlgorithm, TaskDistribution
 
 SETTINGS = (

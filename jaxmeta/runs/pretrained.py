@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxmeta import registry
-from jaxmeta.runs.directory import RunError
-from jaxmeta.runs.run import CONFIG, Run, load
+from jaxmeta.runs.run import CONFIG, Run, RunError, load
 
 HOME = "JAXMETA_PRETRAINED"
 """The environment variable that names the folder in which they lie."""

@@ -14,7 +14,6 @@ from jaxmeta import parts
 from jaxmeta.data import absorbs, adapt_on, check_recorded
 from jaxmeta.registry import RegistryError
 from jaxmeta.runs.checkpoint import Checkpoints
-from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import Evaluation, evaluate
 from jaxmeta.runs.experiment import Experiment, from_config
 from jaxmeta.runs.logging import write_json
@@ -22,6 +21,10 @@ from jaxmeta.types import Array, Key, Lifetime, MetaAlgorithm, Phi, Task, TaskDi
 
 CONFIG = "config.json"
 FORMAT = 3
+
+
+class RunError(RuntimeError):
+    """A run that cannot be started, read or gone on with; the message is one line that says what to do."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,39 +1,28 @@
-"""Training of an experiment into a directory: made or found, never one that holds something else."""
+"""Training of an experiment into a directory."""
 
 import contextlib
 import dataclasses
 import functools
 import json
-import os
-import shutil
 import signal
-import typing
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jaxmeta.checks import check_least
-from jaxmeta.runs import directory as runs, hosts
+from jaxmeta.runs import hosts, machine
 from jaxmeta.runs.diagnosis import diagnosed, in_words
-from jaxmeta.runs.directory import RunError
-from jaxmeta.runs.evaluation import Evaluation, Format
+from jaxmeta.runs.directory import FAILED, StartError, check_directory, entering
+from jaxmeta.runs.evaluation import Evaluation
 from jaxmeta.runs.experiment import Experiment
-from jaxmeta.runs.logging import without_link, write_json
+from jaxmeta.runs.logging import write_json
+from jaxmeta.runs.loop import mesh_for
 from jaxmeta.runs.memory import LESS, in_bytes
-from jaxmeta.runs.run import CONFIG, FORMAT, Run, load, read_config, read_evaluation
-from jaxmeta.runs.trackers import EVALUATION, FOLDER, TensorBoardLog, Tracker, WandbLog, summary_writer, wandb_package
-
-FAILED = "not_finite.json"
-DATA = (CONFIG, "metrics.csv", "checkpoints", "tensorboard", "evaluation.json", "model_errors.json", FAILED)
-CARD = "card.md"
-PICTURES = ("adaptation_curve", "arm_pulls", "beliefs", "experts", "learning_curve", "trajectories")
-TEMPORARY = tuple(f"{name}.tmp" for name in DATA if "." in name)
-FIGURES = tuple(f"{name}.{ending}" for name in PICTURES for ending in typing.get_args(Format))
-OURS = (*DATA, *TEMPORARY, CARD, *FIGURES, "trajectories.gif")
-"""What we write into a run's directory, and delete when it is overwritten."""
-ASIDE = ".overwritten"
-"""Where a run that is overwritten stays until the new one has a checkpoint."""
+from jaxmeta.runs.program import Program, prepared
+from jaxmeta.runs.run import CONFIG, FORMAT, Run, RunError, load, read_evaluation
+from jaxmeta.runs.trackers import FOLDER, TensorBoardLog, Tracker, WandbLog, summary_writer, wandb_package
+from jaxmeta.runs.training import Progress, train_run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +43,6 @@ class Saving:
     """Devices that seeds, and the tasks of a meta-batch, are shared out over; by default as many as can be."""
     seed_chunk: int | None = None
     """Seeds that step side by side, at most; by default 1 on a CPU, and elsewhere all of them, or as many as fit."""
-
-
-class StartError(RuntimeError):
-    """A run that cannot be started here; the message is one line that says what to do."""
 
 
 class Stopped(RuntimeError):
@@ -81,7 +66,7 @@ def start(
     evaluation: Evaluation | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    report: Callable[[Any], None] = lambda progress: None,
+    report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Train, log and save into ``directory``.
@@ -111,7 +96,7 @@ def start(
     check_directory(experiment, directory, overwrite=overwrite, resume=resume)
     if evaluation is None:
         evaluation = read_evaluation(directory) if resume else Evaluation()
-    settings = {"experiment": experiment.config(), "saving": dataclasses.asdict(saving), "versions": runs.versions()}
+    settings = {"experiment": experiment.config(), "saving": dataclasses.asdict(saving), "versions": machine.versions()}
     hosts.check_agreed(**settings, directory=str(directory), resume=resume, overwrite=overwrite)
     tasks, algorithm = experiment.build()
     seeds, meta_batch = experiment.seeds, experiment.tree["meta_batch"]
@@ -120,7 +105,7 @@ def start(
     # Some faults, such as minibatches that do not divide a meta-batch, show when the program is traced.
     with experiment.located(), hosts.while_all_live():
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": saving.devices, "seed_chunk": saving.seed_chunk}
-        program = runs.prepared(algorithm, tasks, **shape, announce=announce)
+        program = prepared(algorithm, tasks, **shape, announce=announce)
     check_fits(program)
     with contextlib.ExitStack() as until_the_end:
 
@@ -133,10 +118,10 @@ def start(
         if experiment.preset:
             announce(f"preset: {experiment.preset}")
         announce(f"{experiment.title}: {experiment.tree['iterations']} meta-iterations, seeds {seeds}, in {directory}")
-        here = {**runs.describe(), "devices": program.devices, "seed_chunk": program.seed_chunk}
+        here = {**machine.describe(), "devices": program.devices, "seed_chunk": program.seed_chunk}
         if program.devices > 1:
-            announce(shared_out(here, runs.mesh_for(meta_batch, saving.devices, len(seeds)), len(seeds), meta_batch))
-        for line in changed(before["history"], here):
+            announce(shared_out(here, mesh_for(meta_batch, saving.devices, len(seeds)), len(seeds), meta_batch))
+        for line in machine.changed(before["history"], here):
             announce(f"warning: {line}")
 
         def begun(iteration: int) -> None:
@@ -149,7 +134,7 @@ def start(
             begun(0)
         how = dataclasses.asdict(saving)
         asked = {name: how.pop(name) for name in ("tensorboard", "wandb")}
-        outcome = runs.train_run(
+        outcome = train_run(
             directory,
             algorithm,
             tasks,
@@ -219,115 +204,7 @@ def _ruined(directory: Path, algorithm: Any, tasks: Any, experiment: Experiment,
     )
 
 
-def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:
-    """What differs from the machine and the packages that a run was last trained with, if that may move its bits."""
-    if not history:
-        return []
-    last, lines = history[-1], []
-    # By what older versions did, where they did not write it; what nobody knows of them is not told.
-    older = {"cores": None, "device": None, "devices": 1, "processes": 1}
-    older |= {name: here[name] for name in ("seed_chunk", "deterministic_ops")}
-    for name, default in older.items():
-        was = last.get(name, default)
-        if was != here[name]:
-            lines.append(f"{name} were {was} and are {here[name]} now: the last bits may differ")
-    moved = [name for name in ("jax", "jaxlib", "jaxmeta") if last["versions"].get(name) != here["versions"][name]]
-    # An engine that was not there, or is not any more, has stepped none of the run.
-    engines = [name for name in runs.ENGINES if name in last["versions"] and name in here["versions"]]
-    moved += [name for name in engines if last["versions"][name] != here["versions"][name]]
-    return [*lines, *(f"{name} is another version now: the last bits may differ" for name in moved)]
-
-
-@contextlib.contextmanager
-def entering(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> Iterator[None]:
-    """Inside the ``with`` block the directory is there and this process's own, what is to be overwritten put aside.
-
-    Raises:
-      StartError: a directory that cannot be used.
-    """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StartError(f"{directory}: cannot be made ({error.strerror})") from error
-    with held(directory):
-        if not (directory / CONFIG).exists():
-            # A run was being overwritten when the process was killed.
-            _move(directory / ASIDE, directory)
-        # Another process may have written there while this one was building.
-        check_directory(experiment, directory, overwrite=overwrite, resume=resume)
-        with put_aside(directory, overwrite=overwrite and not resume):
-            yield
-
-
-@contextlib.contextmanager
-def put_aside(directory: Path, *, overwrite: bool) -> Iterator[None]:
-    """Inside the ``with`` block the run that was there stands aside; after it, it is removed.
-
-    It is put back if the new one ends without any checkpoint.
-    """
-    aside = directory / ASIDE
-    if overwrite and not ((aside / CONFIG).exists() and not _has_checkpoints(directory)):
-        aside.mkdir(exist_ok=True)
-        clear(aside)
-        _move(directory, aside)
-    elif overwrite:
-        # A run that was killed before its first checkpoint: what it was to replace still stands aside.
-        clear(directory)
-    try:
-        yield
-    except BaseException:
-        if overwrite and not _has_checkpoints(directory):
-            failed = directory / FAILED
-            why = failed.read_bytes() if failed.is_file() else None
-            clear(directory)
-            _move(aside, directory)
-            if why is not None:
-                without_link(failed).write_bytes(why)
-        raise
-    finally:
-        if aside.is_dir():
-            clear(aside)
-            with contextlib.suppress(OSError):
-                aside.rmdir()
-
-
-def _has_checkpoints(directory: Path) -> bool:
-    return any(path.name.isdigit() for path in (directory / "checkpoints").glob("*"))
-
-
-def _move(source: Path, target: Path) -> None:
-    """Move what is ours; the configuration first or last, since a directory with one is a run."""
-    for path in sorted(_ours(source), key=lambda path: (path.name == CONFIG) == (target.name != ASIDE)):
-        there = target / path.relative_to(source)
-        there.parent.mkdir(exist_ok=True)
-        path.replace(there)
-    _remove_empty(source)
-
-
-@contextlib.contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Inside the ``with`` block no other process trains in the directory; the lock ends with the process at last."""
-    try:
-        import fcntl
-    except ImportError:  # Not a POSIX system: nobody is kept out.
-        yield
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StartError(
-                f"{directory}: another process trains in it; choose another one, or train together (--distributed)"
-            ) from error
-        except OSError:
-            pass  # A file system without locks: nobody is kept out.
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def check_fits(program: runs.Program) -> None:
+def check_fits(program: Program) -> None:
     """Refuse a compiled program that takes more memory than there is: a ``StartError`` of one line, before it runs."""
     if not program.fits:
         takes = f"training takes {in_bytes(program.needs.total)}, {in_bytes(program.needs.temporaries)} of it for "
@@ -349,97 +226,3 @@ def check_saving(saving: Saving) -> None:
         summary_writer()
     if saving.wandb is not None:
         wandb_package()
-
-
-def check_directory(experiment: Experiment, directory: Path, *, overwrite: bool, resume: bool) -> None:
-    """Refuse a directory that holds something else than what is to be done with it.
-
-    Raises:
-      StartError: one line that says what to do.
-    """
-    for path in (directory / name for name in (ASIDE, "checkpoints", "tensorboard") if resume or overwrite):
-        link = path if path.is_symlink() else next((one for one in path.glob("*") if one.is_symlink()), None)
-        # What we delete is deleted by name, a link among it: only what we would write into must be no link.
-        if link is not None and (resume or path.name == ASIDE):
-            raise StartError(
-                f"{link}: is a link, and nothing is written through one; put in its place what it leads to"
-            )
-    if resume:
-        stored = read_config(directory)
-        differing = differences(stored.config(), experiment.config())
-        differing.pop("iterations", None)
-        if differing:
-            listed = ", ".join(f"{name} ({there} there, {here} here)" for name, (there, here) in differing.items())
-            raise StartError(f"{directory}: the run was made with other settings: {listed}")
-        saved = [int(path.name) for path in (directory / "checkpoints").glob("*") if path.name.isdigit()]
-        asked = experiment.tree["iterations"]
-        if saved and max(saved) > asked:
-            raise StartError(f"{directory}: iteration {max(saved)} is beyond iterations {asked}")
-        return
-    if directory.exists() and not directory.is_dir():
-        raise StartError(f"{directory}: is a file; name a directory")
-    # What a kill left before there was a run counts for nothing; a run that was being overwritten is put back.
-    left = {*OURS, ASIDE} if (directory / ASIDE).exists() and not (directory / CONFIG).exists() else TEMPORARY
-    if directory.exists() and any(path.name not in left for path in directory.iterdir()):
-        if overwrite and (directory.is_symlink() or Path.cwd().is_relative_to(directory.resolve())):
-            raise StartError(f"{directory}: is a link, or the folder that you are in; only a run's own is overwritten")
-        if not _is_run(directory):
-            raise StartError(f"{directory}: is not empty and holds no run; choose another directory")
-        if not overwrite:
-            raise StartError(f"{directory}: already holds a run; resume it, overwrite it, or choose another directory")
-
-
-def _is_run(directory: Path) -> bool:
-    """Whether a directory's ``config.json`` is one that we wrote, in this version or an older one."""
-    try:
-        stored = json.loads((directory / CONFIG).read_text())
-    except (OSError, ValueError):
-        return False
-    return isinstance(stored, dict) and "versions" in stored and ("experiment" in stored or "arguments" in stored)
-
-
-def clear(directory: Path) -> None:
-    """Delete what we wrote into a run's directory, by name and never through a link; the rest stays."""
-    for path in _ours(directory):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-    _remove_empty(directory)
-
-
-def _ours(directory: Path) -> list[Path]:
-    """What we wrote: files by name; of folders the checkpoints, by their numbers, and the seeds' event files."""
-    found = []
-    for path in (directory / name for name in OURS):
-        if path.is_dir() and not path.is_symlink():
-            found += [one for one in path.iterdir() if _is_ours(one.name)]
-        elif path.is_symlink() or path.exists():
-            found.append(path)
-    return found
-
-
-def _is_ours(name: str) -> bool:
-    return name.partition(".")[0].isdigit() or name.startswith("seed_") or name == EVALUATION
-
-
-def _remove_empty(directory: Path) -> None:
-    for path in (directory / name for name in OURS):
-        if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(OSError):
-                path.rmdir()
-
-
-def differences(first: Any, second: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Settings that two trees have different values of, by their full path."""
-    # As they read in JSON: a tuple is a list.
-    first, second = (json.loads(json.dumps(tree)) for tree in (first, second))
-    found: dict[str, tuple[Any, Any]] = {}
-    for name in [*first, *(name for name in second if name not in first)]:
-        full = f"{path}.{name}" if path else name
-        there, here = first.get(name), second.get(name)
-        if isinstance(there, dict) and isinstance(here, dict):
-            found |= differences(there, here, full)
-        elif there != here:
-            found[full] = (there, here)
-    return found

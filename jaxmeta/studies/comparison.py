@@ -9,10 +9,10 @@ import numpy as np
 
 from jaxmeta import parts, registry
 from jaxmeta.parts import USE
-from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.evaluation import check_result
 from jaxmeta.runs.experiment import Experiment
 from jaxmeta.runs.logging import read_csv
+from jaxmeta.runs.run import RunError
 
 OTHER_TASKS = ("observed", "repeat", "held_out")
 """Settings that make other tasks of a family. Scaled observations do not: they hold as much, and returns stay."""

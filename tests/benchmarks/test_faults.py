@@ -4,7 +4,7 @@ import faults
 import pytest
 
 from jaxmeta.commands import train
-from jaxmeta.runs import directory
+from jaxmeta.runs.program import traced
 
 
 @pytest.mark.parametrize("kind", faults.OTHERS)
@@ -13,4 +13,4 @@ def test_every_kind_of_state_is_a_run_that_can_be_traced(kind, tmp_path):
     assert parsed.saving.checkpoint_every == faults.EVERY
     tasks, algorithm = parsed.experiment.build()
     shape = {"seeds": parsed.experiment.seeds, "meta_batch": parsed.experiment.tree["meta_batch"]}
-    assert directory.traced(algorithm, tasks, **shape).jaxpr.eqns
+    assert traced(algorithm, tasks, **shape).jaxpr.eqns

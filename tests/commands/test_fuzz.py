@@ -12,9 +12,8 @@ import jaxmeta
 from jaxmeta import registry
 from jaxmeta.commands import config, train
 from jaxmeta.commands.flags import settings_of
-from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.logging import read_csv
-from jaxmeta.runs.run import read_config
+from jaxmeta.runs.run import RunError, read_config
 
 FEW = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True, "database": None}
 WORDS = "0 -1 1 3 0.5 nan inf -inf 1e400 1e-400 true False none None {[]:1} [1,2 ( ' -- - 0x10 1_000 relu adam / .. a=b"

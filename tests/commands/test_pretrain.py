@@ -8,8 +8,7 @@ import jaxmeta
 from jaxmeta import registry
 from jaxmeta.commands import pretrain, train
 from jaxmeta.runs import pretrained as room
-from jaxmeta.runs.directory import RunError
-from jaxmeta.runs.run import CONFIG
+from jaxmeta.runs.run import CONFIG, RunError
 
 SMALL = (
     "fomaml navigation --iterations 2 --meta-batch 2 --episodes 2 --policy.hidden 4 --family.horizon 5 --eval.tasks 3 "

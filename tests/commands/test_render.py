@@ -8,7 +8,7 @@ from jaxmeta import plots
 from jaxmeta.commands import pictures, render
 from jaxmeta.commands.figures import Figures
 from jaxmeta.runs import Run
-from jaxmeta.runs.directory import seed_states
+from jaxmeta.runs.program import seed_states
 
 
 def test_a_run_is_drawn(printed, tiny_run):

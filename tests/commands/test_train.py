@@ -18,11 +18,12 @@ import jax
 import pytest
 
 from jaxmeta.commands import replay, train
-from jaxmeta.runs import directory as runs
+from jaxmeta.runs import start
 from jaxmeta.runs.checkpoint import Checkpoints
+from jaxmeta.runs.directory import held
 from jaxmeta.runs.logging import read_csv
+from jaxmeta.runs.program import seed_states
 from jaxmeta.runs.run import read_config
-from jaxmeta.runs.start import held
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["maml", "navigation", "--family.horizon", "10", "--meta-batch", "3", "--episodes", "2", "--policy.hidden", "8"]
@@ -53,7 +54,7 @@ def final_state(directory, iteration):
     config = read_config(directory)
     _, algorithm = config.build()
     with Checkpoints(directory / "checkpoints") as checkpoints:
-        return checkpoints.restore(runs.seed_states(algorithm, config.seeds), iteration)
+        return checkpoints.restore(seed_states(algorithm, config.seeds), iteration)
 
 
 def deterministic_columns(directory):
@@ -345,7 +346,7 @@ def test_what_is_overwritten_is_put_back_where_the_new_run_fails_before_its_firs
         assert set(contents(directory)) > {directory / "config.json", directory / "notes.md"}
         raise OSError("no space left")
 
-    monkeypatch.setattr(runs, "train_run", fails)
+    monkeypatch.setattr(start, "train_run", fails)
     with pytest.raises(SystemExit):
         train.main([*SMALL, "--out", str(directory), "--overwrite"])
     assert capsys.readouterr().err == "error: no space left\n"

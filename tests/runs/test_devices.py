@@ -15,7 +15,7 @@ import optax
 jax.config.update("jax_num_cpu_devices", 4)
 import jaxmeta
 from jaxmeta.over_tasks import task_mesh
-from jaxmeta.runs.directory import train_run
+from jaxmeta.runs.training import train_run
 from jaxmeta.runs.evaluate import in_tasks, random_return
 
 small = {"hidden": (8,)}

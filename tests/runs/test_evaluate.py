@@ -11,8 +11,8 @@ import pytest
 import jaxmeta
 from jaxmeta import plots
 from jaxmeta.runs import evaluate, evaluation as evaluation_of_run
-from jaxmeta.runs.directory import seed_states
 from jaxmeta.runs.loop import evaluation_tasks
+from jaxmeta.runs.program import seed_states
 
 
 def evaluated(navigation, small_maml):

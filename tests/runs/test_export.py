@@ -11,9 +11,8 @@ import pytest
 
 import jaxmeta
 from jaxmeta.data import recorded
-from jaxmeta.runs.directory import RunError
 from jaxmeta.runs.export import functions_of as made_of
-from jaxmeta.runs.run import Run
+from jaxmeta.runs.run import Run, RunError
 
 RUNS = {
     "maml": ("navigation", {"family": {"horizon": 5}, "episodes": 8, "policy": {"hidden": [4]}}),

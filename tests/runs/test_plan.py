@@ -3,9 +3,11 @@
 import pytest
 
 import jaxmeta
-from jaxmeta.runs import directory as runs, memory
+from jaxmeta.runs import memory, program
+from jaxmeta.runs.directory import StartError
+from jaxmeta.runs.machine import changed, describe
 from jaxmeta.runs.plan import environment_steps, plan
-from jaxmeta.runs.start import StartError, changed, start
+from jaxmeta.runs.start import start
 
 SIZES = {"family": {"horizon": 10}, "meta_batch": 4, "episodes": 2, "policy": {"hidden": (8,)}, "iterations": 3}
 
@@ -62,17 +64,17 @@ def test_smaller_chunks_are_tried_where_training_does_not_fit(monkeypatch):
 def test_an_accelerator_takes_as_many_seeds_at_a_time_as_fit(monkeypatch):
     tasks, algorithm = small(task_chunk=4).build()
     shape = {"seeds": list(range(8)), "meta_batch": 4}
-    monkeypatch.setattr(runs, "default_seed_chunk", lambda seeds: seeds)
-    whole, said = runs.prepared(algorithm, tasks, **shape), []
+    monkeypatch.setattr(program, "default_seed_chunk", lambda seeds: seeds)
+    whole, said = program.prepared(algorithm, tasks, **shape), []
     assert whole.seed_chunk == 8
     monkeypatch.setattr(memory, "memory_there", lambda: whole.needs.total - whole.needs.temporaries // 2)
-    found = runs.prepared(algorithm, tasks, **shape, announce=said.append)
+    found = program.prepared(algorithm, tasks, **shape, announce=said.append)
     assert found.seed_chunk < 8
     assert found.fits
     assert said[0].startswith("8 seeds at a time would take ")
     assert len(said) <= 2
     # A number that somebody asked for is kept.
-    assert runs.prepared(algorithm, tasks, **shape, seed_chunk=8).seed_chunk == 8
+    assert program.prepared(algorithm, tasks, **shape, seed_chunk=8).seed_chunk == 8
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(monkeypatch, tmp_path):
@@ -83,13 +85,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(monkeypatch, tm
 
 
 def test_the_compiler_is_told_the_options_of_the_platform(navigation, small_maml, monkeypatch):
-    monkeypatch.setattr(runs, "COMPILER_OPTIONS", {"cpu": {"xla_no_such_option": True}})
+    monkeypatch.setattr(program, "COMPILER_OPTIONS", {"cpu": {"xla_no_such_option": True}})
     with pytest.raises(Exception, match="xla_no_such_option"):
-        runs.prepared(small_maml, navigation, seeds=[0], meta_batch=2)
+        program.prepared(small_maml, navigation, seeds=[0], meta_batch=2)
 
 
 def test_a_run_that_goes_on_with_other_seeds_side_by_side_says_so():
-    here = {**runs.describe(), "devices": 1, "seed_chunk": 4}
+    here = {**describe(), "devices": 1, "seed_chunk": 4}
     assert changed([here], here) == []
     assert changed([{**here, "seed_chunk": 8}], here) == ["seed_chunk were 8 and are 4 now: the last bits may differ"]
     # Older versions did not write it.
@@ -99,6 +101,6 @@ def test_a_run_that_goes_on_with_other_seeds_side_by_side_says_so():
 def test_the_operations_that_keep_bits_are_told(monkeypatch):
     for flags, expected in (("", False), ("--a=1 --xla_gpu_deterministic_ops=true", True)):
         monkeypatch.setenv("XLA_FLAGS", flags)
-        assert runs.describe()["deterministic_ops"] is expected
+        assert describe()["deterministic_ops"] is expected
     monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_deterministic_ops --xla_gpu_deterministic_ops=false")
-    assert not runs.describe()["deterministic_ops"]
+    assert not describe()["deterministic_ops"]

@@ -9,8 +9,8 @@ from jax.extend.core import jaxprs_in_params
 from jax.lax import DotAlgorithmPreset, Precision
 
 import jaxmeta
+from jaxmeta.runs.directory import StartError, check_directory
 from jaxmeta.runs.run import FORMAT
-from jaxmeta.runs.start import StartError, check_directory
 
 SIZES = {"family": {"horizon": 5}, "meta_batch": 2, "episodes": 2, "policy": {"hidden": (8,)}}
 

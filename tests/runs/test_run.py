@@ -11,9 +11,10 @@ import pytest
 
 import jaxmeta
 from jaxmeta.runs.checkpoint import CheckpointError
-from jaxmeta.runs.directory import RunError
+from jaxmeta.runs.directory import StartError
 from jaxmeta.runs.experiment import from_config
-from jaxmeta.runs.start import Saving, StartError
+from jaxmeta.runs.run import RunError
+from jaxmeta.runs.start import Saving
 
 TINY = {"iterations": 2, "meta_batch": 2, "seed": 3, "seeds": 2, "episodes": 2, "policy": {"hidden": [4]}}
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import jaxmeta
-from jaxmeta.runs import directory as runs, loop as train
+from jaxmeta.runs import loop as train
 from jaxmeta.runs.logging import read_csv
+from jaxmeta.runs.program import seed_states
 from jaxmeta.runs.trackers import TensorBoardLog
+from jaxmeta.runs.training import train_run
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def tiny(navigation, policy):
 
 
 def states_of(tiny, seeds=(0,)):
-    return runs.seed_states(tiny, list(seeds))
+    return seed_states(tiny, list(seeds))
 
 
 def test_chunks_of_any_length_go_through_the_same_numbers(navigation, tiny):
@@ -91,7 +93,7 @@ def test_the_pure_loop_and_the_hosts_loop_agree(navigation, tiny):
 
 def test_a_run_directory_holds_every_step_of_every_seed(tmp_path, navigation, tiny):
     reports = []
-    outcome = runs.train_run(
+    outcome = train_run(
         tmp_path,
         tiny,
         navigation,
@@ -117,14 +119,14 @@ def test_a_run_directory_holds_every_step_of_every_seed(tmp_path, navigation, ti
 
 def test_rows_beyond_the_checkpoint_and_torn_lines_are_dropped_on_resume(tmp_path, navigation, tiny):
     settings = {"seeds": [0], "meta_batch": 3, "checkpoint_every": 2}
-    runs.train_run(tmp_path, tiny, navigation, iterations=4, **settings)
+    train_run(tmp_path, tiny, navigation, iterations=4, **settings)
     with (tmp_path / "metrics.csv").open("a") as file:
         file.write("5,0,999,1.0,0.0,0.0,0.0,0.0,0.0\n6,0,99")
-    outcome = runs.train_run(tmp_path, tiny, navigation, iterations=6, resume=True, **settings)
+    outcome = train_run(tmp_path, tiny, navigation, iterations=6, resume=True, **settings)
     rows = read_csv(tmp_path / "metrics.csv")
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert all(b["env_steps"] > a["env_steps"] for a, b in itertools.pairwise(rows))
-    straight = runs.train_run(_made(tmp_path / "other"), tiny, navigation, iterations=6, **settings)
+    straight = train_run(_made(tmp_path / "other"), tiny, navigation, iterations=6, **settings)
     chex.assert_trees_all_equal(outcome.state, straight.state)
 
 
