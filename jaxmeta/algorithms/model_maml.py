@@ -136,7 +136,6 @@ def model_maml(
         return theta, PolicyAndModels(outer.init(theta["policy"]), model_training.start(theta["model"])[1])
 
     adapt = functools.partial(adapt_model, model, rate=model_rate, steps=model_steps)
-    gate = imagined.gate
     imagine = on_imagined_tasks(imagined, family, adapt, imagined_updates, chunk)
     return replay_method(
         tasks,
@@ -147,7 +146,7 @@ def model_maml(
         learn=learn_both(model, learn_policy, model_training, imagine),
         capacity=capacity,
         episodes=episodes,
-        gate=None if gate is None else lambda theta, phi, obs: gate(theta["policy"], phi.policy, obs),
+        gate=(gate := imagined.gate) and (lambda theta, phi, obs: gate(theta["policy"], phi.policy, obs)),
         **shared,
     )
 

@@ -58,6 +58,10 @@ class DynamicsModel(NamedTuple):
     bounded: Callable[[PyTree, Array], Array]
 
 
+EachEntry = Callable[[Gaussian, Array], Array]
+"""What is said of each entry of an outcome and of its target, both normalised."""
+
+
 def dynamics_model_for(
     env: Environment,
     context: int = 0,
@@ -121,9 +125,7 @@ def dynamics_model_for(
         log_std = (outcome.log_std if probabilistic else outcome.log_std - 20.0) + jnp.log(width)
         return Prediction(Gaussian(center + width * outcome.mean, log_std), ending)
 
-    def mean_over(
-        each_of: Callable[[Gaussian, Array], Array], params: PyTree, data: Transitions, weight: Array
-    ) -> Array:
+    def mean_over(each_of: EachEntry, params: PyTree, data: Transitions, weight: Array) -> Array:
         """Weighted mean of what ``each_of(outcome, targets)`` says of each entry, and of the surprise at ends."""
         scale = jax.lax.stop_gradient(params["scale"]["targets"])
         targets = scale.normalised(_targets(data, seen))
@@ -144,14 +146,9 @@ def dynamics_model_for(
 
     def scaled_fn(params: PyTree, data: Transitions, weight: Array) -> PyTree:
         arrived = weight if ends_seen else weight * (1.0 - data.terminated)
-        inputs, targets = inputs_of(data.obs, data.action), _targets(data, seen)
-        scale = {"inputs": _scale_of(inputs, weight), "targets": _scale_of(targets, arrived)}
-        fitted = {
-            "scale": {**scale, "ending": _log_odds(data, weight)},
-            "box": _box_of(data.next_obs, arrived[:, None] > 0),
-        }
+        fitted = _fitted(data, inputs_of(data.obs, data.action), _targets(data, seen), weight, arrived)
         return params | jax.tree.map(
-            lambda new, old: new.astype(old.dtype), fitted, {"scale": params["scale"], "box": params["box"]}
+            lambda new, old: new.astype(old.dtype), fitted, {name: params[name] for name in fitted}
         )
 
     def bounded_fn(params: PyTree, obs: Array) -> Array:
@@ -163,6 +160,13 @@ def dynamics_model_for(
 
 def _targets(data: Transitions, seen: int) -> Array:
     return jnp.concatenate([data.next_obs - data.obs[..., :seen], data.reward[..., None]], axis=-1)
+
+
+def _fitted(data: Transitions, inputs: Array, targets: Array, weight: Array, arrived: Array) -> PyTree:
+    """Scales of inputs and targets, and the box of the observations that were reached, from weighted data."""
+    scale = {"inputs": _scale_of(inputs, weight), "targets": _scale_of(targets, arrived)}
+    box = _box_of(data.next_obs, arrived[:, None] > 0)
+    return {"scale": {**scale, "ending": _log_odds(data, weight)}, "box": box}
 
 
 def _box_of(points: Array, counted: Array) -> dict[str, Array]:

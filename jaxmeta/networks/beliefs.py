@@ -72,16 +72,14 @@ def belief_model_for(
       encoder: how images among the observations are read, by each network with weights of its own.
         What is predicted of an image is each of its pixels.
     """
+    check_least(1, latent=latent)
     if not isinstance(env, LifetimeEnv):
         raise ValueError("env: not one of lifetimes; give as_lifetime(tasks, episodes).env")
-    check_least(1, latent=latent)
-    cell = cell_for(cell, size, horizon)
-    params = env.default_params
+    cell, params = cell_for(cell, size, horizon), env.default_params
     observation = jnp.zeros(env.observation_space(params).shape)
     inner = observation_parts(env.env)
     seen = sum(each.size for each in inner)
-    action_space = env.action_space(params)
-    activation = activation_for(activation)
+    action_space, activation = env.action_space(params), activation_for(activation)
     seen_by_cell = built(encoder, observation_parts(env))
     acted_on, known = (built(encoder, parts) for parts in (inner, (ObservationPart((latent,)), *inner)))
     actor = policy_module(env, hidden, activation, initial_log_std, bounded_mean, experts, acted_on.module)
@@ -104,8 +102,7 @@ def belief_model_for(
         read = seen_by_cell.read(params["model"], observation)
         memory = params["model"]["cell"] = cell.init(key_cell, read.shape[0])
         features = cell.step(memory, cell.start(), read)[1]
-        action_size = _encoded(action_space, jnp.zeros(action_space.shape, action_space.dtype)).shape[0]
-        known, acted_on = jnp.zeros(latent + seen + action_size), jnp.zeros(seen + 2 * latent)
+        known, acted_on = jnp.zeros(latent + seen + _width(action_space)), jnp.zeros(seen + 2 * latent)
         inputs = {"posterior": features, "reward": known, "state": known, "actor": acted_on, "critic": acted_on}
         for key, (name, (module, owner)) in zip(keys, networks.items(), strict=True):
             params[owner][name] = module.init(key, inputs[name])
@@ -113,20 +110,18 @@ def belief_model_for(
         return params
 
     def gaussian(params: PyTree, features: Array) -> Gaussian:
-        mean, log_std = jnp.split(call(params, "posterior", features), 2, axis=-1)
-        return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
+        return _gaussian(call(params, "posterior", features))
 
-    def beside(belief: Gaussian, obs: Array) -> Array:
-        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(belief)], axis=-1)
+    def beside(params: PyTree, features: Array, obs: Array) -> Array:
+        return jnp.concatenate([obs[..., :seen], *jax.lax.stop_gradient(gaussian(params, features))], axis=-1)
 
     def judge(params: PyTree, features: Array, obs: Array) -> tuple[Distribution, Array]:
-        inputs = beside(gaussian(params, features), obs)
-        value = call(params, "critic", inputs)[..., 0]
-        return call(params, "actor", inputs), value
+        inputs = beside(params, features, obs)
+        return call(params, "actor", inputs), call(params, "critic", inputs)[..., 0]
 
     def gate_fn(params: PyTree, features: Array, obs: Array) -> Array:
         assert gate is not None
-        return gate(params["policy"]["actor"], beside(gaussian(params, features), obs))
+        return gate(params["policy"]["actor"], beside(params, features, obs))
 
     def beliefs_fn(params: PyTree, obs: Array) -> Gaussian:
         read = seen_by_cell.read(params["model"], obs)
@@ -147,6 +142,15 @@ def belief_model_for(
 def _encoded(space: spaces.Space, action: Array) -> Array:
     """Discrete actions one-hot, others as they are."""
     return jax.nn.one_hot(action, space.n) if isinstance(space, spaces.Discrete) else action
+
+
+def _gaussian(output: Array) -> Gaussian:
+    mean, log_std = jnp.split(output, 2, axis=-1)
+    return Gaussian(mean, jnp.clip(log_std, -5.0, 2.0))
+
+
+def _width(space: Any) -> int:
+    return _encoded(space, jnp.zeros(space.shape, space.dtype)).shape[0]
 
 
 def expected_rewards(

@@ -91,21 +91,18 @@ def train_run(
     """
     check_least(1, checkpoint_every=checkpoint_every)
     mesh, metrics = mesh_for(meta_batch, devices, len(seeds)), directory / "metrics.csv"
-    states = seed_states(algorithm, seeds, mesh)
-    tally = Tally(seeds)
-    ours = {"run": identity, "seeds": seeds}
+    last, tally = seed_states(algorithm, seeds, mesh), Tally(seeds)
     # What fails because others died is known as such where the checkpoints, which would wait for them, are left.
     with (
-        Checkpoints(directory / "checkpoints", keep, ours) as checkpoints,
+        Checkpoints(directory / "checkpoints", keep, {"run": identity, "seeds": seeds}) as checkpoints,
         hosts.while_all_live(),
         stop_signals() as came,
     ):
-        resume = resume and bool(checkpoints.steps())
-        if resume:
-            states, noted = checkpoints.restore(states)
+        saved = resume and bool(checkpoints.steps())
+        if saved:
+            last, noted = checkpoints.restore(last)
             tally.take_up(noted)
-        tally.done = int(hosts.whole(states.iteration)[0])
-        saved = resume
+        tally.done = int(hosts.whole(last.iteration)[0])
         shape = {"seeds": seeds, "meta_batch": meta_batch, "devices": devices, "seed_chunk": seed_chunk}
         program = prepared(algorithm, tasks, **shape, announce=announce) if program is None else program
         announce(f"compiled in {program.seconds:.1f} s")
@@ -114,13 +111,12 @@ def train_run(
             logs = [CsvLog(metrics, columns(program.compiled.out_info[1]), seeds, tally.done)]
             logs += trackers(dict(zip(seeds, tally.steps.tolist(), strict=True)))
             begun(tally.done)
-        last = states
 
         def stop(done: int) -> int:
             came.extend(filter(None, [hosts.preempted(done)]))
             return max([0, len(tally.ruined(max_skipped)), *came])
 
-        chunks = train_in_chunks(program.compiled, states, iterations, boundary=checkpoint_every, stop=stop)
+        chunks = train_in_chunks(program.compiled, last, iterations, boundary=checkpoint_every, stop=stop)
 
         def save(state: TrainState) -> None:
             for log in logs:
