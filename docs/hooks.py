@@ -3,10 +3,10 @@
 Nothing here is typed by hand that the code or the results know.
 """
 
-import importlib.util
 import inspect
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,12 @@ from mkdocs.structure.pages import Page
 from jaxmeta import parts, registry
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import table_cells  # noqa: E402
+import tables  # noqa: E402
+
 LINKS = {"](benchmarks/results/": "](results/data/", "](docs/": "](", "](CONTRIBUTING.md": "](contributing.md"}
 """How links of files in the repository's root are written inside of ``docs``."""
-
-
-def _tables() -> Any:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "benchmarks" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def rooms() -> dict[str, list[str]]:
@@ -74,12 +69,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             markdown = markdown.replace(line, table())
     data = posixpath.relpath("results/data", posixpath.dirname(page.file.src_uri))
     markdown = re.sub(r"\]\((\.\./)+benchmarks/results/", f"]({data}/", markdown)
-    return TABLES.MARKER.sub(
-        lambda match: f'<div class="numbers" markdown>\n\n{TABLES.TABLES[match[1]]()}\n\n</div>', markdown
+    return tables.MARKER.sub(
+        lambda match: f'<div class="numbers" markdown>\n\n{tables.TABLES[match[1]]()}\n\n</div>', markdown
     )
-
-
-TABLES = _tables()
 
 
 def families() -> str:
@@ -95,7 +87,7 @@ def families() -> str:
         link = f"[`{name}`](api/tasks.md#{factory.__module__}.{factory.__qualname__})"
         rows.append([link, row.summary, *spaces, tasks.horizon, test, optimum])
     heads = ["family", "tasks", "observation", "actions", "horizon", "test tasks", "optimum"]
-    return TABLES.markdown(heads, rows)
+    return table_cells.markdown(heads, rows)
 
 
 def _space(space: Any) -> str:
@@ -113,7 +105,7 @@ def methods() -> str:
         module, _, function = target.partition(":")
         lifetimes = "lifetimes" if takes_lifetimes(registry.builder(name)) else "episodes"
         rows.append([f"[`{name}`](api/algorithms.md#{module}.{function})", row.summary, lifetimes])
-    return TABLES.markdown(["method", "what it is", "learns from"], rows)
+    return table_cells.markdown(["method", "what it is", "learns from"], rows)
 
 
 def takes_lifetimes(builder: Any) -> bool:
@@ -133,7 +125,7 @@ def settings() -> str:
         builder = registry.builder(name)
         rows = list(_flags(builder, parts.default_tree(builder)))
         if rows:
-            texts.append(f"## {name}\n\n{TABLES.markdown(['flag', 'default', ''], rows)}")
+            texts.append(f"## {name}\n\n{table_cells.markdown(['flag', 'default', ''], rows)}")
     return "\n\n".join(texts)
 
 
