@@ -62,15 +62,15 @@ def wrapped(
       repeat: steps of the environment that an action is taken for, from 1 to 1,000; returns stay those of all steps.
       scaled: entries of the observation that have bounds are seen in [-1, 1].
     """
-    from jaxmeta.tasks import wrappers
+    from jaxmeta.tasks import observations, wrappers
 
     if observed:
-        tasks = wrappers.observe_only(tasks, observed)
+        tasks = observations.observe_only(tasks, observed)
     # The program has a part for each of them.
     check_between(1, 1000, repeat=repeat)
     if repeat > 1:
         tasks = wrappers.repeat_actions(tasks, repeat)
-    return wrappers.scale_observations(tasks) if scaled else tasks
+    return observations.scale_observations(tasks) if scaled else tasks
 
 
 def lifetimes(tasks: TaskDistribution, *, lifetime: int = 1) -> TaskDistribution:

@@ -53,6 +53,14 @@ from jaxmeta.tasks.lifetimes import (
 from jaxmeta.tasks.mazes import four_rooms as four_rooms, meta_maze as meta_maze
 from jaxmeta.tasks.medicine import glucose as glucose
 from jaxmeta.tasks.memory import dark_key_to_door as dark_key_to_door, t_maze as t_maze
+from jaxmeta.tasks.observations import (
+    Revealed as Revealed,
+    flatten_observations as flatten_observations,
+    observe_only as observe_only,
+    reveal_task as reveal_task,
+    scale_observations as scale_observations,
+    varying_features as varying_features,
+)
 from jaxmeta.tasks.point_robots import (
     PointParams as PointParams,
     PointRobot as PointRobot,
@@ -74,17 +82,11 @@ from jaxmeta.tasks.splits import held_out as held_out, listed_count as listed_co
 from jaxmeta.tasks.tabular import TabularMDP as TabularMDP, TabularParams as TabularParams, tabular_mdp as tabular_mdp
 from jaxmeta.tasks.tutoring import tutoring as tutoring
 from jaxmeta.tasks.wrappers import (
-    Revealed as Revealed,
     ScaledActions as ScaledActions,
     Wrapper as Wrapper,
-    flatten_observations as flatten_observations,
     observation_parts as observation_parts,
-    observe_only as observe_only,
     repeat_actions as repeat_actions,
-    reveal_task as reveal_task,
     scale_actions as scale_actions,
-    scale_observations as scale_observations,
-    varying_features as varying_features,
 )
 from jaxmeta.types import TaskDistribution
 

@@ -12,7 +12,8 @@ from gymnax.environments import environment, spaces
 from jaxmeta.checks import bounded_entries, check_least
 from jaxmeta.tasks.controllers import Controller
 from jaxmeta.tasks.environments import typed
-from jaxmeta.tasks.wrappers import Wrapper, flat_actions, flat_observations, scale_actions
+from jaxmeta.tasks.observations import flat_observations
+from jaxmeta.tasks.wrappers import Wrapper, flat_actions, scale_actions
 from jaxmeta.types import Array, Key, PyTree, Task, TaskDistribution
 
 MOST_LISTED = 100_000
