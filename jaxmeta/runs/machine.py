@@ -1,5 +1,6 @@
 """What a run is made with and runs on: versions, devices, the revision; and what of it may move a result's bits."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -54,18 +55,15 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
+    """Of this package, where it runs from its repository; installed into a folder of another one it has none."""
+    git = functools.partial(
+        subprocess.run, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True
+    )
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        git(["git", "ls-files", "--error-unmatch", Path(__file__).name])
+        return git(["git", "describe", "--always", "--dirty", "--abbrev=40"]).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip()
 
 
 def changed(history: list[dict[str, Any]], here: dict[str, Any]) -> list[str]:

@@ -24,8 +24,8 @@ def card(directory: Path, name: str, command: str) -> str:
         title = title_of(run.evaluation)
         lines += ["## Results", "", f"{title[:1].upper()}{title[1:]}.", "", Table(filled[0], filled[1:]).markdown(), ""]
     lines += ["## Limits", "", *(f"- {line}" for line in limits(run)), "", "## Made with", ""]
-    made = {key: value for key, value in run.config.items() if key in ("versions", "device", "revision", "precision")}
-    lines += [f"- {key}: {_in_words(value)}" for key, value in made.items()]
+    made = {"versions": "versions", "device": "device", "git_revision": "revision"}
+    lines += [f"- {name}: {_in_words(run.config[key])}" for key, name in made.items() if run.config.get(key)]
     return "\n".join([*lines, "", "All settings: `config.json`. Returns of each task: `evaluation.json`.", ""])
 
 

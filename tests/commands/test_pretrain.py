@@ -36,6 +36,8 @@ def test_they_are_made_once_described_and_opened(small, capsys):
     assert f"| told the task | {evaluation['references']['optimum']['iqm']:.2f} |" in card
     assert "One seed: how far another one would come is not known." in card
     assert f"jaxmeta {jaxmeta.__version__}" in card
+    revision = json.loads((small / "small" / CONFIG).read_text())["git_revision"]
+    assert (f"\n- revision: {revision}\n" in card) == (revision is not None)
     capsys.readouterr()
     assert pretrain.main(["small"]) == 0
     assert "is there already" in capsys.readouterr().out
