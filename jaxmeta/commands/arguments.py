@@ -135,6 +135,7 @@ def parsed_by(kind: Any, argv: list[str], usage: str) -> Any:
     if {"-h", "--help"} & set(argv):
         return tyro.cli(kind, args=argv, prog=usage)
     refuse_repeated(argv)
+    argv = spelled(kind, argv)
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
@@ -150,6 +151,20 @@ def parsed_by(kind: Any, argv: list[str], usage: str) -> Any:
         near = registry.hint(unknown[0].partition("=")[0], types_of(kind))
         fail(f"{unknown[0]}: unknown {what}{near} --help shows what there is")
     return parsed
+
+
+def spelled(kind: Any, argv: list[str]) -> list[str]:
+    """The arguments with ``None``, as tyro reads it, for the ``none`` of files and messages, where that is no name."""
+    types, written = types_of(kind), list(argv)
+    for place, argument in enumerate(argv):
+        flag, equals, value = argument.partition("=")
+        following = place + (not equals)
+        value = value if equals else argv[following] if following < len(argv) else ""
+        members = typing.get_args(types.get(flag.replace("_", "-")))
+        names = [name for one in members for name in typing.get_args(one)]
+        if value == parts.NONE and type(None) in members and str not in members and value not in names:
+            written[following] = f"{flag}=None" if equals else "None"
+    return written
 
 
 def refuse_repeated(argv: list[str]) -> None:

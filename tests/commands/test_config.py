@@ -25,8 +25,9 @@ def test_what_is_not_set_is_told_from_the_default(printed, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(printed(config.main, "maml", "pendulum").replace("rate_end = 0.0003", 'rate_end = "none"'))
     assert train.parse(["--config", str(file)]).experiment.tree["outer"]["rate_end"] is None
-    line = train.parse(["maml", "pendulum", "--outer.rate-end", "None"]).experiment.tree
-    assert line["outer"]["rate_end"] is None
+    for given in (["--outer.rate-end", "none"], ["--outer.rate_end=none"], ["--outer.rate-end", "None"]):
+        line = train.parse(["maml", "pendulum", *given]).experiment.tree
+        assert line["outer"]["rate_end"] is None
 
 
 def parsed(tmp_path, text, *argv):
