@@ -39,6 +39,7 @@ TABLES: dict[str, Callable[[], str]] = {
     ),
     "mdps": returns.mdps,
     "gridnavi": returns.gridnavi,
+    "gridnavi-held-out": functools.partial(returns.gridnavi, "-held-out"),
     "models": returns.models,
     "replaying": speed.replaying,
     "estimators": returns.estimators,

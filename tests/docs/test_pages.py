@@ -1,5 +1,6 @@
 """The pages hold together: tables are up to date, figures and links exist, none is too long to be read."""
 
+import json
 import re
 from pathlib import Path
 
@@ -27,6 +28,22 @@ def test_tables_are_up_to_date(page):
 def test_every_table_is_shown():
     shown = {name for page in PAGES for name in re.findall(r"<!-- table: ([\w-]+) -->", page.read_text())}
     assert shown == set(tables.TABLES)
+
+
+def test_every_file_of_results_says_what_made_it():
+    """With what, where and when: in the file itself, or beside it in sources.json."""
+    folder = ROOT / "benchmarks" / "results"
+    sources = json.loads((folder / "sources.json").read_text())
+    for path in sorted(folder.glob("*.json")):
+        # What others published has its own sources.
+        if path.name not in ("sources.json", "published.json"):
+            content = json.loads(path.read_text())
+            itself = isinstance(content, dict) and {"machine", "device"} & set(content)
+            assert bool(itself) != (path.name in sources), path.name
+    for name, entries in sources.items():
+        assert (folder / name).is_file(), name
+        for entry in entries:
+            assert {"commands", "version", "revision", "device", "date"} <= set(entry), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
