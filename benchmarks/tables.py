@@ -63,6 +63,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "action-values": functools.partial(reported, "action_values"),
     "maml-q-seeds": functools.partial(reported, "maml_q_seeds"),
     "pendulum-settings": functools.partial(reported, "pendulum_settings"),
+    "sparse-discounts": functools.partial(reported, "sparse_discounts"),
     "imagined-ends": functools.partial(reported, "imagined_ends"),
     "five-arms": functools.partial(reported, "five_arms"),
     "varibad-forgetting": functools.partial(reported, "varibad_forgetting"),
