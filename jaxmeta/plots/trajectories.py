@@ -1,9 +1,10 @@
 """Trajectories: what is done in a few tasks, by adaptation step or by episode, as a picture and as an animation."""
 
 import functools
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from jaxmeta.runs.logging import without_link
 from jaxmeta.tasks import EpisodeView, LifetimeEnv, TaskEnvironment, ffmpeg, figures_of
 from jaxmeta.types import Task, TaskDistribution, Trajectory
 
+LEGIBLE = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1.0}
 Draw = Callable[[Axes, int, int, int | None], None]
 """``draw(ax, task, stage, until)``: episodes of a task at a stage, up to a time if one is given."""
 
@@ -26,17 +28,24 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
     """Episodes before and after each adaptation step: a row a task, a column a step, or an episode of a lifetime.
 
     The environment says how they are drawn (``EpisodeView``): as paths in a plane with what is looked for, by how often
-    each action is taken against time, or by each observed quantity against time.
+    each action is taken against time, or by each observed quantity against time. A path ends at its dot. A panel has
+    the mean return of all of its episodes.
     The leaves of ``batch``, parameters of tasks, are ``[N, ...]``, and those of ``batches`` ``[N, K + 1, E, T, ...]``;
     of the episodes ``shown`` are drawn at most.
     """
-    draw, titles, mask = _drawing(tasks, batch, batches, shown)
-    rows, columns = mask.shape[:2]
-    figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.3))
+    drawing = _drawing(tasks, batch, batches, shown)
+    rows, columns = drawing.mask.shape[:2]
+    figure, axes = subplots(rows, columns, (2.3 * columns, 2.3 * rows + 0.5))
     for ax, (row, column) in zip(axes.flat, np.ndindex(rows, columns), strict=True):
-        draw(ax, row, column, None)
-    for ax, title in zip(axes[0], titles, strict=True):
+        drawing.draw(ax, row, column, None)
+        said = f"return {drawing.returns[row, column]:.3g}".replace("-", "−")
+        ax.text(0.03, 0.97, said, transform=ax.transAxes, va="top", fontsize=8, zorder=6, bbox=LEGIBLE)
+    for ax, title in zip(axes[0], drawing.titles, strict=True):
         ax.set_title(title)
+    for row, ax in enumerate(axes[:, 0]):
+        ax.set_ylabel("\n".join(filter(None, [f"task {row + 1}", ax.get_ylabel()])))
+    legend = f"{drawing.legend}; return: mean of a panel's episodes"
+    figure.supxlabel(textwrap.fill(legend, 36 * columns), fontsize=8)
     return figure
 
 
@@ -45,17 +54,17 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
 
     A path that ends in ``.mp4`` needs imageio-ffmpeg; all others are GIF.
     """
-    draw, titles, mask = _drawing(tasks, batch, batches, shown)
-    longest = np.max(np.sum(mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
+    drawing = _drawing(tasks, batch, batches, shown)
+    longest = np.max(np.sum(drawing.mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
     frames = [(k, t) for k, end in enumerate(longest) for t in [*range(2, end + 1, 2), *[end] * 6]]
-    figure, axes = subplots(1, len(mask), (2.4 * len(mask), 2.9))
+    figure, axes = subplots(1, len(drawing.mask), (2.4 * len(drawing.mask), 2.9))
 
     def update(frame: tuple[int, int]) -> list:
         step, time = frame
         for index, ax in enumerate(axes.flat):
             ax.clear()
-            draw(ax, index, step, time)
-        figure.suptitle(titles[step])
+            drawing.draw(ax, index, step, time)
+        figure.suptitle(drawing.titles[step])
         return []
 
     film = Path(path).suffix == ".mp4"
@@ -69,10 +78,25 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
     return Path(path)
 
 
-def _drawing(
-    tasks: TaskDistribution, batch: Task, batches: Trajectory, shown: int
-) -> tuple[Draw, list[str], np.ndarray]:
-    """How to draw, the titles of the stages, and the mask ``[N, stages, E, T]``; a stage is a step or an episode."""
+class _Drawing(NamedTuple):
+    """How to draw the episodes of N tasks at each stage, which is an adaptation step or an episode of a lifetime.
+
+    Attributes:
+      draw: draws one panel.
+      titles: of the stages.
+      legend: what the signs in a panel are.
+      mask: ``[N, stages, E, T]``.
+      returns: mean over the episodes, ``[N, stages]``.
+    """
+
+    draw: Draw
+    titles: list[str]
+    legend: str
+    mask: np.ndarray
+    returns: np.ndarray
+
+
+def _drawing(tasks: TaskDistribution, batch: Task, batches: Trajectory, shown: int) -> _Drawing:
     env = tasks.env
     if isinstance(env, LifetimeEnv):
         env, batches = env.env, episodes_of_lifetimes(env, batches)
@@ -82,12 +106,17 @@ def _drawing(
         titles = ["before adaptation", *(f"after {step} step{'s' if step > 1 else ''}" for step in steps)]
     figures, actions = figures_of(env), env.action_space(env.default_params)
     if figures.episode_view is EpisodeView.PATH:
-        draw = _path(figures, batch, batches, shown)
+        draw, legend = _path(figures, batch, batches, shown), "+ start, ★ goal, ● where an episode ended"
     elif figures.episode_view is EpisodeView.ACTIONS and isinstance(actions, spaces.Discrete):
-        draw = functools.partial(_draw_actions, batches, int(actions.n))
+        draw, legend = functools.partial(_draw_actions, batches, int(actions.n)), "shade: share of an action"
     else:
-        draw = functools.partial(_draw_observations, batches, shown)
-    return draw, titles, np.asarray(batches.mask)
+        draw, legend = (
+            functools.partial(_draw_observations, batches, shown),
+            "a colour for each entry of the observation",
+        )
+    mask = np.asarray(batches.mask)
+    returns = np.mean(np.sum(np.asarray(batches.reward) * mask, axis=-1), axis=-1)
+    return _Drawing(draw, titles, legend, mask, returns)
 
 
 def episodes_of_lifetimes(env: LifetimeEnv, batches: Trajectory) -> Trajectory:
@@ -141,11 +170,10 @@ def _path(env: TaskEnvironment, batch: Task, batches: Trajectory, shown: int) ->
         for observed in _observed(batches, task, stage, shown):
             path = env.points(observed)[: None if until is None else until + 1]
             ax.plot(path[:, 0], path[:, 1], color=colour, alpha=0.55, linewidth=0.9)
-            if until is not None:
-                ax.plot(*path[-1], "o", color=colour, markersize=3)
+            ax.plot(*path[-1], "o", color=colour, markersize=3)
         ax.plot(*planes[task].goals.T, "*", color=GOAL, markersize=11, zorder=5)
         ax.plot(*planes[task].start, "+", color="black", markersize=7)
-        ax.set(xlim=limits, ylim=limits, aspect="equal")
+        ax.set(xlim=limits, ylim=limits, aspect="equal", xlabel="x", ylabel="y" if stage == 0 else None)
 
     return draw
 

@@ -79,6 +79,20 @@ def test_a_plane_is_the_same_however_it_is_observed(wrapper):
     np.testing.assert_array_equal(start, [[0, 0]])
 
 
+def test_a_panel_has_its_task_its_axes_its_mean_return_and_where_paths_end():
+    family = tasks.make("navigation", horizon=3)
+    batch, batches = random_episodes(family, episodes=2)
+    figure = plots.trajectories(family, batch, batches, shown=1)
+    first = figure.axes[0]
+    assert (first.get_xlabel(), first.get_ylabel(), figure.axes[2].get_ylabel()) == ("x", "task 1\ny", "task 2\ny")
+    # Of both episodes, though one is drawn.
+    mean = float(np.mean(np.sum(batches.reward[0, 0] * batches.mask[0, 0], axis=-1)))
+    assert first.texts[0].get_text() == f"return {mean:.3g}".replace("-", "−")
+    (end,) = [line.get_xydata() for line in first.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(end, batches.final_obs[0, 0, :1], rtol=1e-6)
+    assert figure.get_supxlabel().startswith("+ start, ★ goal, ● where an episode ended")
+
+
 def test_a_part_of_the_position_is_drawn_against_time():
     family = jaxmeta.tasks.observe_only(tasks.make("navigation", horizon=3), (0,))
     assert figures_of(family.env).episode_view is EpisodeView.OBSERVATIONS
