@@ -13,6 +13,7 @@ from jaxmeta.commands.figures import Figures
 from jaxmeta.data import episode_states
 from jaxmeta.networks import expected_rewards
 from jaxmeta.runs import evaluate
+from jaxmeta.runs.display import Display
 from jaxmeta.runs.evaluation import for_evaluation
 from jaxmeta.runs.logging import without_link
 from jaxmeta.runs.loop import TEST_KEY, evaluation_tasks
@@ -44,7 +45,9 @@ def draw(run: Run, shown: Any, figures: Figures, announce: Callable[[str], None]
         announce("drawing the animation")
         for one in moving:
             place = run.directory / f"trajectories.{one}"
-            written.append(plots.animate(tasks, batch, batches, place, shown=shown.shown))
+            with Display("drawn") as display:
+                how = {"shown": shown.shown, "report": display.count}
+                written.append(plots.animate(tasks, batch, batches, place, **how))
     env = figures_of(tasks.env)
     if env.has_film and shown.film:
         announce("filming")

@@ -49,10 +49,19 @@ def trajectories(tasks: TaskDistribution, batch: Task, batches: Trajectory, *, s
     return figure
 
 
-def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str | Path, *, shown: int = 8) -> Path:
+def animate(
+    tasks: TaskDistribution,
+    batch: Task,
+    batches: Trajectory,
+    path: str | Path,
+    *,
+    shown: int = 8,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
     """The figure of ``trajectories`` as an animation, whose path is returned: its columns one after another.
 
-    A path that ends in ``.mp4`` needs imageio-ffmpeg; all others are GIF.
+    A path that ends in ``.mp4`` needs imageio-ffmpeg; all others are GIF. ``report`` is told how many frames are drawn,
+    of how many.
     """
     drawing = _drawing(tasks, batch, batches, shown)
     longest = np.max(np.sum(drawing.mask[:, :, :shown], axis=-1), axis=(0, 2)).astype(int)
@@ -74,7 +83,8 @@ def animate(tasks: TaskDistribution, batch: Task, batches: Trajectory, path: str
     even = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2"]
     writer = FFMpegWriter(fps=15, extra_args=even) if film else PillowWriter(fps=15)
     with mpl.rc_context(cast(Any, program)):
-        moving.save(without_link(path), writer=writer, dpi=140 if film else 70)
+        told = lambda frame, total: report(frame + 1, total)  # noqa: E731
+        moving.save(without_link(path), writer=writer, dpi=140 if film else 70, progress_callback=told)
     return Path(path)
 
 

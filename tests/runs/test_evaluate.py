@@ -106,8 +106,13 @@ def test_figures_are_drawn(tmp_path, monkeypatch, evaluation, navigation, adapte
     ]
     for index, figure in enumerate(figures):
         assert plots.save(figure, tmp_path / f"{index}.png")[0].stat().st_size > 10_000
-    path = plots.animate(navigation, batch, batches, tmp_path / "moving.gif", shown=2)
+    told = []
+    path = plots.animate(
+        navigation, batch, batches, tmp_path / "moving.gif", shown=2, report=lambda *counts: told.append(counts)
+    )
     assert path.read_bytes()[:6] == b"GIF89a"
+    total = len(told)
+    assert told == [(drawn, total) for drawn in range(1, total + 1)]
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
     with pytest.raises(ImportError, match=r"is missing, which MP4 needs; pip install imageio-ffmpeg$"):
         plots.animate(navigation, batch, batches, tmp_path / "moving.mp4", shown=2)
