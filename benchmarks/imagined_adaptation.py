@@ -60,8 +60,8 @@ def compared(run: Any, *, tasks: int, task_seed: int, episodes: tuple[int, ...])
     built = {name: parts.built(run.config.part(name), family.env) for name in ("model", "policy")}
     fitting = {name: parts.built(run.config.part(name)) for name in ("estimator", "inner_loss")}
     model, theta = built["model"], of_each_seed(run.thetas)[0]
-    key = jax.random.key(task_seed)
-    batch, keys = evaluation_tasks(key, family, tasks), jax.random.split(key, tasks)
+    key_tasks, key_worlds, key_returns = jax.random.split(jax.random.key(task_seed), 3)
+    batch = evaluation_tasks(key_tasks, family, tasks)
 
     def acted(learner: Any, weights: Any, key: Any, task: Any, phi: Any) -> Any:
         sizes = {"episodes": tree["episodes"], "horizon": family.horizon}
@@ -69,8 +69,9 @@ def compared(run: Any, *, tasks: int, task_seed: int, episodes: tuple[int, ...])
 
     def one_task(key: Any, task: Any) -> tuple[Any, Any, Any]:
         learner = algorithm.learner
-        before = acted(learner, theta, key, task, learner.begin(theta))
-        after = acted(learner, theta, key, task, algorithm.adapt(key, theta, task)[0])
+        key_before, key_adapt, key_after = jax.random.split(key, 3)
+        before = acted(learner, theta, key_before, task, learner.begin(theta))
+        after = acted(learner, theta, key_after, task, algorithm.adapt(key_adapt, theta, task)[0])
         first, second = transitions_of(before), transitions_of(after)
         both = jax.tree.map(lambda *each: jnp.concatenate(each), first, second)
         starts = jnp.concatenate([before.obs[:, 0], after.obs[:, 0]])
@@ -85,7 +86,7 @@ def compared(run: Any, *, tasks: int, task_seed: int, episodes: tuple[int, ...])
         )
         return world, errors, second
 
-    worlds, errors, seen = jax.jit(jax.vmap(one_task))(keys, batch)
+    worlds, errors, seen = jax.jit(jax.vmap(one_task))(jax.random.split(key_worlds, tasks), batch)
     size = np.abs(seen.reward)
     found: dict[str, Any] = {"reward errors": {}, "returns": {}}
     for name, error in errors.items():
@@ -104,12 +105,13 @@ def compared(run: Any, *, tasks: int, task_seed: int, episodes: tuple[int, ...])
             maml = jaxmeta.maml(where, policy=built["policy"], **settings, **fitting)
 
             def returned(key: Any, world: Any, task: Any, maml: Any = maml) -> Any:
-                phi = maml.adapt(key, theta["policy"], world)[0]
-                trajectory = acted(maml.learner, theta["policy"], key, task, phi)
+                key_adapt, key_act = jax.random.split(key)
+                phi = maml.adapt(key_adapt, theta["policy"], world)[0]
+                trajectory = acted(maml.learner, theta["policy"], key_act, task, phi)
                 return jnp.mean(jnp.sum(trajectory.reward * trajectory.mask, axis=-1))
 
             found["returns"][f"{name}, {count} episodes"] = float(
-                jnp.mean(jax.jit(jax.vmap(returned))(keys, each, batch))
+                jnp.mean(jax.jit(jax.vmap(returned))(jax.random.split(key_returns, tasks), each, batch))
             )
     return found
 
